@@ -8,13 +8,14 @@ import (
 	"certroll/spec/providers"
 )
 
-// oneName are the providers that can write the one name that the CNAME leads to
-// and no other: their servers make it up, and nothing else is at it.
+// oneName lists the providers that can write exactly one name, the target of the CNAME.
+// Their server chooses that name and keeps no other record there.
 var oneName = []string{"acme-dns"}
 
-// Writes tells whether the answer to a challenge may be written at a name that
-// CNAMEs lead to. A team that has its own zone could else have any TXT record of
-// the account's zones replaced: an SPF or a DMARC record, another's challenge.
+// Writes reports whether certroll may write the answer to a challenge at target, a name
+// that a CNAME at _acme-challenge leads to. Without this check, a team with its own zone
+// could point a CNAME at any TXT record of the account's zones and have it replaced: an
+// SPF or DMARC record, or another team's challenge.
 func (a *DNSAccount) Writes(target string) bool {
 	target = strings.ToLower(strings.TrimSuffix(target, "."))
 	within := func(zone string) bool { return target == zone || strings.HasSuffix(target, "."+zone) }
@@ -22,16 +23,17 @@ func (a *DNSAccount) Writes(target string) bool {
 		a.Reach.LedAnywhere || slices.Contains(a.Reach.Led, target) || slices.Contains(oneName, a.Provider)
 }
 
-// CheckResolved checks the variables of an account that hold an address, once
-// references were followed. The answer names the variable and not its value,
-// which may be a secret by mistake; "" where all may be reached.
+// CheckResolved checks the variables that contain an address, after certroll followed
+// their references. It returns the name of the first variable that fails, "" if all pass.
+// It never returns the value, which may be a secret that somebody put into the wrong
+// variable.
 func (a *DNSAccount) CheckResolved(values map[string]string) (refused string) {
 	if a.Reach.Anything || a.Provider == "httpreq" {
 		return ""
 	}
 	for name, text := range values {
 		if a.Credentials[name].Source == Literal {
-			continue // checked when it was decoded
+			continue // the decoder checked it
 		}
 		good := true
 		switch kind := providers.KindOf(name); kind {
@@ -53,16 +55,16 @@ func (a *DNSAccount) CheckResolved(values map[string]string) (refused string) {
 	return ""
 }
 
-// TXTEffect is what the account's provider does to the TXT records of others.
-// credentials are its variables after references were followed.
+// TXTEffect returns how the account's provider treats TXT records that certroll did not
+// write. credentials are the account's variables, with references resolved.
 func (a *DNSAccount) TXTEffect(credentials map[string]string) providers.TXTEffect {
 	if a.Provider == "rfc2136" && negotiates(credentials) {
-		return providers.ReplacesTXT // our own record updates know no GSS-TSIG; see package dnschild
+		return providers.ReplacesTXT // certroll's own record updates do not implement GSS-TSIG; see package dnschild
 	}
 	return providers.TXTEffectOf(a.Provider)
 }
 
-// negotiates tells whether an rfc2136 account signs by GSS-TSIG (RFC 3645).
+// negotiates reports whether an rfc2136 account signs with GSS-TSIG (RFC 3645).
 func negotiates(credentials map[string]string) bool {
 	for _, name := range []string{"DNSUPDATE_TSIG_ALGORITHM", "RFC2136_TSIG_ALGORITHM"} {
 		if strings.HasPrefix(strings.ToLower(credentials[name]), "gss-tsig") {
@@ -72,8 +74,8 @@ func negotiates(credentials map[string]string) bool {
 	return false
 }
 
-// Holds tells whether the account states a zone that a name lies in. A wildcard lies
-// where its domain does.
+// Holds reports whether one of the account's zones contains name. A wildcard lies in the
+// same zone as its domain.
 func (a *DNSAccount) Holds(name string) bool {
 	name = strings.ToLower(strings.TrimSuffix(strings.TrimPrefix(name, "*."), "."))
 	for _, zone := range a.Zones {
@@ -84,9 +86,9 @@ func (a *DNSAccount) Holds(name string) bool {
 	return false
 }
 
-// InOrder are those of a certificate's accounts that may prove a name, in the order
-// they are tried: those that state its zone, then those that state none, then those
-// that only a CNAME could lead to. What is to be avoided comes last.
+// InOrder returns the accounts that may prove a name, in the order certroll tries them:
+// first the accounts that state the name's zone, then the accounts without zones, then
+// the accounts that only a CNAME could lead to. Avoided accounts come last.
 func InOrder(accounts []*DNSAccount, name string) []*DNSAccount {
 	stated, open, led := byCharge(accounts, name)
 	list := slices.Concat(stated, open, led)
@@ -94,9 +96,9 @@ func InOrder(accounts []*DNSAccount, name string) []*DNSAccount {
 	return list
 }
 
-// Able are those of a certificate's accounts that are counted on for a name, in the
-// order they are tried. Where one states the name's zone, an account of other zones is
-// not among them: a CNAME would have to lead away from where the name is said to be.
+// Able returns the accounts that certroll counts on for a name, in the order it tries
+// them. If one account states the name's zone, accounts of other zones are left out: they
+// could only help if a CNAME led out of the stated zone.
 func Able(accounts []*DNSAccount, name string) []*DNSAccount {
 	stated, open, led := byCharge(accounts, name)
 	if len(stated) > 0 {
@@ -105,6 +107,8 @@ func Able(accounts []*DNSAccount, name string) []*DNSAccount {
 	return slices.Concat(open, led)
 }
 
+// byCharge sorts the accounts that may prove a name: stated have a zone that contains the
+// name, open state no zones, and led state only other zones.
 func byCharge(accounts []*DNSAccount, name string) (stated, open, led []*DNSAccount) {
 	for _, a := range accounts {
 		switch {
@@ -120,10 +124,11 @@ func byCharge(accounts []*DNSAccount, name string) (stated, open, led []*DNSAcco
 	return stated, open, led
 }
 
-// MayProve tells whether the account can answer for a name: only DNS proves a wildcard
-// (RFC 8555 section 7.1.3), it cannot prove an address (RFC 8738 section 7), and an
-// account that states its zones answers for those. A CNAME may lead from another zone
-// into one of them, which is known only when it is followed.
+// MayProve reports whether the account can answer a challenge for name. Only DNS proves a
+// wildcard (RFC 8555 section 7.1.3), and DNS cannot prove an address (RFC 8738 section
+// 7). An account with zones answers for names in them. With FollowCNAME it may also
+// answer for other names, because a CNAME can lead from them into one of its zones;
+// certroll knows that only after it followed the CNAME.
 func (a *DNSAccount) MayProve(name string) bool {
 	_, err := netip.ParseAddr(name)
 	switch {

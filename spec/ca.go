@@ -7,17 +7,18 @@ import (
 	"time"
 )
 
-// directory is a CA that is known by a short name.
+// directory is a CA with a short name in the spec.
 type directory struct {
 	url string
-	eab bool // the CA takes no account without an external account binding
+	eab bool // the CA creates no account without an external account binding
 }
 
-// directories are the short names, from the CAs' own documentation:
-// https://letsencrypt.org/docs/acme-protocol-updates/,
-// https://zerossl.com/documentation/acme/,
-// https://cloud.google.com/certificate-manager/docs/public-ca-tutorial,
-// https://www.ssl.com/guide/ssl-tls-certificate-issuance-and-revocation-with-acme/.
+// directories maps short names to the CAs' directories. Sources:
+//
+//	https://letsencrypt.org/docs/acme-protocol-updates/
+//	https://zerossl.com/documentation/acme/
+//	https://cloud.google.com/certificate-manager/docs/public-ca-tutorial
+//	https://www.ssl.com/guide/ssl-tls-certificate-issuance-and-revocation-with-acme/
 var directories = map[string]directory{
 	"letsencrypt":         {"https://acme-v02.api.letsencrypt.org/directory", false},
 	"letsencrypt-staging": {"https://acme-staging-v02.api.letsencrypt.org/directory", false},
@@ -28,8 +29,8 @@ var directories = map[string]directory{
 	"sslcom-ecc":          {"https://acme.ssl.com/sslcom-dv-ecc", true},
 }
 
-// Directories are the CAs that have a short name, and whether they take no account
-// without an external account binding (RFC 8555, section 7.3.4).
+// Directories returns the short names of CAs. The value is true if the CA requires an
+// external account binding (RFC 8555 section 7.3.4).
 func Directories() map[string]bool {
 	all := make(map[string]bool, len(directories))
 	for name, d := range directories {
@@ -38,14 +39,14 @@ func Directories() map[string]bool {
 	return all
 }
 
-// DirectoryURL is the directory of a CA that has a short name.
+// DirectoryURL returns the directory URL of a CA by its short name.
 func DirectoryURL(name string) (url string, ok bool) {
 	d, ok := directories[name]
 	return d.url, ok
 }
 
-// NeedsBinding tells whether the CA of a directory is known to take no account without
-// an external account binding.
+// NeedsBinding reports whether the CA at this directory URL is known to require an
+// external account binding.
 func NeedsBinding(url string) bool {
 	for _, d := range directories {
 		if d.url == url {
@@ -55,7 +56,7 @@ func NeedsBinding(url string) bool {
 	return false
 }
 
-// IsPublicCA tells whether the issuer is one of the public CAs known by a short name.
+// IsPublicCA reports whether the issuer is one of the CAs with a short name.
 func (i *Issuer) IsPublicCA() bool {
 	for _, d := range directories {
 		if d.url == i.Directory {
@@ -65,14 +66,15 @@ func (i *Issuer) IsPublicCA() bool {
 	return false
 }
 
-// Caps are what a profile of a CA takes in one certificate.
+// Caps are the limits of a CA's profile on one certificate: the number of names, and
+// whether the profile allows IP addresses.
 type Caps struct {
 	Names int
 	IPs   bool
 }
 
-// CapsOf are Let's Encrypt's, by profile: https://letsencrypt.org/docs/profiles/.
-// Other CAs say no such thing in public; nothing is known of them.
+// CapsOf returns the limits of the issuer's profile. Only Let's Encrypt publishes such
+// limits (https://letsencrypt.org/docs/profiles/); for other CAs ok is false.
 func CapsOf(i *Issuer) (Caps, bool) {
 	if i.Directory != directories["letsencrypt"].url && i.Directory != directories["letsencrypt-staging"].url {
 		return Caps{}, false
@@ -83,20 +85,22 @@ func CapsOf(i *Issuer) (Caps, bool) {
 	return c, ok
 }
 
-// lifetimes are what Let's Encrypt's profiles issue for:
-// https://letsencrypt.org/docs/profiles/.
+// lifetimes are the validity periods of Let's Encrypt's profiles today
+// (https://letsencrypt.org/docs/profiles/). They will shrink: classic becomes 64 days on
+// 2027-02-10. Use them for estimates only.
 var lifetimes = map[string]time.Duration{"": 90 * Day, "classic": 90 * Day, "tlsserver": 45 * Day, "shortlived": 160 * time.Hour}
 
-// Lifetime is how long the issuer's certificates live, as far as it says so in
-// public. What was issued is better asked itself.
+// Lifetime returns how long the issuer's certificates are valid, if the CA publishes it.
+// For an issued certificate, use its own notBefore and notAfter.
 func (i *Issuer) Lifetime() (time.Duration, bool) {
 	_, known := CapsOf(i)
 	life := lifetimes[i.Profile]
 	return life, known && life > 0
 }
 
-// AccountKey is the identity of an issuer's ACME account as far as it is known
-// from the spec.
+// AccountKey returns the identity of the issuer's ACME account as the spec describes it:
+// the directory, the account name and the source of the EAB key id. The block's name is
+// not part of it, because people rename blocks.
 func (i *Issuer) AccountKey() string {
 	key := i.Directory + "\x00" + i.Account
 	if i.EAB != nil {
@@ -106,10 +110,10 @@ func (i *Issuer) AccountKey() string {
 	return key
 }
 
-// SameAccount tells whether two issuers use one ACME account.
+// SameAccount reports whether two issuers use the same ACME account.
 func (i *Issuer) SameAccount(other *Issuer) bool { return i.AccountKey() == other.AccountKey() }
 
-// IsKnownCA tells whether a directory is one of a well-known CA.
+// IsKnownCA reports whether the directory URL belongs to a well-known public CA.
 func IsKnownCA(directory string) bool {
 	u, err := url.Parse(directory)
 	if err != nil {
@@ -118,8 +122,7 @@ func IsKnownCA(directory string) bool {
 	return slices.Contains(knownCAHosts, strings.ToLower(u.Host))
 }
 
-// knownCAHosts are the hosts of public CAs that speak ACME, from their own
-// documentation.
+// knownCAHosts are the ACME hosts of public CAs, from the CAs' documentation.
 var knownCAHosts = []string{
 	"acme-v02.api.letsencrypt.org", "acme-staging-v02.api.letsencrypt.org",
 	"acme.zerossl.com",
@@ -132,7 +135,7 @@ var knownCAHosts = []string{
 	"acme-api.actalis.com",
 }
 
-// letsEncryptLimits are those of Let's Encrypt's production environment:
+// letsEncryptLimits are the rate limits of Let's Encrypt's production environment:
 // https://letsencrypt.org/docs/rate-limits/.
 var letsEncryptLimits = Limits{
 	Orders:              Limit{300, 3 * time.Hour},
@@ -142,7 +145,8 @@ var letsEncryptLimits = Limits{
 	ConsecutiveFailures: 1152,
 }
 
-// KnownLimits are the rate limits of a CA that are known; the zero value: none.
+// KnownLimits returns the published rate limits of the CA at this directory, or the zero
+// value if certroll knows none.
 func KnownLimits(directory string) Limits {
 	if directory == directories["letsencrypt"].url {
 		return letsEncryptLimits

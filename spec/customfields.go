@@ -20,48 +20,49 @@ import (
 	"certroll/spec/eval"
 )
 
-// CustomFields are a map of expressions over cert. They are evaluated twice:
-// when the file is decoded, on a sample that shows what is wrong with them, and
-// for each pair that is written.
+// CustomFields is a map of field names to expressions over cert. certroll evaluates the
+// expressions twice: on a sample when it decodes the file, to find mistakes before
+// anything is issued, and on each pair that it writes.
 type CustomFields struct {
 	names  []string
 	exprs  map[string]hclsyntax.Expression
-	ctx    *hcl.EvalContext // of the block: locals, each
+	ctx    *hcl.EvalContext // of the block: locals and each
 	budget *eval.Budget
 	digest string
-	// passwords are the references that the sample led to. They were checked;
-	// the real pair must lead to no other.
+	// passwords are the references that the expressions gave for the sample. The decoder
+	// checked them against the trust settings, so the expressions may give no other
+	// reference for a real pair.
 	passwords []password
-	// held says that nothing is made of them: a revision that was in force breaks
-	// a rule of them that is newer. Its certificates are held by the plan, too.
+	// held stops rendering: the fields come from a revision that was in force and break a
+	// NewRule. The plan holds the certificates too.
 	held bool
 }
 
-// password is a reference, and the field that it is for.
+// password is a reference to a keystore's password, with the field that uses it.
 type password struct {
 	Value
 	field string
 }
 
-// NewCustomFields are the fields that these expressions make, evaluated in ctx at the
-// cost of b. Seal makes them complete.
+// NewCustomFields returns fields made by the expressions, evaluated in ctx and charged to
+// b. The fields are not complete before Seal.
 func NewCustomFields(exprs map[string]hclsyntax.Expression, ctx *hcl.EvalContext, b *eval.Budget) *CustomFields {
 	return &CustomFields{names: slices.Sorted(maps.Keys(exprs)), exprs: exprs, ctx: ctx, budget: b}
 }
 
-// Names are the names of the fields, in order.
+// Names returns the names of the fields, sorted.
 func (c *CustomFields) Names() []string { return c.names }
 
-// Expr is the expression of a field.
+// Expr returns the expression of a field.
 func (c *CustomFields) Expr(name string) hclsyntax.Expression { return c.exprs[name] }
 
-// Hold has nothing made of the fields.
+// Hold makes every later rendering fail.
 func (c *CustomFields) Hold() { c.held = true }
 
-// Held tells whether nothing is made of the fields.
+// Held reports whether Hold was called.
 func (c *CustomFields) Held() bool { return c.held }
 
-// Passwords are the references that the sample led to.
+// Passwords returns the references that the expressions gave for the sample.
 func (c *CustomFields) Passwords() []Value {
 	list := make([]Value, len(c.passwords))
 	for i, p := range c.passwords {
@@ -70,12 +71,12 @@ func (c *CustomFields) Passwords() []Value {
 	return list
 }
 
-// Fields are these fields.
+// Fields wraps c as Fields.
 func (c *CustomFields) Fields() Fields { return Fields{custom: c} }
 
-// SampleContext is what the expressions see of the sample. A password that they name is
-// noted for the field that *field is then; env is the beginning of the variables that
-// may hold one.
+// SampleContext returns the evaluation context for the sample. It records each password
+// reference for the field that *field names at that moment. env is the prefix of the
+// variables that may contain a password; an error message suggests it.
 func (c *CustomFields) SampleContext(field *string, env string) *hcl.EvalContext {
 	return c.context(SampleValue(), func(kind string, v cty.Value, alias string) (string, error) {
 		if !IsReference(v) {
@@ -90,8 +91,9 @@ func (c *CustomFields) SampleContext(field *string, env string) *hcl.EvalContext
 	})
 }
 
-// TryReal makes the fields of a pair as CAs issue them, with a stand-in for its key. It
-// takes its steps from *left. Where an expression fails, the error is an evaluationError.
+// TryReal renders the fields for a random pair that looks like a CA's, with a stand-in
+// for its key. It finds expressions that work only for the fixed sample. It takes its
+// steps from *left. If an expression fails, the error is a *FieldError.
 func (c *CustomFields) TryReal(left *int64) error {
 	p, err := realSample()
 	if err != nil {
@@ -103,8 +105,8 @@ func (c *CustomFields) TryReal(left *int64) error {
 	})
 }
 
-// Seal sets the digest. It is made of the expressions, however they are laid out, and
-// of what they made of the sample, which is how locals come into it.
+// Seal computes the digest from the expressions' tokens, so that layout and comments do
+// not change it, and from the fields made for the sample, so that a changed local does.
 func (c *CustomFields) Seal(made map[string]string, source func(hcl.Expression) []byte) {
 	sum := sha256.New()
 	for _, name := range c.names {
@@ -122,7 +124,7 @@ func (c *CustomFields) Seal(made map[string]string, source func(hcl.Expression) 
 	c.digest = "sha256:" + hex.EncodeToString(sum.Sum(nil))
 }
 
-// certValue is what cert is in an expression.
+// certValue returns the object cert of the expressions.
 func certValue(m Material, ca, serial, keyDigest string, names []string, notBefore, notAfter time.Time) cty.Value {
 	list := make([]cty.Value, len(names))
 	for i, name := range names {
@@ -137,10 +139,11 @@ func certValue(m Material, ca, serial, keyDigest string, names []string, notBefo
 	})
 }
 
-// storeMaker makes a keystore of a kind.
+// storeMaker encodes a keystore of a kind, "pkcs12" or "jks", as text.
 type storeMaker func(kind string, password cty.Value, alias string) (string, error)
 
-// context is what the expressions see.
+// context returns the evaluation context with cert and the keystore functions. It counts
+// keystores, and refuses more than maxStores.
 func (c *CustomFields) context(cert cty.Value, store storeMaker) *hcl.EvalContext {
 	ctx := c.ctx.NewChild()
 	made := 0
@@ -155,12 +158,12 @@ func (c *CustomFields) context(cert cty.Value, store storeMaker) *hcl.EvalContex
 	return ctx
 }
 
-// maxStores is how many keystores are made for one secret: each takes
-// milliseconds, since its password is stretched.
+// maxStores is the number of keystores in one secret. Each costs milliseconds of CPU,
+// because the encoders stretch the password.
 const maxStores = 64
 
-// keystoreFunc is pkcs12(password) or jks(password), with an alias as a second
-// argument where one is wanted.
+// keystoreFunc returns pkcs12(password) or jks(password). An optional second argument is
+// the alias.
 func keystoreFunc(kind string, store storeMaker) function.Function {
 	return function.New(&function.Spec{
 		Params:   []function.Parameter{{Name: "password", Type: cty.DynamicPseudoType}},
@@ -185,8 +188,8 @@ func keystoreFunc(kind string, store storeMaker) function.Function {
 
 var errOtherReference = errors.New("it is not the reference that was checked when the file was read; let it not depend on cert")
 
-// FieldError is why a field could not be made. It depends on the
-// expressions and on what is public of a certificate, never on its key.
+// FieldError reports a field that cannot be made. Its text depends on the expressions and
+// on public parts of the certificate, never on the key.
 type FieldError struct {
 	Field string
 	At    hcl.Range
@@ -199,14 +202,15 @@ func (e *FieldError) Error() string {
 
 func (e *FieldError) Unwrap() []error { return []error{ErrFields, e.Err} }
 
-// ErrFields is the error of Render where the expressions fail for a certificate:
-// the same spec and the same certificate fail again.
+// ErrFields marks errors of Render whose cause are the expressions: the same spec fails
+// again for the same certificate, so a retry is useless.
 var ErrFields = errors.New("the fields of the secret cannot be made")
 
-// render evaluates the expressions on a real pair, in two passes. The first has
-// a stand-in for the key, as long as the longest key of its shape: it decides
-// whether the fields can be made, and what they cost. The second has the key and
-// no bounds, and has nothing left to fail by: what it makes is never longer.
+// render evaluates the expressions on a real pair in two passes. The first pass uses a
+// stand-in for the key, as long as the longest key of this shape: it decides whether the
+// fields can be made and charges the budget. The second pass uses the key and can no
+// longer run out of budget, because its values are never longer. A failure of the budget
+// therefore cannot depend on the key.
 func (c *CustomFields) render(p *parsedPair, resolve func(Value) (string, error)) (map[string]string, error) {
 	if c.held {
 		return nil, errHeld
@@ -230,7 +234,7 @@ func (c *CustomFields) render(p *parsedPair, resolve func(Value) (string, error)
 		return keystores[kind](p, passwords[i], alias)
 	})
 	if err != nil && !errors.Is(err, errKeystore) {
-		// It can depend on the key; nothing of it is told.
+		// The cause may contain a part of the key, so it is dropped.
 		return nil, ErrFields
 	}
 	return fields, err
@@ -238,7 +242,7 @@ func (c *CustomFields) render(p *parsedPair, resolve func(Value) (string, error)
 
 var errHeld = errors.New("the fields break a rule that is newer than their revision; certroll doctor --upgrade shows it")
 
-// passwordOf finds a keystore's password among the references that were checked.
+// passwordOf returns the index of a keystore's password among the checked references.
 func (c *CustomFields) passwordOf(v cty.Value) (int, error) {
 	if !IsReference(v) {
 		return 0, errOtherReference
@@ -250,7 +254,8 @@ func (c *CustomFields) passwordOf(v cty.Value) (int, error) {
 	return i, nil
 }
 
-// standIn makes a text as long as a keystore of the pair is at most.
+// standIn returns a storeMaker whose texts are as long as the longest keystore of the
+// pair can be.
 func (c *CustomFields) standIn(p *parsedPair) storeMaker {
 	size := len(p.chargedKey()) + len(p.leaf.Raw) + 4096
 	for _, cert := range p.chain {
@@ -262,8 +267,8 @@ func (c *CustomFields) standIn(p *parsedPair) storeMaker {
 	}
 }
 
-// make evaluates the expressions with a text for the key. The caller holds the
-// budget.
+// make evaluates the expressions with key in place of the private key. The caller holds
+// the budget's lock.
 func (c *CustomFields) make(p *parsedPair, key string, store storeMaker) (map[string]string, error) {
 	var cause error
 	ctx := c.context(p.value(key), func(kind string, v cty.Value, alias string) (text string, err error) {
@@ -289,7 +294,8 @@ func (c *CustomFields) failed(field string, err error) error {
 	return fmt.Errorf("making the field %s, at %s:%d:%d: %w", field, r.Filename, r.Start.Line, r.Start.Column, err)
 }
 
-// resolve follows all references, before the lock on evaluation is taken.
+// resolve follows all references. render calls it before it locks the budget, because it
+// may wait for Vault.
 func (c *CustomFields) resolve(resolve func(Value) (string, error)) ([]string, error) {
 	texts := make([]string, len(c.passwords))
 	for i, p := range c.passwords {
@@ -304,16 +310,16 @@ func (c *CustomFields) resolve(resolve func(Value) (string, error)) ([]string, e
 	return texts, nil
 }
 
-// indexOf finds a reference among those that were checked; -1 where it is none.
+// indexOf returns the index of a reference among the checked ones, or -1.
 func (c *CustomFields) indexOf(v Value) int {
 	return slices.IndexFunc(c.passwords, func(p password) bool {
 		return v.Source == p.Source && v.Path == p.Path && v.Field == p.Field && v.Name == p.Name
 	})
 }
 
-// evaluate evaluates one expression within the bounds of a revision. HCL's
-// diagnostics and cty's errors quote values, which may be the private key, so
-// only the fixed summary is told.
+// evaluate evaluates one expression within the revision's budget. HCL's diagnostics and
+// cty's errors quote values, which may be the private key, so the error contains only
+// HCL's fixed summary.
 func (c *CustomFields) evaluate(e hclsyntax.Expression, ctx *hcl.EvalContext) (text string, err error) {
 	v, diags, err := eval.Meter{Budget: c.budget}.Run(e, ctx)
 	switch {

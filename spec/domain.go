@@ -12,12 +12,12 @@ import (
 	"certroll/spec/text"
 )
 
-// lookup maps a name as people type it to its A-labels (RFC 5891; UTS 46 for
-// upper case and full-width forms).
+// lookup maps a name as people type it to A-labels (RFC 5891). UTS 46 maps upper case and
+// full-width forms.
 var lookup = idna.New(idna.MapForLookup(), idna.BidiRule(), idna.CheckJoiners(true), idna.StrictDomainName(true), idna.Transitional(false))
 
-// ParseDomain reads one subject alternative name. why says what is wrong and
-// how to write it; "" where nothing is.
+// ParseDomain reads one subject alternative name: a host name, a wildcard or an IP
+// address. why describes a mistake and how to fix it; it is "" if there is none.
 func ParseDomain(typed string) (d Domain, why string) {
 	d.Typed = typed
 	if addr, err := netip.ParseAddr(typed); err == nil {
@@ -58,7 +58,7 @@ func parseAddress(d Domain, addr netip.Addr) (Domain, string) {
 	return d, ""
 }
 
-// notAName finds what people write instead of a name.
+// notAName recognizes common mistakes: texts that people write in place of a name.
 func notAName(s string) string {
 	switch {
 	case s == "":
@@ -85,16 +85,18 @@ func notAName(s string) string {
 	return ""
 }
 
-// The bounds of RFC 1035 section 2.3.4, in text form.
+// The bounds of RFC 1035 section 2.3.4, in characters of the text form.
 const (
 	maxName  = 253
 	maxLabel = 63
 )
 
-// MaxDomainText is how long a name may be before it is brought into A-labels,
-// which takes the square of its length.
+// MaxDomainText is the longest name, in bytes, that certroll converts to A-labels. The
+// conversion takes time quadratic in the length.
 const MaxDomainText = 2_048
 
+// toASCII converts a host name to A-labels and checks the rules of RFC 1035 that CAs
+// enforce.
 func toASCII(name string) (ascii, why string) {
 	if strings.Contains(name, "_") {
 		return "", "the underscore is not allowed in host names (RFC 1035), and CAs refuse it"
@@ -128,8 +130,8 @@ func allDigits(s string) bool { return strings.Trim(s, "0123456789") == "" }
 
 // Domain is one subject alternative name.
 type Domain struct {
-	Typed    string // as the owner typed it, which may be a U-label
-	ASCII    string // as sent: lower case A-label without trailing dot, "*." kept, or the address
+	Typed    string // as the owner typed it, possibly a U-label
+	ASCII    string // as sent to the CA: lower-case A-labels without trailing dot, "*." kept; or the address
 	Wildcard bool
 	IP       netip.Addr // valid only for an IP address (RFC 8738)
 }

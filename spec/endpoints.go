@@ -4,7 +4,7 @@ import (
 	"slices"
 )
 
-// Endpoints are a certificate's probes as they are written, in their order.
+// Endpoints returns the certificate's probes in their written form and order.
 func (c *Certificate) Endpoints() []string {
 	list := make([]string, len(c.Probes))
 	for i, p := range c.Probes {
@@ -13,11 +13,11 @@ func (c *Certificate) Endpoints() []string {
 	return list
 }
 
-// Own tells whether the host is one that the certificate is for.
+// Own reports whether the certificate names the probe's host.
 func (p Probe) Own(c *Certificate) bool { return speaksOf(c.Domains, p.domain()) }
 
-// Asks tells whether a certificate may have a host looked at, as far as the
-// host's name tells.
+// Asks reports whether the certificate's block may name the probe's host. It checks only
+// the name; Dials checks each address before certroll connects.
 func (rules ProbeRules) Asks(c *Certificate, p Probe) bool {
 	host := p.domain()
 	return p.Own(c) || slices.ContainsFunc(rules, func(r probeRule) bool { return r.takes(host, p.Port) })

@@ -18,23 +18,24 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// Fields says what the secret of a certificate holds: one of the presets, or a
-// map of expressions over cert. The zero value is the preset "pem". Fields are
-// safe for concurrent use.
+// Fields defines the fields of a certificate's secret: one of the presets, or a map of
+// expressions over cert. The zero value is the preset "pem". Fields are safe for
+// concurrent use.
 type Fields struct {
 	preset string
 	custom *CustomFields
 }
 
-// Material is a pair with its chain, as PEM.
+// Material is a certificate, its chain and its private key, as PEM.
 type Material struct {
 	Certificate, Chain, FullChain, PrivateKey string
-	// NextKeyDigest is the SHA-256 of the SubjectPublicKeyInfo of the key that
-	// the next renewal uses, in hex; "" where none is staged.
+	// NextKeyDigest is the SHA-256 of the SubjectPublicKeyInfo of the staged key, in hex;
+	// "" if no key is staged.
 	NextKeyDigest string
 }
 
-// Digest identifies what the fields are made of.
+// Digest identifies the definition of the fields. The plan's digest of the spec includes
+// it: changed fields end a hold. They take effect with the next renewal.
 func (f Fields) Digest() string {
 	if f.custom != nil {
 		return f.custom.digest
@@ -42,7 +43,7 @@ func (f Fields) Digest() string {
 	return cmp.Or(f.preset, "pem")
 }
 
-// Passwords are the references that keystores among the fields are encrypted by.
+// Passwords returns the references to the passwords of keystores among the fields.
 func (f Fields) Passwords() []Value {
 	if f.custom == nil {
 		return nil
@@ -50,10 +51,9 @@ func (f Fields) Passwords() []Value {
 	return f.custom.Passwords()
 }
 
-// Render makes the fields of a secret. resolve follows the references that
-// passwords are; it is asked only where one is needed. An error names the field
-// and its place, never a value; it is ErrFields where the expressions fail for
-// this certificate.
+// Render makes the fields of a secret. It calls resolve for each password reference, if
+// there are any. An error names the field and its place in the file, never a value. It
+// wraps ErrFields if the expressions fail for this certificate.
 func (f Fields) Render(m Material, resolve func(Value) (string, error)) (map[string]string, error) {
 	p, err := parseMaterial(m)
 	if err != nil {
@@ -66,7 +66,7 @@ func (f Fields) Render(m Material, resolve func(Value) (string, error)) (map[str
 	return preset.render(p), nil
 }
 
-// parsedPair is a Material and what it says.
+// parsedPair is a Material with its parsed certificates and key.
 type parsedPair struct {
 	Material
 	leaf  *x509.Certificate
@@ -74,6 +74,7 @@ type parsedPair struct {
 	key   crypto.Signer
 }
 
+// parseMaterial parses the full chain and the private key.
 func parseMaterial(m Material) (*parsedPair, error) {
 	p := &parsedPair{Material: m}
 	rest := []byte(m.FullChain)
@@ -99,16 +100,17 @@ func parseMaterial(m Material) (*parsedPair, error) {
 	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	signer, ok := key.(crypto.Signer)
 	if err != nil || !ok {
-		return nil, errors.New("parsing the private key: it is not PKCS #8") // err could hold a part of it
+		return nil, errors.New("parsing the private key: it is not PKCS #8") // err is dropped: it could quote a part of the key
 	}
 	p.key = signer
 	return p, nil
 }
 
-// top is the last certificate that the CA sent, PEM; "" where it sent none but
-// the leaf. It is an intermediate: ACME CAs leave their root out.
+// top returns the last certificate that the CA sent, as PEM; "" if it sent only the leaf.
+// It is an intermediate, because ACME CAs leave their root out.
 func (p *parsedPair) top() string { return p.above(len(p.chain) - 1) }
 
+// above returns certificate i of the chain above the leaf as PEM, "" if there is none.
 func (p *parsedPair) above(i int) string {
 	if i < 0 || i >= len(p.chain) {
 		return ""
@@ -116,7 +118,7 @@ func (p *parsedPair) above(i int) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.chain[i].Raw}))
 }
 
-// value is what cert is in the expressions, with a text for its private key.
+// value returns the object cert of the expressions, with key in place of the private key.
 func (p *parsedPair) value(key string) cty.Value {
 	names := slices.Clone(p.leaf.DNSNames)
 	for _, ip := range p.leaf.IPAddresses {
@@ -138,7 +140,7 @@ func (p *parsedPair) keyType() string {
 	return ""
 }
 
-// serial is written as OpenSSL and Vault write it: 0a:1b:2c.
+// serial formats the serial number like OpenSSL and Vault do: 0a:1b:2c.
 func (p *parsedPair) serial() string {
 	var parts []string
 	for _, b := range p.leaf.SerialNumber.Bytes() {
@@ -150,23 +152,25 @@ func (p *parsedPair) serial() string {
 // Preset is one of the presets of vault.fields.
 type Preset struct {
 	Name string
-	// Required are the fields by which a secret is recognized as one of the preset;
-	// Optional are the others that the preset writes.
+	// Required are the fields that identify a secret as one of this preset. Optional are
+	// the other fields that the preset writes.
 	Required, Optional []string
 	render             func(*parsedPair) map[string]string
 }
 
-// Presets lists the presets in the order of the documentation. All but pem leave empty
-// fields out.
+// Presets lists the presets in the order of the documentation. All presets but pem leave
+// empty fields out.
 var Presets = []Preset{
 	{"pem", []string{"certificate", "chain", "fullchain", "private_key"}, nil, func(p *parsedPair) map[string]string {
 		return map[string]string{"certificate": p.Certificate, "chain": p.Chain, "fullchain": p.FullChain, "private_key": p.PrivateKey}
 	}},
-	// A kubernetes.io/tls secret: https://kubernetes.io/docs/concepts/configuration/secret/#tls-secrets.
+	// The keys of a kubernetes.io/tls secret:
+	// https://kubernetes.io/docs/concepts/configuration/secret/#tls-secrets.
 	{"kubernetes", []string{"tls.crt", "tls.key"}, []string{"ca.crt"}, func(p *parsedPair) map[string]string {
 		return nonEmpty(map[string]string{"tls.crt": p.FullChain, "tls.key": p.PrivateKey, "ca.crt": p.top()})
 	}},
-	// The names of https://developer.hashicorp.com/vault/api-docs/secret/pki#generate-certificate-and-key.
+	// The field names of
+	// https://developer.hashicorp.com/vault/api-docs/secret/pki#generate-certificate-and-key.
 	{"pki", []string{"certificate", "private_key", "serial_number"}, []string{"issuing_ca", "ca_chain", "private_key_type", "expiration"}, func(p *parsedPair) map[string]string {
 		return nonEmpty(map[string]string{
 			"certificate": p.Certificate, "issuing_ca": p.above(0), "ca_chain": p.Chain, "private_key": p.PrivateKey,
@@ -183,7 +187,7 @@ func presetOf(name string) (Preset, bool) {
 	return Presets[i], true
 }
 
-// PresetNames lists the names of the presets, in the order of the documentation.
+// PresetNames returns the names of the presets in the order of the documentation.
 func PresetNames() []string {
 	names := make([]string, len(Presets))
 	for i, p := range Presets {
@@ -192,7 +196,7 @@ func PresetNames() []string {
 	return names
 }
 
-// PresetFields are the fields of a preset; ok is false where there is none of the name.
+// PresetFields returns the fields of a preset; ok is false if no preset has this name.
 func PresetFields(name string) (Fields, bool) {
 	_, ok := presetOf(name)
 	return Fields{preset: name}, ok

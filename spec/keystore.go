@@ -11,22 +11,23 @@ import (
 	"software.sslmate.com/src/go-pkcs12"
 )
 
-// defaultAlias is the name of the entry in a JKS keystore.
+// defaultAlias is the name of the entry in a JKS keystore if the expression gives no
+// alias.
 const defaultAlias = "certificate"
 
-// errKeystore is the error of a keystore that cannot be made. It depends on the
-// password and the alias.
+// errKeystore marks errors of the keystore encoders. Their text depends on the password
+// and the alias, not on the key.
 var errKeystore = errors.New("encoding a keystore")
 
-// keystores make a keystore of a pair with its chain, as base64 (RFC 4648
-// section 4): the values of KV v2 are texts.
+// keystores encode a pair with its chain as a keystore, in base64 (RFC 4648 section 4)
+// because the values of KV v2 are texts.
 var keystores = map[string]func(p *parsedPair, password, alias string) (string, error){
 	"pkcs12": makePKCS12,
 	"jks":    makeJKS,
 }
 
-// makePKCS12 encrypts by AES-256-CBC with PBES2 (RFC 8018), which every
-// current OpenSSL, Java and Windows reads. PKCS #12 as encoded has no alias.
+// makePKCS12 encrypts with AES-256-CBC by PBES2 (RFC 8018), which every current OpenSSL,
+// Java and Windows reads. The encoder writes no alias.
 func makePKCS12(p *parsedPair, password, _ string) (string, error) {
 	der, err := pkcs12.Modern.Encode(p.key, p.leaf, p.chain, password)
 	if err != nil {
@@ -35,6 +36,8 @@ func makePKCS12(p *parsedPair, password, _ string) (string, error) {
 	return base64.StdEncoding.EncodeToString(der), nil
 }
 
+// makeJKS encodes a Java keystore. The entry's creation time is the certificate's
+// notBefore: the package reads no clock here.
 func makeJKS(p *parsedPair, password, alias string) (string, error) {
 	key, err := x509.MarshalPKCS8PrivateKey(p.key)
 	if err != nil {

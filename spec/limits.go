@@ -11,24 +11,24 @@ import (
 	"certroll/spec/eval"
 )
 
-// The bounds of a config repo. They are far beyond what people write, and
-// keep a hostile file from costing the reconciler its memory or its day.
+// The bounds of a config repo. They are far above any real repo. They keep a hostile file
+// from exhausting the reconciler's memory or time.
 const (
 	MaxFileSize     = 1 << 20   // bytes of one file
 	MaxFiles        = 20_000    // files of one revision
 	MaxTotalSize    = 128 << 20 // bytes of all files together
 	MaxCertificates = 200_000   // after for_each
-	maxTokens       = 2_000     // in one element of an expression, literal text not counted
+	maxTokens       = 2_000     // in one element of an expression; literals do not count
 )
 
-// scan refuses what the parser, which is recursive, must not be handed.
+// scan rejects files that could exhaust the stack of HCL's recursive parser.
 func scan(f File) *hcl.Diagnostic {
 	if len(f.Bytes) > MaxFileSize {
 		return &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "File too large",
 			Detail:  fmt.Sprintf("The file has %d bytes; at most %d are read. Split it into several files: all *.hcl files of the directory belong together.", len(f.Bytes), MaxFileSize),
 			Subject: &hcl.Range{Filename: f.Path, Start: hcl.InitialPos, End: hcl.InitialPos}}
 	}
-	// Mistakes of the lexer are the parser's to report.
+	// Lexer errors are left to the parser, which reports them with better messages.
 	tokens, _ := hclsyntax.LexConfig(f.Bytes, f.Path, hcl.InitialPos)
 	s := scanner{}
 	for _, t := range tokens {
@@ -39,8 +39,8 @@ func scan(f File) *hcl.Diagnostic {
 	return nil
 }
 
-// scanner counts brackets, and tokens since the last separator: each operator,
-// index and template directive of an element can cost the parser one level.
+// scanner counts open brackets, and tokens since the last separator: each operator, index
+// and template directive of an element can cost the parser one level of recursion.
 type scanner struct {
 	brackets []hclsyntax.TokenType
 	element  int
@@ -57,8 +57,8 @@ func (s *scanner) next(t hclsyntax.Token) *hcl.Diagnostic {
 			s.brackets = s.brackets[:len(s.brackets)-1]
 		}
 	case hclsyntax.TokenNewline, hclsyntax.TokenComment:
-		// A comment to the end of the line has the newline within it. None is
-		// part of an expression: a long text between blocks is no long expression.
+		// A comment to the end of the line includes the newline. Comments belong to no
+		// expression: long text between blocks must not count as a long expression.
 		if t.Type == hclsyntax.TokenComment && !bytes.HasSuffix(t.Bytes, []byte("\n")) {
 			return nil
 		}
@@ -83,7 +83,7 @@ func (s *scanner) next(t hclsyntax.Token) *hcl.Diagnostic {
 	return nil
 }
 
-// hugeNumber is a number whose decimal digits would fill memory: HCL keeps
+// hugeNumber matches a number whose decimal digits would exhaust memory: HCL keeps
 // numbers as big floats, and 1e999999999 is a gigabyte as text.
 var hugeNumber = regexp.MustCompile(`^[-+0-9._]+[eE][-+]?[0-9]{3,}$`)
 

@@ -7,13 +7,13 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
-// Locator finds where a setting of a block stands in the files of a revision.
+// Locator finds the line and column of a block's setting in the files of a revision.
 type Locator struct {
 	sources map[string][]byte
-	bodies  map[string]*hclsyntax.Body // parsed so far; nil: it does not parse
+	bodies  map[string]*hclsyntax.Body // parsed so far; nil if the file does not parse
 }
 
-// NewLocator makes a locator for files that were decoded.
+// NewLocator returns a locator for the files that a spec was decoded from.
 func NewLocator(files []File) *Locator {
 	l := &Locator{sources: make(map[string][]byte, len(files)), bodies: map[string]*hclsyntax.Body{}}
 	for _, f := range files {
@@ -22,11 +22,9 @@ func NewLocator(files []File) *Locator {
 	return l
 }
 
-// Setting is where a setting, "domains" or "key.rotation", of the block with
-// this header stands. Where it is left out there, as one that a defaults block
-// says, it is the header itself.
-//
-// A nil Locator knows no more than the header.
+// Setting returns the range of a setting, "domains" or "key.rotation", in the block with
+// this header. It returns the header if the block lacks the setting (a defaults block may
+// provide it), if the file does not parse, or if l is nil.
 func (l *Locator) Setting(header hcl.Range, field string) hcl.Range {
 	if l == nil {
 		return header
@@ -46,6 +44,7 @@ func (l *Locator) Setting(header hcl.Range, field string) hcl.Range {
 	return header
 }
 
+// body parses a file once and remembers the result, also a failure.
 func (l *Locator) body(file string) *hclsyntax.Body {
 	if b, done := l.bodies[file]; done {
 		return b
@@ -58,7 +57,8 @@ func (l *Locator) body(file string) *hclsyntax.Body {
 	return l.bodies[file]
 }
 
-// find goes down the parts of a field as far as the body has them.
+// find descends the parts of a field as far as the body contains them. It returns nil if
+// the body lacks the first part.
 func find(body *hclsyntax.Body, field string) *hcl.Range {
 	name, rest, _ := strings.Cut(field, ".")
 	if a := body.Attributes[name]; a != nil {

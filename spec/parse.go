@@ -10,8 +10,8 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
-// Parse reads the syntax of one file within the bounds of a config repo. The body
-// is nil where there is an error.
+// Parse parses one file within the bounds of a config repo. The body is nil if there is
+// an error.
 func Parse(f File) (*hclsyntax.Body, hcl.Diagnostics) {
 	if diag := scan(f); diag != nil {
 		return nil, hcl.Diagnostics{diag}
@@ -24,8 +24,8 @@ func Parse(f File) (*hclsyntax.Body, hcl.Diagnostics) {
 	return nil, heredoc(unclosedQuote(diags, tokens), tokens)
 }
 
-// unclosedQuote replaces what HCL reports of a quote that is not closed, an error for
-// each line to the end of the file, by one error at that quote.
+// unclosedQuote replaces HCL's diagnostics for an unclosed quote by one error at that
+// quote. HCL reports an error for each line up to the end of the file.
 func unclosedQuote(diags hcl.Diagnostics, tokens hclsyntax.Tokens) hcl.Diagnostics {
 	open := openQuote(tokens)
 	if open == nil {
@@ -35,15 +35,14 @@ func unclosedQuote(diags hcl.Diagnostics, tokens hclsyntax.Tokens) hcl.Diagnosti
 		return d.Subject == nil || d.Subject.Start.Byte >= open.Start.Byte
 	})
 	if slices.ContainsFunc(diags, func(d *hcl.Diagnostic) bool { return d.Subject.Start.Line == open.Start.Line }) {
-		return diags // a quote that closes looks like one that opens, behind a mistake
+		return diags // after an earlier mistake in this line, a closing quote looks like an opening one
 	}
 	return append(diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Quote not closed", Subject: open,
 		Detail: fmt.Sprintf("The quote that opens in column %d of line %d is not closed on that line. Close it after the text, or remove it if the text ends before it. "+
 			"certroll shows other mistakes of this file once it is closed.", open.Start.Column, open.Start.Line)})
 }
 
-// openQuote is the first quote whose text reaches beyond its line; nil where there is
-// none.
+// openQuote returns the first quote whose text reaches beyond its line, or nil.
 func openQuote(tokens hclsyntax.Tokens) *hcl.Range {
 	var open []hcl.Range
 	for _, t := range tokens {
@@ -61,8 +60,8 @@ func openQuote(tokens hclsyntax.Tokens) *hcl.Range {
 	return nil
 }
 
-// heredoc points at where a heredoc begins that does not end. HCL points at the
-// end of the file, which may be far away.
+// heredoc moves HCL's error for an unterminated heredoc to the place that opens it. HCL
+// points at the end of the file, which may be far away.
 func heredoc(diags hcl.Diagnostics, tokens hclsyntax.Tokens) hcl.Diagnostics {
 	for _, diag := range diags {
 		if diag.Summary != "Unterminated template string" {

@@ -6,19 +6,19 @@ import (
 	"unicode"
 )
 
-// Below tells whether a path is a prefix or lies in it, by whole segments.
+// Below reports whether p equals prefix or lies below it, by whole segments.
 func Below(p, prefix string) bool {
 	prefix = strings.Trim(prefix, "/")
 	return prefix != "" && (p == prefix || strings.HasPrefix(p, prefix+"/"))
 }
 
-// Under tells whether a path lies under a prefix: one that ends with a slash
-// allows what lies below, one that does not the secret of that name too.
+// Under reports whether a prefix allows the path p. A prefix with a trailing slash allows
+// only paths below it; one without also allows the path itself.
 func Under(p, prefix string) bool {
 	return Below(p, prefix) && (!strings.HasSuffix(prefix, "/") || p != strings.Trim(prefix, "/"))
 }
 
-// BadSecretPath says what is wrong with a path in Vault; "" where nothing is.
+// BadSecretPath describes a mistake in a Vault path; "" if there is none.
 func BadSecretPath(p string) string {
 	switch {
 	case p == "":
@@ -47,13 +47,14 @@ func BadSecretPath(p string) string {
 	return ""
 }
 
-// certificateName is safe as a file name and as a segment of a Vault path.
+// certificateName matches names that are safe as a file name and as a segment of a Vault
+// path.
 var certificateName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
 
-// IsCertificateName tells whether a certificate can be called so.
+// IsCertificateName reports whether name is valid for a certificate.
 func IsCertificateName(name string) bool { return certificateName.MatchString(name) }
 
 var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`)
 
-// IsVariableName tells whether an environment variable can be called so.
+// IsVariableName reports whether name is valid for an environment variable.
 func IsVariableName(name string) bool { return variableName.MatchString(name) }

@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// MatchGlob tells whether a path matches a glob: "*" and "?" stand for parts of
-// one segment, "[a-z]" for one character of it, and "**" for any number of
-// segments, none included.
+// MatchGlob reports whether a path matches a glob: "*" and "?" match parts of one
+// segment, "[a-z]" one character of it, and "**" any number of segments, including none.
 func MatchGlob(glob, file string) bool {
 	segments := strings.Split(file, "/")
-	// reached[i] tells whether what was read of the glob takes the first i
-	// segments: one row of a table, so that no glob takes long.
+	// reached[i] is true if the parts of the glob read so far match the first i segments.
+	// This is one row of a dynamic programming table: the time is at most the product of
+	// both lengths, even for hostile globs with many "**".
 	reached := make([]bool, len(segments)+1)
 	reached[0] = true
 	for part := range strings.SplitSeq(glob, "/") {
@@ -31,7 +31,7 @@ func MatchGlob(glob, file string) bool {
 	return reached[len(segments)]
 }
 
-// BadGlob says what is wrong with a glob; "" where nothing is.
+// BadGlob describes a mistake in a glob; "" if there is none.
 func BadGlob(glob string) string {
 	for part := range strings.SplitSeq(glob, "/") {
 		switch {
@@ -53,11 +53,11 @@ func BadGlob(glob string) string {
 	return ""
 }
 
-// NamePattern covers some names, or some addresses.
+// NamePattern covers a set of names, or a range of addresses.
 type NamePattern struct {
 	Typed string
 	reach reach
-	name  string // in A-labels; "" with reach deep: every name there is
+	name  string // in A-labels; "" with reach deep covers every name
 	addrs netip.Prefix
 }
 
@@ -69,7 +69,7 @@ const (
 	deep                // "**.shop.example.com": any number of labels below it, at least one
 )
 
-// ParseNamePattern reads a pattern; why says what is wrong with it.
+// ParseNamePattern reads a pattern. why describes a mistake; it is "" if there is none.
 func ParseNamePattern(typed string) (p NamePattern, why string) {
 	p.Typed = typed
 	if p.addrs, why = parsePrefix(typed); p.addrs.IsValid() || why != "" {
@@ -95,7 +95,8 @@ func ParseNamePattern(typed string) (p NamePattern, why string) {
 	return p, why
 }
 
-// parsePrefix reads an address or a range of them; the zero prefix is neither.
+// parsePrefix reads an address or a range of addresses. It returns the zero prefix and ""
+// if typed is neither.
 func parsePrefix(typed string) (netip.Prefix, string) {
 	prefix, err := netip.ParsePrefix(typed)
 	if err != nil {
@@ -117,8 +118,8 @@ func parsePrefix(typed string) (netip.Prefix, string) {
 	return prefix, ""
 }
 
-// Covers tells whether a name may be asked for by this pattern. A wildcard may
-// where all the names that it stands for may.
+// Covers reports whether the pattern allows a certificate for d. A wildcard is allowed
+// only if the pattern allows all names that the wildcard matches.
 func (p NamePattern) Covers(d Domain) bool {
 	if d.IP.IsValid() || p.addrs.IsValid() {
 		return p.addrs.IsValid() && p.addrs.Contains(d.IP)
@@ -130,6 +131,6 @@ func (p NamePattern) Covers(d Domain) bool {
 		_, above, _ := strings.Cut(d.ASCII, ".")
 		return above == p.name
 	default:
-		return d.ASCII == p.name // never a wildcard: p.name has no star
+		return d.ASCII == p.name // never matches a wildcard: p.name contains no star
 	}
 }

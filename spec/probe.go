@@ -10,32 +10,32 @@ import (
 	"certroll/spec/text"
 )
 
-// Protocol is how a connection comes to TLS.
+// Protocol says how a connection reaches TLS.
 type Protocol string
 
 // The protocols of a probe.
 const (
-	PlainTLS Protocol = "tls"      // from the first byte on
+	PlainTLS Protocol = "tls"      // TLS from the first byte
 	SMTP     Protocol = "smtp"     // STARTTLS (RFC 3207)
 	IMAP     Protocol = "imap"     // STARTTLS (RFC 9051 section 6.2.1)
-	Postgres Protocol = "postgres" // SSLRequest
+	Postgres Protocol = "postgres" // SSLRequest message
 )
 
-// startTLS are those that begin in plain text, as they are written before "://".
+// startTLS are the schemes of the protocols that begin in plain text.
 var startTLS = []string{string(SMTP), string(IMAP), string(Postgres)}
 
-// Probe is an endpoint that serves the certificate, where it is looked at what
-// is served.
+// Probe is an endpoint that should serve the certificate. certroll connects to it and
+// checks the served certificate.
 type Probe struct {
 	Protocol Protocol
 	Host     string // A-labels, or an address in canonical form
 	Port     uint16
-	// ServerName is asked for (RFC 6066 section 3); "" where the certificate
-	// has no name to ask for but addresses.
+	// ServerName is sent as the SNI (RFC 6066 section 3). It is "" if the certificate has
+	// only addresses.
 	ServerName string
 }
 
-// Endpoint is the probe as it is written: "api.example.com:443",
+// Endpoint returns the probe in its written form: "api.example.com:443",
 // "smtp://mail.example.com:25".
 func (p Probe) Endpoint() string {
 	at := net.JoinHostPort(p.Host, strconv.Itoa(int(p.Port)))
@@ -45,13 +45,14 @@ func (p Probe) Endpoint() string {
 	return string(p.Protocol) + "://" + at
 }
 
-// domain is the host as a name that policies and certificates speak of.
+// domain returns the host as a Domain, to compare with policies and certificates.
 func (p Probe) domain() Domain {
 	ip, _ := netip.ParseAddr(p.Host)
 	return Domain{Typed: p.Host, ASCII: p.Host, IP: ip}
 }
 
-// ParseProbe reads an endpoint; why says what is wrong and how to write it.
+// ParseProbe reads an endpoint. why describes a mistake and how to fix it; it is "" if
+// there is none.
 func ParseProbe(typed string) (p Probe, why string) {
 	p.Protocol = PlainTLS
 	rest := typed
@@ -82,7 +83,7 @@ func ParseProbe(typed string) (p Probe, why string) {
 	return p, why
 }
 
-// ParseHost reads a host name or an address.
+// ParseHost reads a host name or an address. why describes a mistake.
 func ParseHost(typed string) (host, why string) {
 	if addr, err := netip.ParseAddr(typed); err == nil {
 		d, why := parseAddress(Domain{}, addr)
@@ -94,8 +95,9 @@ func ParseHost(typed string) (host, why string) {
 	return toASCII(typed)
 }
 
-// ServerName is the name that is asked for at an endpoint: the host, where the
-// certificate is for it, else its first name. why says so where there is none.
+// ServerName chooses the SNI for an endpoint: the host if the certificate names it, else
+// the certificate's first name that is no wildcard. If there are only wildcards, why says
+// so. For addresses both results are "".
 func ServerName(p Probe, domains []Domain) (name, why string) {
 	host := p.domain()
 	if speaksOf(domains, host) {
@@ -119,7 +121,7 @@ func ServerName(p Probe, domains []Domain) (name, why string) {
 	return "", ""
 }
 
-// speaksOf tells whether a certificate of these domains is for a host.
+// speaksOf reports whether a certificate for these domains is valid for the host.
 func speaksOf(domains []Domain, host Domain) bool {
 	_, above, _ := strings.Cut(host.ASCII, ".")
 	return slices.ContainsFunc(domains, func(d Domain) bool {

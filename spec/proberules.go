@@ -9,24 +9,24 @@ import (
 	"certroll/spec/text"
 )
 
-// ProbeRules say where certroll may connect to for a probe. Whoever may change
-// the config repo would else have it look into the network that it stands in,
-// and read in Git what came of it. Two things are asked:
+// ProbeRules limit where certroll may connect for a probe. Without them, everyone who can
+// change the config repo could make certroll scan its own network, and read the results
+// in Git. certroll checks two things:
 //
-//	the host as it is written   is a name of the certificate, or is allowed
-//	each address it leads to    is public, or is allowed
+//	the host as written              is a name of the certificate, or a rule allows it
+//	each address it resolves to      is public, or a rule allows it
 //
-// A name that is allowed opens no address: what it leads to is up to whoever
-// has its DNS.
+// A rule for a name allows no private address, because the owner of the name's DNS
+// decides where it leads.
 type ProbeRules []probeRule
 
 type probeRule struct {
 	pattern NamePattern
-	port    uint16 // 0: any
+	port    uint16 // 0 means any
 }
 
-// ParseProbeRules reads what certroll.hcl allows: "*.example.com:443",
-// "10.0.0.0/8:*". why says what is wrong with which.
+// ParseProbeRules reads the rules of certroll.hcl: "*.example.com:443", "10.0.0.0/8:*".
+// why names the first faulty rule and its mistake.
 func ParseProbeRules(allow []string) (rules ProbeRules, why string) {
 	for _, typed := range allow {
 		r, why := parseProbeRule(typed)
@@ -60,7 +60,7 @@ func (r probeRule) takes(d Domain, port uint16) bool {
 	return (r.port == 0 || r.port == port) && r.pattern.Covers(d)
 }
 
-// Dials tells whether an address may be connected to.
+// Dials reports whether certroll may connect to an address.
 func (rules ProbeRules) Dials(at netip.AddrPort) bool {
 	addr := at.Addr().Unmap()
 	if addr.Zone() != "" {
@@ -70,18 +70,18 @@ func (rules ProbeRules) Dials(at netip.AddrPort) bool {
 	return isPublic(addr) || slices.ContainsFunc(rules, func(r probeRule) bool { return r.takes(d, at.Port()) })
 }
 
-// inner are the ranges that are not private, loopback, link-local or multicast
-// by netip's word, and yet no part of the public Internet (IANA's registries of
-// special-purpose addresses, RFC 6890), or that lead to others by translation.
+// inner are ranges that netip does not class as private, loopback, link-local or
+// multicast, but that are not part of the public Internet (IANA's registries of
+// special-purpose addresses, RFC 6890), or that reach other addresses by translation.
 var inner = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"),
-	netip.MustParsePrefix("100.64.0.0/10"),    // carriers' and clouds' own (RFC 6598)
-	netip.MustParsePrefix("168.63.129.16/32"), // a cloud's host agent at a public address
+	netip.MustParsePrefix("100.64.0.0/10"),    // shared address space of carriers and clouds (RFC 6598)
+	netip.MustParsePrefix("168.63.129.16/32"), // the host agent of a cloud, at a public address
 	netip.MustParsePrefix("192.0.0.0/24"),
 	netip.MustParsePrefix("198.18.0.0/15"),
 	netip.MustParsePrefix("240.0.0.0/4"),
 	netip.MustParsePrefix("::/96"),        // IPv4-compatible
-	netip.MustParsePrefix("64:ff9b::/96"), // NAT64: an IPv4 address is inside
+	netip.MustParsePrefix("64:ff9b::/96"), // NAT64: contains an IPv4 address
 	netip.MustParsePrefix("64:ff9b:1::/48"),
 	netip.MustParsePrefix("2001::/32"), // Teredo
 	netip.MustParsePrefix("2002::/16"), // 6to4

@@ -11,31 +11,31 @@ import (
 	"certroll/spec/providers"
 )
 
-// Reach says which addresses a connection on behalf of an issuer or a DNS
-// account may lead to. The zero value is strict: public addresses alone.
+// Reach limits the addresses that certroll may connect to for an issuer or a DNS account.
+// The zero value is strict: public addresses only.
 //
-// Two things are checked, as for probes (see ProbeRules): the host as written,
-// when the config repo is decoded, and each address, when it is connected to.
+// As for probes (see ProbeRules), certroll checks two things: the host as written, when
+// it decodes the config repo, and each address, before it connects.
 type Reach struct {
-	// Anything: the block stands in certroll.hcl, whose author may reach all.
+	// Anything lifts the limit: the block stands in certroll.hcl, whose author may reach
+	// every address.
 	Anything bool
 	Rules    ProbeRules // trust.endpoints
-	// Ambient: the machine's own identities may be used (trust.ambient).
+	// Ambient allows the machine's own identities (trust.ambient).
 	Ambient bool
-	// Zones are those that a CNAME at _acme-challenge may lead into besides
-	// names that begin with _acme-challenge (dns.cname_zones of certroll.hcl), and
-	// Led the names that it led to when the certificate was issued last.
+	// Zones are the zones that a CNAME at _acme-challenge may lead into, besides names
+	// that begin with _acme-challenge (dns.cname_zones of certroll.hcl). Led are the
+	// targets that CNAMEs led to when the certificate was last issued.
 	Zones, Led []string
-	// LedAnywhere: the certificate was issued last by a certroll that did not
-	// note where CNAMEs led.
+	// LedAnywhere is set if an older certroll, which did not record the targets of
+	// CNAMEs, issued the certificate last.
 	LedAnywhere bool
 }
 
-// Dials tells whether an address may be connected to.
+// Dials reports whether certroll may connect to an address.
 func (r Reach) Dials(at netip.AddrPort) bool { return r.Anything || r.Rules.Dials(at) }
 
-// Names tells whether a host may be named: an address where it may be connected
-// to, a name where a rule says so.
+// Names reports whether a block may name a host: an address or a name that a rule covers.
 func (r Reach) Names(host string, port uint16) bool {
 	if r.Anything {
 		return true
@@ -48,10 +48,12 @@ func (r Reach) Names(host string, port uint16) bool {
 	return slices.ContainsFunc(r.Rules, func(rule probeRule) bool { return rule.takes(Domain{ASCII: name, IP: ip}, port) })
 }
 
-// endpointText is an address as certroll and every provider read it alike.
+// endpointText matches the addresses that certroll and all providers parse alike. With
+// any other form, a provider could connect to another host than the one certroll checked.
 var endpointText = regexp.MustCompile(`^(?:(https?)://)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?(?:/[A-Za-z0-9._~/%@:=&?+,;-]*)?$`)
 
-// ParseEndpoint reads the host and the port of an address that a variable holds.
+// ParseEndpoint reads the host and port of an address in a provider's variable. Without a
+// port it returns the default port of the kind.
 func ParseEndpoint(kind providers.Kind, text string) (host string, port uint16, ok bool) {
 	m := endpointText.FindStringSubmatch(text)
 	usual := uint64(443)

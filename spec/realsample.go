@@ -15,10 +15,9 @@ import (
 	"time"
 )
 
-// realSample is a pair that a CA could have issued, made once a process: its
-// key, serial, dates and names are like no constant of this program, so that no
-// expression can tell it from the pair that will be written. The digests of
-// fields are made with sampleValue, which never changes.
+// realSample returns a pair like one from a CA, made once per process. Its key, serial,
+// dates and names are random, so that no expression can tell it from a real pair. The
+// digests of fields use SampleValue, which never changes.
 var realSample = sync.OnceValues(makeSample)
 
 func makeSample() (*parsedPair, error) {
@@ -68,17 +67,17 @@ func label(b []byte) string {
 	}, base64.RawURLEncoding.EncodeToString(b)))
 }
 
-// chargedKey stands for a private key while it is decided whether its fields can
-// be made, and what they cost. All keys of one shape are charged alike: the PEM
-// of an RSA key is longer or shorter by a few bytes, by what the key is.
+// chargedKey returns a stand-in for the private key while render decides whether the
+// fields can be made, and charges their cost. All keys of one shape get the same length:
+// the PEM of real RSA keys varies by a few bytes, and the cost must not reveal that.
 func (p *parsedPair) chargedKey() string {
-	der := make([]byte, 256) // more than any ECDSA key has
+	der := make([]byte, 256) // longer than any ECDSA key
 	if k, ok := p.key.(*rsa.PrivateKey); ok {
-		// PKCS #8 of RFC 8017 A.1.2: n and d, and five numbers of half their size.
+		// PKCS #8 around RFC 8017 A.1.2: n and d, and five numbers of half their size.
 		der = make([]byte, 5*k.Size()+128)
 	}
 	text := pemOf("PRIVATE KEY", der)
-	for len(text) < len(p.PrivateKey) { // no shape that certroll makes
+	for len(text) < len(p.PrivateKey) { // a shape that certroll does not make
 		der = make([]byte, 2*len(der))
 		text = pemOf("PRIVATE KEY", der)
 	}

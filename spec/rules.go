@@ -7,17 +7,17 @@ import (
 	"github.com/hashicorp/hcl/v2"
 )
 
-// NewRule is a rule that an earlier certroll did not have. It rejects a new
-// revision like any other mistake. A revision that was in force already
-// (Trust.InForce) is not rejected by it, because that would stop the renewals of
-// every certificate: only the certificates concerned are held.
+// NewRule is a rule that earlier versions of certroll did not have. certroll rejects a
+// new revision that breaks it, as for any other mistake. It does not reject a revision
+// that was already in force (Trust.InForce), because that would stop the renewals of
+// every certificate: it holds only the certificates concerned.
 //
-// A decoder function reports a violation with block.Reader.RefuseNew. The rest follows:
-// the diagnostic, the hold, the lines for certroll.hcl, `doctor --upgrade`.
+// A decoder function reports a violation with block.Reader.RefuseNew, which creates the
+// diagnostic, the hold, the lines for certroll.hcl and the output of `doctor --upgrade`.
 type NewRule struct {
-	Name string // stable, as it stands in events: "trust.endpoints"
-	// Allow is what certroll.hcl has to contain so that the rule is kept; the
-	// zero value: only the config repo can be changed.
+	Name string // stable, because events contain it: "trust.endpoints"
+	// Allow is the setting of certroll.hcl that allows the use. The zero value: only a
+	// change of the config repo helps.
 	Allow Allowance
 }
 
@@ -27,10 +27,10 @@ type Allowance struct {
 	Setting string // "endpoints"
 	Value   string // `"pdns.example.com:443"`, `true`: HCL source
 	List    bool   // Value is one element of a list
-	Text    string // instead of these: a whole block that has to be moved there
+	Text    string // replaces the other fields: a whole block to move to certroll.hcl
 }
 
-// Lines are the lines for certroll.hcl; "" where there are none.
+// Lines returns the lines for certroll.hcl; "" if there are none.
 func (a Allowance) Lines() string {
 	switch {
 	case a == Allowance{}:
@@ -43,20 +43,20 @@ func (a Allowance) Lines() string {
 	return fmt.Sprintf("%s { %s = %s }", a.Block, a.Setting, a.Value)
 }
 
-// Hold is what a NewRule found in a revision that was in force before.
+// Hold is a violation of a NewRule by a revision that was already in force.
 type Hold struct {
 	Rule    NewRule
 	Subject string // "dns.NAME", "issuer.NAME", "certificate.NAME" or "defaults.DIRECTORY"
-	Message string // place, what is wrong, and how to allow it; one line
+	Message string // place, mistake, and how to allow it; one line
 }
 
-// Everything tells whether nothing at all may be done with the certificate. A
-// hold of an issuer or a DNS account stops only what asks those.
+// Everything reports whether the hold stops all actions for the certificate. The hold of
+// an issuer or a DNS account stops only actions that use it.
 func (h Hold) Everything() bool {
 	return !strings.HasPrefix(h.Subject, "issuer.") && !strings.HasPrefix(h.Subject, "dns.")
 }
 
-// OnlyNewRules tells whether there are errors, and each is one of a NewRule: a
+// OnlyNewRules reports whether there are errors and all of them come from NewRules. A
 // revision that was in force may then be decoded with Trust.InForce.
 func OnlyNewRules(diags hcl.Diagnostics) bool {
 	errors := 0

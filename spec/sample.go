@@ -8,9 +8,9 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// The sample: its key, and what stands for a keystore of it, are known again
-// in what the expressions make of them. It is part of every digest, so that a
-// change of it would look like a change of everybody's fields.
+// The sample. SampleHoldsKey and SampleHoldsPair search the results of the expressions
+// for its key and its keystore. Every digest covers the sample, so changing the sample
+// would look like an edit of everybody's fields.
 const (
 	sampleKeyBody = "c2FtcGxlIGtleQ=="
 	sampleKey     = "-----BEGIN PRIVATE KEY-----\n" + sampleKeyBody + "\n-----END PRIVATE KEY-----\n"
@@ -19,20 +19,20 @@ const (
 	sampleStore   = "a sample of a keystore"
 )
 
-// SampleValue is what cert is in the expressions while a file is decoded.
+// SampleValue returns the object cert of the expressions while a file is decoded.
 func SampleValue() cty.Value {
 	m := Material{Certificate: sampleCert, Chain: sampleChain, FullChain: sampleCert + sampleChain, PrivateKey: sampleKey, NextKeyDigest: strings.Repeat("0b", sha256.Size)}
 	return certValue(m, sampleChain, "0a:1b:2c", strings.Repeat("0a", sha256.Size), []string{"www.example.com"}, time.Unix(0, 0), time.Unix(1, 0))
 }
 
-// SampleHoldsKey tells whether the key of the sample, or a keystore of it, is in what
-// expressions made of the sample.
+// SampleHoldsKey reports whether a result of the expressions contains the sample's key,
+// or a keystore of it.
 func SampleHoldsKey(made map[string]string) bool {
 	return anyHolds(made, sampleKeyBody) || anyHolds(made, sampleStore)
 }
 
-// SampleHoldsPair tells whether the key and the certificate of the sample can be read back
-// from what expressions made of it.
+// SampleHoldsPair reports whether the results of the expressions contain both the
+// sample's key and its certificate in readable form.
 func SampleHoldsPair(made map[string]string) bool {
 	return anyHolds(made, strings.TrimSpace(sampleKey)) && anyHolds(made, strings.TrimSpace(sampleCert))
 }

@@ -12,26 +12,26 @@ import (
 	"github.com/hashicorp/hcl/v2"
 )
 
-// Spec is the desired state decoded from one revision of the config repo. It
-// is complete and valid when package decode returns it, and nothing changes it after.
+// Spec is the desired state decoded from one revision of the config repo. Package decode
+// returns it complete and valid. It must not be changed afterwards.
 type Spec struct {
 	Issuers map[string]*Issuer     // by block name
 	DNS     map[string]*DNSAccount // by block name
-	// Certificates is ordered by name. for_each is already expanded.
+	// Certificates are sorted by name, with for_each already expanded.
 	Certificates []*Certificate
-	// Unread is what lies among the files and is not read. The decoder knows nothing of
-	// it: whoever read the files adds it.
+	// Unread lists files of the revision that certroll does not read. The caller that
+	// reads the files adds it; the decoder does not know it.
 	Unread []Unread
-	// PolicyFiles are the globs of the files that each policy is for.
+	// PolicyFiles are the file globs of each policy.
 	PolicyFiles [][]string
 }
 
-// BlockTypes are the types of blocks that a config repo has.
+// BlockTypes returns the block types of a config repo.
 func BlockTypes() []string {
 	return []string{"locals", "defaults", "issuer", "dns", "certificate", "moved"}
 }
 
-// SamePolicies tells whether two files of the config repo are under the same policies.
+// SamePolicies reports whether the same policies cover two files of the config repo.
 func (s *Spec) SamePolicies(a, b string) bool {
 	if a == b {
 		return true
@@ -42,7 +42,7 @@ func (s *Spec) SamePolicies(a, b string) bool {
 	return !slices.ContainsFunc(s.PolicyFiles, func(globs []string) bool { return covers(globs, a) != covers(globs, b) })
 }
 
-// Certificate finds one certificate by its name; nil where there is none.
+// Certificate returns a certificate by name, or nil.
 func (s *Spec) Certificate(name string) *Certificate {
 	i, ok := slices.BinarySearchFunc(s.Certificates, name, func(c *Certificate, name string) int { return cmp.Compare(c.Name, name) })
 	if !ok {
@@ -51,7 +51,7 @@ func (s *Spec) Certificate(name string) *Certificate {
 	return s.Certificates[i]
 }
 
-// Names are those of all certificates, in order.
+// Names returns the names of all certificates, sorted.
 func (s *Spec) Names() []string {
 	names := make([]string, len(s.Certificates))
 	for i, c := range s.Certificates {
@@ -60,50 +60,49 @@ func (s *Spec) Names() []string {
 	return names
 }
 
-// Issuer is an ACME CA account (RFC 8555 section 7.1.2).
+// Issuer is an ACME CA with an account there (RFC 8555 section 7.1.2).
 type Issuer struct {
 	Name      string
-	Directory string // URL of the ACME directory, short names already resolved
+	Directory string // URL of the ACME directory, short names resolved
 	Email     string // contact, without "mailto:"; may be empty
-	// Account tells the accounts at one CA apart: with the directory and the EAB
-	// key id it is the account's identity. Empty is the usual one.
+	// Account distinguishes several accounts at one CA. The account's identity is the
+	// directory, this name and the EAB key id. "" is the default account.
 	Account  string
 	AgreeTOS bool   // terms_of_service_agreed
-	EAB      *EAB   // nil where the CA needs no external account binding
-	Profile  string // ACME profile (draft-ietf-acme-profiles); empty is the CA's default
-	// PreferredChain is the common name of the topmost issuer wanted among the
-	// chains the CA offers (RFC 8555 section 7.4.2); empty takes the default one.
+	EAB      *EAB   // nil if the CA needs no external account binding
+	Profile  string // ACME profile (draft-ietf-acme-profiles); "" is the CA's default
+	// PreferredChain is the common name of the topmost issuer of the preferred chain
+	// among those the CA offers (RFC 8555 section 7.4.2); "" uses the default chain.
 	PreferredChain string
-	// Processing is how long the CA may be at work on an order before a new one is
-	// made; zero is a day. CAs that approve by hand take longer.
+	// Processing is how long an order may stay in processing before certroll creates a
+	// new one; zero means a day. CAs that approve by hand take longer.
 	Processing time.Duration
-	CABundle   string // PEM certificates trusted for HTTPS to the directory besides the system's; for a private CA
+	CABundle   string // PEM certificates trusted for HTTPS to the directory, in addition to the system's; for a private CA
 	Limits     *Limits
 	Reach      Reach
-	Held       []Hold // why nothing is asked of it; see NewRule
+	Held       []Hold // why certroll does not use it; see NewRule
 	Range      hcl.Range
 }
 
-// Limits are the rate limits of a CA that are kept before it says no. A zero
-// Limit is none; a nil *Limits is none at all.
+// Limits are the rate limits of a CA. certroll stops before it reaches them. A zero Limit
+// or a nil *Limits means no limit.
 type Limits struct {
-	Orders            Limit // new orders of an account
-	PerDomain         Limit // certificates of a registered domain
-	ExactSet          Limit // certificates of exactly the same names
-	FailedValidations Limit // failed validations of one name
-	// ConsecutiveFailures is how many failed validations of one name in a row
-	// the CA takes before it pauses the name; 0: it does not.
+	Orders            Limit // new orders per account
+	PerDomain         Limit // certificates per registered domain
+	ExactSet          Limit // certificates with exactly the same names
+	FailedValidations Limit // failed validations per name
+	// ConsecutiveFailures is the number of failed validations of one name in a row after
+	// which the CA pauses the name; 0 if the CA pauses none.
 	ConsecutiveFailures int
 }
 
-// Limit is a token bucket: Burst tokens, of which one comes back each
-// Window/Burst.
+// Limit is a token bucket with Burst tokens. One token returns every Window/Burst.
 type Limit struct {
 	Burst  int
-	Window time.Duration // in which an empty bucket is full again
+	Window time.Duration // time in which an empty bucket fills
 }
 
-// Refill is the time in which one token comes back; 0 where there is no limit.
+// Refill returns the time in which one token returns; 0 if there is no limit.
 func (l Limit) Refill() time.Duration {
 	if l.Burst == 0 {
 		return 0
@@ -114,7 +113,7 @@ func (l Limit) Refill() time.Duration {
 // EAB is an external account binding (RFC 8555 section 7.3.4).
 type EAB struct {
 	KeyID Value
-	HMAC  Value // base64url, as the CA hands it out
+	HMAC  Value // base64url, as the CA issues it
 }
 
 // Challenge is an ACME challenge type.
@@ -127,69 +126,71 @@ const (
 	TLSALPN01 Challenge = "tls-alpn-01" // RFC 8737
 )
 
-// DNSAccount is one account that proves control of names: a DNS provider and
-// where its credentials come from, or a listener for the other challenges.
+// DNSAccount proves control of names: with a DNS provider and references to its
+// credentials, or with a listener or a webroot for the other challenge types.
 type DNSAccount struct {
 	Name      string
 	Challenge Challenge
-	Provider  string // lego's code of the provider; empty unless Challenge is DNS01
-	// Credentials are the provider's environment variables by name.
+	Provider  string // lego's code of the provider; "" unless Challenge is DNS01
+	// Credentials maps the provider's environment variables to their values.
 	Credentials map[string]Value
 	Propagation Propagation
 	FollowCNAME bool // follow CNAMEs at _acme-challenge; on unless turned off
-	// Zones are the domains that the account answers for, with all below them; none:
-	// any. Of several accounts those that state a name's zone are tried first.
+	// Zones are the domains that the account answers for, including all names below;
+	// empty means any. certroll tries accounts that state a name's zone first.
 	Zones []string
-	// Parallel is how many calls to the provider may be under way at once, 1
-	// unless set: many providers rewrite a whole zone at each call.
+	// Parallel is the number of concurrent calls to the provider. The default is 1,
+	// because many providers rewrite a whole zone in each call.
 	Parallel int
 	Listen   string // HTTP01, TLSALPN01: the address to listen on, "host:port"
-	Webroot  string // HTTP01: a directory to write the answer to instead of listening
+	Webroot  string // HTTP01: directory for the challenge response, in place of a listener
 	Reach    Reach
-	Held     []Hold // why it is not used; see NewRule
-	// Avoided is set in a copy, for one attempt: it is known not to work, and tried last.
+	Held     []Hold // why certroll does not use it; see NewRule
+	// Avoided is set in a copy for one attempt: the account is known to fail, so certroll
+	// tries it last.
 	Avoided bool
 	Range   hcl.Range
 }
 
-// Propagation says how to know that a TXT record can be seen by the CA.
+// Propagation says how certroll decides that the CA can see a TXT record.
 type Propagation struct {
-	Timeout  time.Duration // 0: the provider's own, or a minute
-	Interval time.Duration // 0: the provider's own, or two seconds
-	// Nameservers ("host:port") are asked instead of the zone's authoritative
-	// ones, and are the resolvers that CNAMEs are followed with.
+	Timeout  time.Duration // 0: the provider's default, or a minute
+	Interval time.Duration // 0: the provider's default, or two seconds
+	// Nameservers ("host:port") are queried in place of the zone's authoritative ones.
+	// certroll also resolves CNAMEs with them.
 	Nameservers []string
-	Wait        time.Duration // a fixed wait instead of any check; 0: check
+	Wait        time.Duration // a fixed wait without any check; 0 means check
 }
 
-// Certificate is one certificate that shall exist.
+// Certificate is one desired certificate.
 type Certificate struct {
 	Name string // unique in the repo; with for_each "block.key"
-	// MovedFrom are the names that it had before by moved blocks, the last one first.
+	// MovedFrom are the earlier names from moved blocks, the most recent first.
 	MovedFrom []string
 	Domains   []Domain // in the order typed, at least one; the first is the primary
 	Issuer    string   // name of an Issuer
-	// Fallbacks are the issuers that follow it in the list, which are gone to
-	// when it has failed for a while and expiry nears.
+	// Fallbacks are the next issuers of the list. certroll uses them if Issuer has failed
+	// for a while and expiry is near.
 	Fallbacks []string
-	// DNS names the accounts in the order they are tried; at least one.
+	// DNS are the names of the accounts in the order certroll tries them; at least one.
 	DNS     []string
 	Key     Key
 	Renewal Renewal
-	Rotate  string // a text not seen before forces exactly one rotation; empty: none
-	// RotateRevoke says to revoke what that rotation replaces; nil: leave it.
+	Rotate  string // a new text forces exactly one rotation; "" forces none
+	// RotateRevoke requests to revoke the certificate that the rotation replaces; nil
+	// leaves it valid.
 	RotateRevoke *Revocation
 	Vault        Target
 	Labels       map[string]string
 	OnRemove     OnRemove
-	Probes       []Probe   // where it is looked at what is served
-	Held         []Hold    // of itself, its issuers and its DNS accounts; see NewRule
+	Probes       []Probe   // endpoints that should serve the certificate
+	Held         []Hold    // its own holds and those of its issuers and DNS accounts; see NewRule
 	Range        hcl.Range // the block's header
-	File         string    // the file that declares it, relative to the config directory
+	File         string    // the declaring file, relative to the config directory
 }
 
-// Names are the identifiers as they go to the CA: A-labels and addresses in
-// canonical form, in the order typed.
+// Names returns the identifiers as sent to the CA, in the order typed: A-labels, and
+// addresses in canonical form.
 func (c *Certificate) Names() []string {
 	names := make([]string, len(c.Domains))
 	for i, d := range c.Domains {
@@ -207,24 +208,23 @@ const (
 	RSA   Algorithm = "rsa"
 )
 
-// Key is the shape of the private key. A zero field was left out: it takes
-// the default when the certificate is first issued and stays so from then on.
+// Key is the shape of the private key. A zero field is not stated in the spec: it gets
+// the default at first issue and then never changes.
 type Key struct {
 	Algorithm Algorithm // "", ECDSA or RSA
 	Curve     string    // "", "P-256", "P-384" or "P-521"; ECDSA only
 	Size      int       // 0, 2048, 3072 or 4096 bits; RSA only
 	Rotation  Rotation
-	MaxAge    time.Duration // a key this old is rotated also where renewals keep it; 0: never
-	// Next says that the key of the next renewal is made now, and the digest of
-	// its public half published, so that TLSA records and pins can name it ahead.
+	MaxAge    time.Duration // a key this old is rotated even if renewals keep the key; 0 means never
+	// Next stages a key: certroll makes the key of the next renewal now and publishes the
+	// digest of its public key, so that TLSA records and pins can list it ahead.
 	Next bool
 }
 
-// DefaultKey is the shape a certificate gets at first issue where its spec
-// leaves it open.
+// DefaultKey is the shape at first issue for fields that the spec leaves open.
 var DefaultKey = Key{Algorithm: ECDSA, Curve: "P-256", Rotation: RotateAlways}
 
-// Rotation says whether a renewal makes a fresh private key.
+// Rotation says whether a renewal makes a new private key.
 type Rotation string
 
 // The rotation policies.
@@ -233,55 +233,56 @@ const (
 	RotateNever  Rotation = "never"
 )
 
-// Renewal says when a certificate is renewed.
+// Renewal says when certroll renews a certificate.
 type Renewal struct {
-	Auto bool // on unless turned off
-	// Renew when this many days or fewer are left, 30 unless set; or, where it
-	// is not 0, when this percentage of the lifetime or less is left.
+	Auto bool // true unless the spec turns it off
+	// certroll renews when at most ThresholdDays days are left, 30 by default, or, if
+	// ThresholdPercent is not 0, when at most this percentage of the lifetime is left.
 	ThresholdDays    int
 	ThresholdPercent int
-	ThresholdStated  bool // the spec says either; otherwise the CA's ARI decides where it offers it
-	// A pause, with Auto off: why, and the moment from which it renews again;
-	// the zero time is no end.
+	ThresholdStated  bool // the spec states a threshold; otherwise the CA's ARI (RFC 9773) decides if the CA offers it
+	// A pause, with Auto off: its reason, and the moment when renewals resume. The zero
+	// time means that the pause has no end.
 	Reason string
 	Until  time.Time
-	// FallbackAfter is how long an issuer fails before the next one is gone to.
+	// FallbackAfter is how long an issuer must fail before certroll uses the next one.
 	FallbackAfter time.Duration
 }
 
-// Revocation is a wish to revoke a certificate.
+// Revocation requests to revoke a certificate.
 type Revocation struct {
 	Code uint // CRLReason (RFC 5280 section 5.3.1)
 }
 
-// Target is where certificate and key are written in Vault KV v2.
+// Target is the place in Vault KV v2 for the certificate and its key.
 type Target struct {
 	Mount  string // without slashes at either end
 	Path   string // below the mount, without slashes at either end
 	Fields Fields
-	// Previous says what becomes of the secret at the path before, once the path moved and
-	// the new one is written: Keep, as "" does, or Delete.
+	// Previous says what certroll does with the secret at the old path after the path
+	// changed and certroll wrote the new one: Keep (also "") or Delete.
 	Previous OnRemove
 }
 
-// OnRemove says what happens to the secret when the block is gone.
+// OnRemove says what certroll does with the secret after its block was removed.
 type OnRemove string
 
 // The removal policies.
 const (
-	Keep   OnRemove = "keep"   // leave the secret as it is; the default
+	Keep   OnRemove = "keep"   // leave the secret unchanged; the default
 	Delete OnRemove = "delete" // soft-delete the secret's current version
 	Revoke OnRemove = "revoke" // revoke at the CA, then delete
 )
 
-// Unread is what lies among the files of a revision and is not read.
+// Unread is a file or directory of a revision that certroll does not read.
 type Unread struct {
-	Path string // relative to the config directory, with slashes: a file, or a directory with all that is in it
-	Why  string // goes on a sentence that begins with the path
+	Path string // relative to the config directory, with slashes; a directory stands for all its content
+	Why  string // continues a sentence that begins with the path
 }
 
-// UnreadAt is what lies unread where a file of the spec was: at its path, at a
-// directory above it, or beside it under another ending. nil: nothing.
+// UnreadAt returns the unread entry that may explain why a file of the spec is gone: at
+// its path, at a directory above it, or with another extension. It returns nil if there
+// is none.
 func (s *Spec) UnreadAt(file string) *Unread {
 	if file == "" {
 		return nil
@@ -294,7 +295,7 @@ func (s *Spec) UnreadAt(file string) *Unread {
 	return nil
 }
 
-// stem is a path without what makes it HCL.
+// stem returns a path without the extension of HCL or Terraform files, in lower case.
 func stem(file string) string {
 	lower := strings.ToLower(file)
 	for _, ending := range []string{".hcl.json", ".hcl", ".tf"} {
@@ -305,8 +306,8 @@ func stem(file string) string {
 	return lower
 }
 
-// Holds are all holds of a spec, each once, in the order of the subjects, with
-// the certificates that each concerns.
+// Holds returns all holds of the spec, each once with the certificates it concerns,
+// sorted by subject.
 func (s *Spec) Holds() []ConcernedHold {
 	var list []ConcernedHold
 	index := map[Hold]int{}
@@ -325,24 +326,25 @@ func (s *Spec) Holds() []ConcernedHold {
 	return list
 }
 
-// ConcernedHold is a hold with the names of the certificates that it concerns.
+// ConcernedHold is a hold with the names of the certificates it concerns.
 type ConcernedHold struct {
 	Hold
 	Certificates []string
 }
 
-// mostOthers is how many certificates with the same names are named.
+// mostOthers is the number of certificates that SameNamesText lists.
 const mostOthers = 5
 
-// SameNames are the certificates of which others have exactly the same names and ask
-// the same CA, by set; each set in the order of the files.
+// SameNames returns the sets of certificates that have exactly the same names and the
+// same CA. Within a set the order is that of the files. A CA counts them against one
+// limit (Let's Encrypt: 5 per 7 days).
 func (s *Spec) SameNames() [][]*Certificate {
 	bySet := make(map[[sha256.Size]byte][]*Certificate, len(s.Certificates))
 	var order [][sha256.Size]byte
 	for _, c := range s.Certificates {
 		issuer := s.Issuers[c.Issuer]
 		if issuer == nil || len(c.Domains) == 0 {
-			continue // a mistake that is reported
+			continue // a mistake that the decoder reports
 		}
 		names := c.Names()
 		slices.Sort(names)
@@ -361,7 +363,8 @@ func (s *Spec) SameNames() [][]*Certificate {
 	return sets
 }
 
-// SameNamesText says that others of a set have the names of one, and what that costs.
+// SameNamesText returns a warning that other certificates of the set have the same names
+// as one.
 func SameNamesText(one *Certificate, set []*Certificate) string {
 	var others []string
 	for _, c := range set {
@@ -376,7 +379,8 @@ func SameNamesText(one *Certificate, set []*Certificate) string {
 	return fmt.Sprintf("certificate %q has exactly the names that are also declared by %s; a CA counts all of them against its limit of identical sets", one.Name, strings.Join(others, ", "))
 }
 
-// Shape is the key's, with the defaults of a first issue.
+// Shape returns the key's algorithm and size, "rsa-2048" or "ecdsa-P-256", with the
+// defaults of a first issue.
 func (k Key) Shape() string {
 	switch {
 	case k.Algorithm == RSA && k.Size == 0:

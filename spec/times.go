@@ -17,14 +17,13 @@ var (
 	daysText    = regexp.MustCompile(`^([0-9]{1,5})d$`)
 )
 
-// WholePercent reads "33%", from 1 to most; 0 where the text is none.
+// WholePercent parses "33%", from 1 to most. It returns 0 if text is not of that form.
 func WholePercent(text string, most int) int { return wholeIn(percentText, text, most) }
 
-// WholeDays reads "21d", from 1 to most; 0 where the text is none.
+// WholeDays parses "21d", from 1 to most. It returns 0 if text is not of that form.
 func WholeDays(text string, most int) int { return wholeIn(daysText, text, most) }
 
-// wholeIn is the number that a pattern finds, from 1 to most; 0 where it finds
-// none.
+// wholeIn returns the number that the pattern matches, from 1 to most, or 0.
 func wholeIn(pattern *regexp.Regexp, text string, most int) int {
 	m := pattern.FindStringSubmatch(text)
 	if m == nil {
@@ -36,7 +35,7 @@ func wholeIn(pattern *regexp.Regexp, text string, most int) int {
 	return 0
 }
 
-// ParseSpan reads a duration as Go writes it, or as whole days.
+// ParseSpan parses a duration: Go's syntax, or whole days as in "21d".
 func ParseSpan(text string) (time.Duration, bool) {
 	if m := daysText.FindStringSubmatch(text); m != nil {
 		n, err := strconv.Atoi(m[1])
@@ -46,7 +45,8 @@ func ParseSpan(text string) (time.Duration, bool) {
 	return v, err == nil
 }
 
-// SpanText is the shorter way to write a duration of whole days or hours.
+// SpanText formats a duration in the largest whole unit: days, hours or minutes;
+// otherwise in Go's syntax.
 func SpanText(d time.Duration) string {
 	switch {
 	case d%Day == 0:
@@ -59,8 +59,8 @@ func SpanText(d time.Duration) string {
 	return d.String()
 }
 
-// ParseMoment reads a date, which is over when its day is in UTC, or a time;
-// the zero time where it is neither.
+// ParseMoment parses a date or an RFC 3339 time. A date stands for the end of that day in
+// UTC. The result is the zero time if text is neither.
 func ParseMoment(text string) time.Time {
 	if t, err := time.Parse(time.DateOnly, text); err == nil {
 		return t.AddDate(0, 0, 1)
@@ -72,8 +72,9 @@ func ParseMoment(text string) time.Time {
 	return t.UTC()
 }
 
-// EndText says when a pause ends, as the person wrote it: "through 2026-12-31" for a
-// date, whose day is part of the pause, and "until 2026-12-31T18:00:00Z" for a time.
+// EndText describes the end of a pause in the form that the person wrote: "through
+// 2026-12-31" for a date, whose day is part of the pause, and "until
+// 2026-12-31T18:00:00Z" for a time.
 func EndText(end time.Time) string {
 	end = end.UTC()
 	if end.Equal(end.Truncate(Day)) {
@@ -82,7 +83,7 @@ func EndText(end time.Time) string {
 	return "until " + end.Format(time.RFC3339)
 }
 
-// BadMoment says that a text is no moment, and how one is written.
+// BadMoment returns the message for a text that is neither a date nor a time.
 func BadMoment(name, typed string) string {
 	return fmt.Sprintf("%s = %q: write a date, as in \"2026-12-31\", or a time by RFC 3339, as in \"2026-12-31T18:00:00Z\".", name, text.Short(typed))
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// Source says where a Value comes from.
+// Source is the kind of place that a Value comes from.
 type Source string
 
 // The sources of a Value.
@@ -19,21 +19,21 @@ const (
 	FromFile  Source = "file"    // file("/path")
 )
 
-// Value is a setting that is either written in the file or a reference that is
-// followed only at apply time, so that a spec never holds a secret.
+// Value is a setting: a text written in the file, or a reference. certroll follows
+// references only when it applies, so that a spec never contains a secret.
 type Value struct {
 	Source Source
 	Text   string // Literal: the text itself
 	Path   string // FromVault: mount and path, as typed: "kv/dns/cloudflare"; FromFile: the absolute path
 	Field  string // FromVault: the field of the secret
 	Name   string // FromEnv: the variable's name
-	// Trusted says that it stands in certroll.hcl, whose references may lead
-	// anywhere.
+	// Trusted is set if the value stands in certroll.hcl, whose references may read any
+	// source.
 	Trusted bool
 	Range   hcl.Range
 }
 
-// Where names the place that the value is found at, for a message.
+// Where describes the place of the value, for a message.
 func (v Value) Where() string {
 	switch v.Source {
 	case FromVault:
@@ -47,10 +47,10 @@ func (v Value) Where() string {
 	}
 }
 
-// ReferenceType wraps a Value while expressions are evaluated.
+// ReferenceType wraps a Value during the evaluation of expressions.
 var ReferenceType = cty.Capsule("reference", reflect.TypeFor[Value]())
 
-// IsReference tells whether a value is what vault(), env() or file() gave.
+// IsReference reports whether v is the result of vault(), env() or file().
 func IsReference(v cty.Value) bool {
 	return v != cty.NilVal && v.Type().Equals(ReferenceType) && !v.IsNull()
 }
