@@ -13,8 +13,8 @@ import (
 	"certroll/spec/text"
 )
 
-// oldFirst has the blocks that Trust.Before has too looked at before those that it does
-// not have, so that of two blocks that cannot both stand the new one is the mistake.
+// oldFirst moves the blocks that Trust.Before also has ahead of the added ones. If two
+// blocks contradict each other, the decoder then reports the added one.
 func (d *decoder) oldFirst() {
 	if d.trust.Before == nil {
 		return
@@ -47,14 +47,14 @@ func (d *decoder) oldFirst() {
 	d.files = append(old, added...)
 }
 
-// part is a body without its blocks.
+// part returns a copy of a body without its blocks.
 func part(b *hclsyntax.Body) *hclsyntax.Body {
 	whole := *b
 	whole.Blocks = nil
 	return &whole
 }
 
-// headers are those of the blocks of a file; none where it does not parse.
+// headers returns the block headers of a file; none if the file does not parse.
 func headers(f spec.File) map[string]bool {
 	there := map[string]bool{}
 	if body, _ := spec.Parse(f); body != nil {
@@ -65,12 +65,13 @@ func headers(f spec.File) map[string]bool {
 	return there
 }
 
+// header identifies a block by its type and labels.
 func header(b *hclsyntax.Block) string {
 	return strings.Join(append([]string{b.Type}, b.Labels...), "\x00")
 }
 
-// without notes that a certificate has no such setting; those of one for_each lack it
-// together.
+// without records a certificate that lacks a setting. The instances of one for_each count
+// once.
 func (d *decoder) without(setting string, b *body, cert *spec.Certificate) {
 	list := d.lacks[setting]
 	if n := len(list); n == 0 || *list[n-1].body.At != *b.At {
@@ -78,9 +79,9 @@ func (d *decoder) without(setting string, b *body, cert *spec.Certificate) {
 	}
 }
 
-// reportWithout reports a setting that certificates lack, all of them in one mistake:
-// mostly it is one defaults block that is missing. While a file does not parse, that one
-// may have it.
+// reportWithout reports each missing setting once for all certificates, because the usual
+// cause is one missing defaults block. It reports nothing while a file does not parse:
+// that file may contain the defaults block.
 func (d *decoder) reportWithout() {
 	for _, setting := range []string{"issuer", "dns"} {
 		list := d.lacks[setting]
@@ -103,8 +104,8 @@ func (d *decoder) reportWithout() {
 	}
 }
 
-// reportExcess reports the certificates beyond a policy's max_certificates, at the
-// first of them.
+// reportExcess reports a policy's max_certificates once, at the first certificate beyond
+// it.
 func (d *decoder) reportExcess() {
 	for _, p := range d.policies {
 		r := p.Excess
@@ -119,7 +120,7 @@ func (d *decoder) reportExcess() {
 	}
 }
 
-// filesUnder are the files that a policy's certificates are in.
+// filesUnder lists the files with certificates under a policy, at most three by name.
 func (d *decoder) filesUnder(p *policy.Policy) string {
 	var files []string
 	for _, c := range d.spec.Certificates {

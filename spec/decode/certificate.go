@@ -22,6 +22,9 @@ const (
 	defaultFallback  = 3 * spec.Day
 )
 
+// decodeCertificates decodes all certificate blocks of the repo. Defaults and moved
+// blocks come first because instances need them. Checks that need all certificates come
+// last. It skips trusted files: certroll.hcl declares no certificates.
 func (d *decoder) decodeCertificates() {
 	d.decodeDefaults()
 	c := &certificates{decoder: d, blocks: map[string]*hclsyntax.Block{}, names: map[string]*spec.Certificate{}, paths: map[string]*spec.Certificate{}}
@@ -47,6 +50,7 @@ func (d *decoder) decodeCertificates() {
 	}
 }
 
+// block decodes a certificate block: one certificate, or one for each key of for_each.
 func (c *certificates) block(f parsed, block *hclsyntax.Block, defaults partial) {
 	name, ok := c.label(block)
 	if !ok {
@@ -78,11 +82,11 @@ type eachValue struct {
 	value cty.Value
 }
 
-// forEachNull is an error since null is neither "for nobody" nor "left out",
-// which would be one certificate: it is mostly a slip in try(..., null).
+// forEachNull rejects for_each = null. Null could mean no certificate, or a setting left
+// out, which would be one certificate. Most often it is a typo inside try(..., null).
 var forEachNull = spec.NewRule{Name: "for_each.null"}
 
-// forEach evaluates what a block is repeated over: a map, or a set of texts.
+// forEach evaluates for_each: a map, or a set of texts.
 func (c *certificates) forEach(b *body) []eachValue {
 	v := b.Eval("for_each")
 	if !v.OK {
@@ -117,7 +121,8 @@ func (c *certificates) forEach(b *body) []eachValue {
 	return list
 }
 
-// instance decodes one certificate.
+// instance decodes one certificate. It charges the budget first, because for_each repeats
+// a block many times.
 func (c *certificates) instance(f parsed, b *body, name, key string, defaults partial) {
 	cert := &spec.Certificate{Name: name, Range: *b.At, File: f.path, MovedFrom: c.formerNames(f.path, name, key)}
 	b.Subject = "certificate." + name
@@ -155,7 +160,7 @@ func (c *certificates) instance(f parsed, b *body, name, key string, defaults pa
 	c.keep(b, cert)
 }
 
-// placesOf are where a certificate states what policies speak of.
+// placesOf returns the places of a certificate's settings that policies check.
 func placesOf(p partial, names []*hcl.Range, path *hcl.Range) policy.Places {
 	return policy.Places{
 		Names: names, Issuers: p.issuers.Value, DNS: p.dns.Value, Path: path, Mount: p.mount.At, Prefix: p.prefix,
@@ -163,15 +168,15 @@ func placesOf(p partial, names []*hcl.Range, path *hcl.Range) policy.Places {
 	}
 }
 
-// instanceCost is what it takes to decode a block of that size once; its
-// expressions come on top.
+// instanceCost returns the steps to decode a block of this size once, without the steps
+// of its expressions.
 func instanceCost(syntax *hcl.Range) int64 {
 	size := int64(syntax.End.Byte - syntax.Start.Byte)
 	return block.PerInstance + size + 15*max(0, size-4096)
 }
 
-// checksOf is what it takes to hold a certificate's names against its issuers,
-// DNS accounts and policies.
+// checksOf returns the steps to check a certificate's names against its issuers, DNS
+// accounts and policies.
 func (c *certificates) checksOf(cert *spec.Certificate) int64 {
 	checks := 2 + len(cert.Fallbacks) + len(cert.DNS) + len(cert.Probes)
 	for _, p := range c.policiesFor(cert.File) {
@@ -180,7 +185,7 @@ func (c *certificates) checksOf(cert *spec.Certificate) int64 {
 	return eval.Times(int64(len(cert.Domains)), int64(checks)) * block.PerMatching
 }
 
-// keep adds a certificate, as long as there are not too many.
+// keep adds a certificate to the spec, up to MaxCertificates.
 func (c *certificates) keep(b *body, cert *spec.Certificate) {
 	if len(c.spec.Certificates) == spec.MaxCertificates {
 		b.Fault(b.At, "Too many certificates", "A config repo has at most %d certificates.", spec.MaxCertificates)
@@ -189,7 +194,7 @@ func (c *certificates) keep(b *body, cert *spec.Certificate) {
 	c.spec.Certificates = append(c.spec.Certificates, cert)
 }
 
-// settle fills a certificate in with what is stated, or its default.
+// settle fills a certificate with the stated settings, or with their defaults.
 func (b *body) settle(cert *spec.Certificate, p partial, vaultPath block.Setting[string]) {
 	for i, issuer := range p.issuers.Value {
 		if i == 0 {
@@ -221,7 +226,7 @@ func (b *body) settle(cert *spec.Certificate, p partial, vaultPath block.Setting
 	}
 }
 
-// checkNext refuses to stage a key that no renewal would use.
+// checkNext rejects a staged key that no renewal would use.
 func (b *body) checkNext(cert *spec.Certificate, p partial) {
 	if !cert.Key.Next || cert.Key.Rotation != spec.RotateNever {
 		return
@@ -229,7 +234,7 @@ func (b *body) checkNext(cert *spec.Certificate, p partial) {
 	b.Fault(p.nextKey.At, "Contradicting settings", "key.next = true makes the key of the next renewal ahead, and key.rotation = \"never\" keeps the old one at renewals; leave one of them out.")
 }
 
-// domains reads the names, each with its place.
+// domains reads the names with their places.
 func (b *body) domains() ([]spec.Domain, []*hcl.Range) {
 	list := b.Texts("domains")
 	switch {
@@ -264,6 +269,8 @@ func (b *body) domains() ([]spec.Domain, []*hcl.Range) {
 	return domains, places
 }
 
+// claimName reports whether the certificate's name is valid and unique. Names that differ
+// only in case collide, because records are files and some file systems ignore case.
 func (c *certificates) claimName(b *body, cert *spec.Certificate) bool {
 	if !spec.IsCertificateName(cert.Name) {
 		b.Fault(b.At, "Invalid name", "%q: a certificate's name is made of letters, digits, dots, _ and -, begins with a letter or digit, and has at most 128 characters; it becomes a file's name in the ledger.", text.Short(cert.Name))
@@ -279,6 +286,8 @@ func (c *certificates) claimName(b *body, cert *spec.Certificate) bool {
 	return true
 }
 
+// claimPath checks that no other certificate uses the same Vault path, and that the path
+// is outside certroll's own state.
 func (c *certificates) claimPath(b *body, cert *spec.Certificate, p partial, at *hcl.Range, repeated bool) {
 	why := ""
 	if at == nil {
@@ -293,7 +302,7 @@ func (c *certificates) claimPath(b *body, cert *spec.Certificate, p partial, at 
 		return
 	}
 	if spec.BadSecretPath(cert.Vault.Mount+"/"+cert.Vault.Path) != "" {
-		return // said of the mount or the path already
+		return // reported at the mount or the path already
 	}
 	full := cert.Vault.Mount + "/" + cert.Vault.Path
 	other := c.paths[full]
@@ -307,7 +316,7 @@ func (c *certificates) claimPath(b *body, cert *spec.Certificate, p partial, at 
 	}
 }
 
-// checkIssuer holds the names against what the issuer's profile takes.
+// checkIssuer checks the names against the limits of the issuer's profile.
 func (c *certificates) checkIssuer(b *body, cert *spec.Certificate, name string, places []*hcl.Range) {
 	issuer := c.spec.Issuers[name]
 	if issuer == nil {
@@ -328,14 +337,14 @@ func (c *certificates) checkIssuer(b *body, cert *spec.Certificate, name string,
 	}
 }
 
-// checkAccounts holds each name against the accounts: one of them has to be able to
-// prove it, by its challenge and its zones.
+// checkAccounts checks that at least one of the certificate's accounts can prove each
+// name, by its challenge and its zones.
 func (c *certificates) checkAccounts(b *body, cert *spec.Certificate, places []*hcl.Range) {
 	var accounts []*spec.DNSAccount
 	for _, name := range cert.DNS {
 		account := c.spec.DNS[name]
 		if account == nil {
-			return // told already
+			return // reported already
 		}
 		accounts = append(accounts, account)
 	}

@@ -14,7 +14,8 @@ import (
 	"certroll/spec/text"
 )
 
-// declare takes stock of what can be referred to.
+// declare collects the blocks and locals that expressions can refer to. It runs before
+// any block is decoded, so that the order of blocks and files does not matter.
 func (d *decoder) declare() {
 	for _, f := range d.files {
 		if !f.trusted {
@@ -71,7 +72,7 @@ func (d *decoder) duplicate(b, first *hclsyntax.Block) {
 		d.twice(b.Type, b.Labels[0], first.DefRange(), b.DefRange()), d.theOne(b.DefRange()))
 }
 
-// label is the one label a block has.
+// label returns the single label of a block, its name.
 func (d *decoder) label(b *hclsyntax.Block) (string, bool) {
 	switch {
 	case len(b.Labels) == 1 && b.Labels[0] != "":
@@ -90,8 +91,8 @@ func (d *decoder) noLabels(b *hclsyntax.Block) {
 	}
 }
 
-// twice says that two blocks have one name: of the second that it came later where
-// that is known.
+// twice returns a message that two blocks have the same name. If Trust.Before shows which
+// one is new, the message points at the old one.
 func (d *decoder) twice(kind, name string, first, second hcl.Range) string {
 	if d.added[placeOf(second)] && !d.added[placeOf(first)] {
 		return fmt.Sprintf("The %s %q is there already, at %s:%d.", kind, text.Short(name), first.Filename, first.Start.Line)
@@ -99,7 +100,7 @@ func (d *decoder) twice(kind, name string, first, second hcl.Range) string {
 	return fmt.Sprintf("The %s %q is declared at %s:%d and at %s:%d.", kind, text.Short(name), first.Filename, first.Start.Line, second.Filename, second.Start.Line)
 }
 
-// theOne is which of two blocks is to be renamed.
+// theOne names the block to rename: the new one, if it is known.
 func (d *decoder) theOne(second hcl.Range) string {
 	if d.added[placeOf(second)] {
 		return "this one"

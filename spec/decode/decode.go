@@ -8,12 +8,12 @@ import (
 	"certroll/spec"
 )
 
-// Files turns the files of one revision into a Spec. It finds every mistake
-// at once; where there is an error the Spec is nil. Warnings may come with it.
+// Files decodes the files of one revision into a Spec. It reports all mistakes at once.
+// If there is an error, the Spec is nil. Warnings may come with a Spec.
 //
-// What it may cost is bounded in steps, by the size of the files. It ends soon
-// after ctx does, by an error diagnostic that says so; parsing one file, of at
-// most MaxFileSize, is the longest that it does without a look at ctx.
+// The cost is bounded in steps, by the size of the files. Files returns soon after ctx
+// ends, with an error diagnostic; parsing one file, of at most MaxFileSize, is the
+// longest part that does not check ctx.
 func Files(ctx context.Context, files []spec.File, trust spec.Trust) (*spec.Spec, hcl.Diagnostics) {
 	d := newDecoder(ctx, files, trust)
 	for _, step := range []func(){
@@ -24,7 +24,7 @@ func Files(ctx context.Context, files []spec.File, trust spec.Trust) (*spec.Spec
 		}
 	}
 	d.settleHolds()
-	if d.Budget.Stopped() && !d.Exhausted { // between two evaluations
+	if d.Budget.Stopped() && !d.Exhausted { // ended between two evaluations
 		d.Exhausted = true
 		d.ReportLate(nil, nil)
 	}
@@ -39,11 +39,11 @@ func Files(ctx context.Context, files []spec.File, trust spec.Trust) (*spec.Spec
 	for _, p := range d.policies {
 		d.spec.PolicyFiles = append(d.spec.PolicyFiles, p.Files)
 	}
-	found := d.spec // a pointer into the decoder would keep the syntax trees of all files
+	found := d.spec // a copy: a pointer into the decoder would keep the syntax trees of all files alive
 	return &found, d.Diags
 }
 
-// parse reads the syntax of all files.
+// parse parses all files, the reconciler's own first.
 func (d *decoder) parse(files []spec.File) {
 	total := 0
 	for _, f := range files {

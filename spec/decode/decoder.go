@@ -19,39 +19,41 @@ import (
 	"certroll/spec/policy"
 )
 
-// decoder works on one revision.
+// decoder holds the state of decoding one revision.
 type decoder struct {
 	*block.Scope
 	trust spec.Trust
 	spec  spec.Spec
-	// lacks are the certificates that neither state a setting nor get it from defaults.
+	// lacks lists, by setting, the certificates without it, neither stated nor from
+	// defaults.
 	lacks map[string][]lack
-	// references are the vault() of the config repo.
+	// references are the vault() references of the config repo; checkReferences checks
+	// them once all targets are known.
 	references []repoReference
-	// realLeft is what evaluating fields on a real pair may still cost.
+	// realLeft is the number of steps left for TryReal in this revision.
 	realLeft int64
 
 	functions map[string]function.Function
 	files     []parsed
 	policies  []*policy.Policy
-	// underPolicies are those of a file that was asked for already.
+	// underPolicies caches the result of policiesFor by file.
 	underPolicies map[string][]*policy.Policy
 	locals        map[string]cty.Value
 	defaults      map[string]*partial // by directory
-	added         map[place]bool      // headers of the blocks that Trust.Before does not have
-	ctx           *hcl.EvalContext    // of the repo's files
-	trustedCtx    *hcl.EvalContext    // of the reconciler's own
+	added         map[place]bool      // headers of the blocks that Trust.Before lacks
+	ctx           *hcl.EvalContext    // for the repo's files
+	trustedCtx    *hcl.EvalContext    // for the reconciler's own files
 }
 
-// parsed is a file that may be looked into.
+// parsed is a file without syntax errors, or a part of one; see oldFirst.
 type parsed struct {
 	path    string
 	body    *hclsyntax.Body
 	trusted bool
-	rest    bool // another parsed has the first blocks of this file
+	rest    bool // another parsed contains the first blocks of this file
 }
 
-// place is where a block's header begins.
+// place is the start of a block's header.
 type place struct {
 	file string
 	at   int // byte
@@ -59,19 +61,19 @@ type place struct {
 
 func placeOf(r hcl.Range) place { return place{r.Filename, r.Start.Byte} }
 
-// lack is a certificate block without a setting that it needs.
+// lack is a certificate block without a required setting.
 type lack struct {
 	body *body
 	name string
 }
 
-// repoReference is one of the config repo, and the block that it stands in.
+// repoReference is a reference of the config repo, with its block.
 type repoReference struct {
 	spec.Value
 	in *body
 }
 
-// body is a block that a decoder reads.
+// body reads the settings of one block.
 type body struct {
 	*block.Reader
 	d *decoder
@@ -81,8 +83,7 @@ func (d *decoder) body(b *hclsyntax.Block, ctx *hcl.EvalContext) *body {
 	return &body{block.NewReader(d.Scope, b, ctx), d}
 }
 
-// block is the inner block of that type, nil where there is none; there may be
-// one at most.
+// block returns the inner block of a type, or nil. It reports a second one.
 func (b *body) block(name string) *body {
 	if in := b.Reader.Block(name); in != nil {
 		return &body{in, b.d}
@@ -90,11 +91,11 @@ func (b *body) block(name string) *body {
 	return nil
 }
 
-// certificates are those found so far, by what must be unique.
+// certificates indexes the certificates decoded so far by everything that must be unique.
 type certificates struct {
 	*decoder
 	blocks map[string]*hclsyntax.Block
-	names  map[string]*spec.Certificate // in lower case: names become file names
+	names  map[string]*spec.Certificate // in lower case, because names become file names
 	paths  map[string]*spec.Certificate // mount and path
 	moves  moves
 	cautions
@@ -108,35 +109,34 @@ type move struct {
 	whole        *hcl.Range
 }
 
-// place is where the block stands, for a message.
+// place returns the block's file and line, for a message.
 func (m *move) place() string {
 	return fmt.Sprintf("%s:%d", m.whole.Filename, m.whole.Start.Line)
 }
 
-// moves are the moved blocks by the name that they lead to, and by the one that they
-// lead from.
+// moves indexes the moved blocks by their new and by their old name.
 type moves struct {
 	list     []*move
 	to, from map[string]*move
 	steps    []moveStep
 }
 
-// moveStep is one former name of one certificate, and the block that says so.
+// moveStep is one former name of a certificate, with the block that declares it.
 type moveStep struct {
 	former, heir string
 	by           *move
 }
 
-// caution is what a public CA refuses in the names of one place: the instances of a
-// for_each share one.
+// caution is a warning about names in one place that public CAs refuse. The instances of
+// a for_each share it.
 type caution struct {
 	summary, why string
-	issuers      []string // each once
-	names        []string // each once, as typed
+	issuers      []string // without duplicates
+	names        []string // without duplicates, as typed
 	at, block    *hcl.Range
 }
 
-// cautions gathers them. The zero value is ready.
+// cautions collects the warnings. The zero value is ready for use.
 type cautions struct {
 	list  []*caution
 	index map[string]*caution
@@ -171,18 +171,18 @@ func (d *decoder) contextOf(decl block.Declared) *hcl.EvalContext {
 	return d.ctx
 }
 
-// firstEnv is a prefix for examples.
+// firstEnv returns an allowed prefix of variables, for examples in messages.
 func (d *decoder) firstEnv() string {
 	return cmp.Or(strings.Join(d.trust.Env[:min(1, len(d.trust.Env))], ""), "CERTROLL_DNS_")
 }
 
-// sourceOf is the text of an expression, as its file has it.
+// sourceOf returns the source text of an expression.
 func (d *decoder) sourceOf(e hcl.Expression) []byte {
 	r := e.Range()
 	return r.SliceBytes(d.Sources[r.Filename])
 }
 
-// ancestors are the directories of a file, nearest first, up to the root.
+// ancestors returns the directories above a file, the nearest first, up to the root.
 func ancestors(file string) []string {
 	var dirs []string
 	for dir := path.Dir(file); ; dir = path.Dir(dir) {

@@ -35,15 +35,15 @@ func (d *decoder) decodeDNS() {
 	}
 }
 
-// decodeCNAMEZones reads the dns block without a name, which certroll.hcl alone
-// may have: what holds for all DNS accounts.
+// decodeCNAMEZones reads the dns block without a name. Only certroll.hcl may have it; its
+// settings apply to all DNS accounts.
 func (d *decoder) decodeCNAMEZones(block *hclsyntax.Block) {
 	b := d.body(block, d.trustedCtx)
 	d.trust.CNAMEZones = append(d.trust.CNAMEZones, b.zones("cname_zones")...)
 	b.Finish()
 }
 
-// zones reads a list of domains.
+// zones reads a list of domains. A trailing dot is allowed.
 func (b *body) zones(setting string) []string {
 	var list []string
 	for _, e := range b.Texts(setting).Value {
@@ -86,7 +86,7 @@ func (d *decoder) decodeAccount(name string, decl block.Declared) *spec.DNSAccou
 	return a
 }
 
-// misplaced reports settings of another challenge.
+// misplaced reports settings that belong to another challenge.
 func (b *body) misplaced(c spec.Challenge) {
 	for name, challenges := range map[string][]spec.Challenge{
 		"provider": {spec.DNS01}, "credentials": {spec.DNS01}, "follow_cname": {spec.DNS01},
@@ -123,15 +123,15 @@ func (b *body) provider(a *spec.DNSAccount, trusted bool) {
 		a.Provider = p.Code
 	}
 	if a.Provider == "httpreq" && b.d.trust.HTTPReq {
-		a.Reach.Anything = true // certroll.hcl allows it to send to any address
+		a.Reach.Anything = true // certroll.hcl allows httpreq, which posts to any address
 	}
 	a.Credentials = b.credentials(a, p, trusted)
 	b.checkPort(a)
 	b.checkAmbient(a)
 }
 
-// credentials reads the map of a provider's variables. p is nil where the
-// provider is not known.
+// credentials reads the map of a provider's variables. p is nil if the provider is
+// unknown.
 func (b *body) credentials(a *spec.DNSAccount, p *providers.Provider, trusted bool) map[string]spec.Value {
 	out := map[string]spec.Value{}
 	for _, c := range b.credentialItems() {
@@ -147,6 +147,8 @@ func (b *body) credentials(a *spec.DNSAccount, p *providers.Provider, trusted bo
 	return out
 }
 
+// credentialItems evaluates the map entry by entry if it is written out, so that each
+// entry keeps its own place in messages.
 func (b *body) credentialItems() []credential {
 	b.Asked["credentials"] = true
 	a := b.Syntax.Attributes["credentials"]
@@ -184,6 +186,8 @@ func (b *body) credentialItems() []credential {
 	return items
 }
 
+// credentialAllowed checks that the provider has the variable, that certroll allows it,
+// and that no secret is written into the file.
 func (b *body) credentialAllowed(p *providers.Provider, c credential, v spec.Value) bool {
 	refusal, known := p.Variable(c.name)
 	switch {
@@ -234,7 +238,7 @@ func (b *body) propagation(a *spec.DNSAccount) {
 	in.Finish()
 }
 
-// checkNameserver holds a resolver against trust.endpoints.
+// checkNameserver checks a resolver against trust.endpoints.
 func (b *body) checkNameserver(a *spec.DNSAccount, addr string, at *hcl.Range) {
 	host, text, err := net.SplitHostPort(addr)
 	port, portErr := strconv.ParseUint(text, 10, 16)
@@ -243,7 +247,7 @@ func (b *body) checkNameserver(a *spec.DNSAccount, addr string, at *hcl.Range) {
 	}
 }
 
-// hostPort completes an address with a port.
+// hostPort adds the default port to an address without one.
 func hostPort(s, port string) (string, bool) {
 	if addr, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
 		return net.JoinHostPort(addr.String(), port), true

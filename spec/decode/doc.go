@@ -1,15 +1,15 @@
-// Package decode turns the HCL files of one revision into a spec.Spec, or into every
-// mistake found in them, each with its place.
+// Package decode turns the HCL files of one revision into a spec.Spec, or into a list of
+// all mistakes, each with its place.
 //
-// Each type of block has its file: issuer.go, dns.go, certificate.go, moved.go.
-// decoder.go is the state of one decoding, and Files runs its steps in order.
-// What several blocks share is read by package block.
+// Each block type has its file: issuer.go, dns.go, certificate.go, moved.go. decoder.go
+// defines the state of one decoding, and Files runs its steps in order. Package block
+// reads the settings that several blocks share.
 //
-// Where the reconciler's own settings have policy blocks, each file may ask only
-// for what those allow that its path is under (package policy); they are decoded with
-// its issuer and dns blocks, so that there is one decoder and one kind of mistake.
+// If the reconciler's own settings have policy blocks, each file may only request what
+// the policies that cover its path allow (package policy). The decoder also decodes these
+// policies, so that all mistakes are reported in the same way.
 //
-// The package reads nothing but the bytes it is handed: no file, no network, no
-// environment. What a file may ask of it is bounded: sizes and nesting before parsing
-// (spec.Parse), loops, numbers and results of functions while evaluating (package eval).
+// The package reads only the bytes it is given: no file, no network, no environment. The
+// cost of a file is bounded: its size and nesting before parsing (spec.Parse), and loops,
+// numbers and results of functions during evaluation (package eval).
 package decode

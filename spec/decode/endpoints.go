@@ -14,20 +14,19 @@ import (
 	"certroll/spec/text"
 )
 
-// endpointRule is the new rule of trust.endpoints, with the element that allows
+// endpointRule returns the new rule of trust.endpoints, with the list element that allows
 // a host.
 func endpointRule(host string, port uint16) spec.NewRule {
 	at := net.JoinHostPort(strings.TrimSuffix(strings.ToLower(host), "."), strconv.Itoa(int(port)))
 	return spec.NewRule{Name: "trust.endpoints", Allow: spec.Allowance{Block: "trust", Setting: "endpoints", Value: strconv.Quote(at), List: true}}
 }
 
-// reachOf is what a block may connect to.
+// reachOf returns the limits on the connections of a block.
 func (d *decoder) reachOf(trusted bool) spec.Reach {
 	return spec.Reach{Anything: trusted, Rules: d.trust.Endpoints, Ambient: trusted || d.trust.Ambient, Zones: d.trust.CNAMEZones}
 }
 
-// checkEndpoint holds an address that a file of the repo names against
-// trust.endpoints.
+// checkEndpoint checks an address in a file of the repo against trust.endpoints.
 func (b *body) checkEndpoint(reach spec.Reach, what, host string, port uint16, at *hcl.Range) {
 	if b.d.trust.Known && !reach.Names(host, port) {
 		b.RefuseNew(endpointRule(host, port), at, "Endpoint not allowed",
@@ -35,19 +34,20 @@ func (b *body) checkEndpoint(reach spec.Reach, what, host string, port uint16, a
 	}
 }
 
-// checkVariable holds a variable against what it may lead to. It reports whether
-// the variable may be part of the account.
+// checkVariable checks a variable by its kind: addresses, host labels, choices and
+// ambient identities each have a rule. It reports whether the variable becomes part of
+// the account; a violation of a NewRule is reported and still kept.
 func (b *body) checkVariable(a *spec.DNSAccount, c credential, v spec.Value) bool {
 	kind := providers.KindOf(c.name)
 	if kind == providers.Unclassified {
 		b.Fault(c.nameAt, "Variable not allowed", "%s is not classified: certroll does not know whether it leads to another server.", c.name)
 		return false
 	}
-	if a.Reach.Anything || kind == providers.Plain || a.Provider == "" { // which was refused
+	if a.Reach.Anything || kind == providers.Plain || a.Provider == "" { // an unknown provider was rejected
 		return true
 	}
 	if a.Provider == "httpreq" && (b.d.trust.HTTPReq || !b.d.trust.Known) {
-		return true // allowed as a whole
+		return true // trust.httpreq allows all its addresses
 	}
 	literal := v.Source == spec.Literal
 	switch kind {
@@ -69,8 +69,8 @@ func (b *body) checkVariable(a *spec.DNSAccount, c credential, v spec.Value) boo
 	return true
 }
 
-// checkAddress checks a variable that holds an address. One that is a reference
-// is checked when it is followed; see DNSAccount.CheckResolved.
+// checkAddress checks a variable that contains an address. A reference is checked after
+// certroll resolved it; see DNSAccount.CheckResolved.
 func (b *body) checkAddress(a *spec.DNSAccount, kind providers.Kind, c credential, v spec.Value) {
 	if v.Source != spec.Literal {
 		if b.d.trust.Known && len(b.d.trust.Endpoints) == 0 {
@@ -93,7 +93,8 @@ func (b *body) checkAddress(a *spec.DNSAccount, kind providers.Kind, c credentia
 
 var ambientRule = spec.NewRule{Name: "trust.ambient", Allow: spec.Allowance{Block: "trust", Setting: "ambient", Value: "true"}}
 
-// checkAmbient refuses an account that would use the machine's own identity.
+// checkAmbient rejects an account that would use the machine's own identity, because its
+// explicit credentials are incomplete.
 func (b *body) checkAmbient(a *spec.DNSAccount) {
 	sets, ok := providers.ExplicitIdentity(a.Provider)
 	if !ok || a.Reach.Ambient || !b.d.trust.Known {
@@ -117,7 +118,7 @@ func (b *body) checkAmbient(a *spec.DNSAccount) {
 		"Without %s the provider %s uses an identity of the machine that certroll runs on, which the config repo may not use.", strings.Join(wanted, ", or "), a.Provider)
 }
 
-// checkPort checks the port that stands in a variable of its own.
+// checkPort checks a port that a provider reads from a variable of its own.
 func (b *body) checkPort(a *spec.DNSAccount) {
 	port, host := a.Credentials["INFOBLOX_PORT"], a.Credentials["INFOBLOX_HOST"]
 	if port.Text == "" || host.Text == "" || a.Reach.Anything {
@@ -126,12 +127,12 @@ func (b *body) checkPort(a *spec.DNSAccount) {
 	n, err := strconv.ParseUint(port.Text, 10, 16)
 	name, _, ok := spec.ParseEndpoint(providers.Host, host.Text)
 	if err != nil || !ok {
-		return // told already, or by the provider
+		return // reported already, or the provider reports it
 	}
 	b.checkEndpoint(a.Reach, "INFOBLOX_PORT", name, uint16(n), &port.Range)
 }
 
-// credential is one variable of the map, with its places.
+// credential is one entry of the credentials map, with its places.
 type credential struct {
 	name          string
 	nameAt, valAt *hcl.Range

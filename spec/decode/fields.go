@@ -17,7 +17,7 @@ const maxFields = 64
 
 var fieldName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
 
-// customFields reads a map of expressions, each of which must give a text.
+// customFields reads a map of expressions, each of which must yield a text.
 func (b *body) customFields(object *hclsyntax.ObjectConsExpr) (spec.Fields, bool) {
 	exprs := map[string]hclsyntax.Expression{}
 	good := true
@@ -49,7 +49,7 @@ func (b *body) customFields(object *hclsyntax.ObjectConsExpr) (spec.Fields, bool
 	return c.Fields(), good
 }
 
-// checkKeys holds the expressions against what may be done with the key.
+// checkKeys reports expressions that compute on the private key; see keyexpr.go.
 func (b *body) checkKeys(c *spec.CustomFields) {
 	for _, name := range c.Names() {
 		for _, f := range checkKeyUse(c.Expr(name)) {
@@ -60,8 +60,8 @@ func (b *body) checkKeys(c *spec.CustomFields) {
 	}
 }
 
-// tryReal evaluates the expressions on a pair as CAs issue them: what works for
-// the constants of the sample alone is no use to a certificate.
+// tryReal evaluates the expressions on a pair like a CA's, because an expression may work
+// only for the constants of the sample.
 func (b *body) tryReal(c *spec.CustomFields) bool {
 	if c.Held() {
 		return true
@@ -80,7 +80,7 @@ func (b *body) tryReal(c *spec.CustomFields) bool {
 	return true
 }
 
-// affordDigest takes the steps of reading the expressions once more.
+// affordDigest charges the steps to lex the expressions again for the digest.
 func (b *body) affordDigest(c *spec.CustomFields) bool {
 	for _, name := range c.Names() {
 		if r := c.Expr(name).Range(); !b.d.Afford(int64(r.End.Byte-r.Start.Byte)*block.PerSource, r, b.Whole) {
@@ -128,7 +128,8 @@ func (b *body) trySample(c *spec.CustomFields) (made map[string]string, good boo
 	return made, good
 }
 
-// checkMade makes sure that what is written can be used.
+// checkMade checks that the fields contain the private key, and warns if certroll cannot
+// read the pair back from the secret.
 func (b *body) checkMade(c *spec.CustomFields, made map[string]string) bool {
 	at := c.Expr(c.Names()[0]).Range().Ptr()
 	switch {

@@ -40,8 +40,8 @@ var envFunc = function.New(&function.Spec{
 	},
 })
 
-// fileFunc is for the reconciler's own settings alone: a pull request must not
-// be able to read a file of the reconciler's machine.
+// fileFunc is only for the reconciler's own settings: a pull request must not read a file
+// of the reconciler's machine.
 var fileFunc = function.New(&function.Spec{
 	Params: []function.Parameter{{Name: "path", Type: cty.String}},
 	Type:   function.StaticReturnType(spec.ReferenceType),
@@ -62,7 +62,7 @@ var noFileFunc = function.New(&function.Spec{
 	},
 })
 
-// functionsOf are what expressions can call: those of the meter, and the references.
+// functionsOf returns the functions of expressions: the metered ones, and the references.
 func functionsOf(m eval.Meter, file function.Function) map[string]function.Function {
 	table := m.Functions()
 	table["vault"], table["env"], table["file"] = vaultFunc, envFunc, file

@@ -1,7 +1,7 @@
 package decode
 
-// settleHolds hands each certificate the holds of itself, of the defaults over
-// it, of its issuers and of its DNS accounts.
+// settleHolds copies to each certificate its own holds and those of its defaults blocks,
+// issuers and DNS accounts.
 func (d *decoder) settleHolds() {
 	if len(d.Holds) == 0 {
 		return

@@ -29,13 +29,13 @@ func (d *decoder) decodeIssuers() {
 	d.checkContacts()
 }
 
-// checkContacts warns of issuers that share an account and state other contacts:
-// each would tell the CA its own in turn.
+// checkContacts warns of issuers that share an account but state different contacts. Each
+// would in turn replace the contact at the CA.
 func (d *decoder) checkContacts() {
 	first := map[string]*spec.Issuer{}
 	for _, name := range slices.Sorted(maps.Keys(d.spec.Issuers)) {
 		i := d.spec.Issuers[name]
-		if i.Directory == "" { // refused already
+		if i.Directory == "" { // rejected already
 			continue
 		}
 		other := first[i.AccountKey()]
@@ -75,8 +75,8 @@ func (d *decoder) decodeIssuer(name string, decl block.Declared) *spec.Issuer {
 	return i
 }
 
-// directory reads the CA's URL; needsEAB is true where the CA is known to want
-// an account binding.
+// directory reads the CA's URL. needsEAB is true if the CA is known to require an
+// external account binding.
 func (b *body) directory(i *spec.Issuer) (needsEAB bool) {
 	s := b.Text("directory")
 	switch {
@@ -104,9 +104,9 @@ func (b *body) directory(i *spec.Issuer) (needsEAB bool) {
 	return spec.NeedsBinding(i.Directory)
 }
 
-// checkDirectory holds the host of a CA that is not well known against
-// trust.endpoints: the CA is handed what the account binding holds, and its words
-// end up in the ledger.
+// checkDirectory checks the host of a CA that is not well known against trust.endpoints.
+// The limit matters because certroll sends the account binding to the CA, and writes the
+// CA's texts into the ledger.
 func (b *body) checkDirectory(i *spec.Issuer, u *url.URL, at *hcl.Range) {
 	if i.Reach.Anything || spec.IsKnownCA(i.Directory) {
 		return
@@ -119,7 +119,7 @@ func (b *body) checkDirectory(i *spec.Issuer, u *url.URL, at *hcl.Range) {
 	b.checkEndpoint(i.Reach, "directory", host, port, at)
 }
 
-// accountName is how the account of an issuer may be called.
+// accountName matches valid names of an issuer's account.
 var accountName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,40}$`)
 
 func (b *body) contact(i *spec.Issuer) {

@@ -12,41 +12,40 @@ import (
 	"certroll/spec/block"
 )
 
-// A field's expression may carry the private key and may not compute on it: an
-// expression that can fail, or become longer, by what the key is tells its
-// author a bit of the key with each render, through an event, a size or the
-// time of the next attempt.
+// A field's expression may carry the private key but must not compute on it. If an
+// expression can fail, or grow, depending on the key, each render reveals a bit of the
+// key to the expression's author: through an event, a size, or the time of the next
+// attempt.
 //
-// The check reads the syntax tree and allows what it knows; everything else is
-// a mistake. Marks of cty would not do: HCL takes the mark off a condition, and
-// functions without AllowMarked see the value itself.
+// The check walks the syntax tree and allows only known constructs. Marks of cty are not
+// enough: HCL removes the mark from a condition, and functions without AllowMarked
+// receive the unmarked value.
 //
-// A keystore counts as the key. It is encrypted, but by a password that the
-// author of the expression may know.
+// A keystore counts as the key. It is encrypted, but the author of the expression may
+// know the password.
 
-// keyAttribute is the one attribute of cert that is secret.
+// keyAttribute is the only secret attribute of cert.
 const keyAttribute = "private_key"
 
-// keystoreFuncs return a keystore, which holds the key.
+// keystoreFuncs return a keystore, which contains the key.
 var keystoreFuncs = []string{"pkcs12", "jks"}
 
-// carriers are the functions that take any text and cannot fail by what it is,
-// with the first argument in which the key may stand.
+// carriers are functions that accept any text and cannot fail because of it. The value is
+// the index of the first argument that may contain the key.
 var carriers = map[string]int{
 	"join": 1, "format": 1, "chomp": 0, "trimspace": 0, "indent": 1, "base64encode": 0, "jsonencode": 0,
 }
 
-// keyFault is why an expression may not stand where it does.
+// keyFault is a forbidden use of the private key.
 type keyFault struct {
 	at  hcl.Range
 	why string
 }
 
-// keyCheck looks at one field's expression.
+// keyCheck collects the faults of one field's expression.
 type keyCheck struct{ faults []keyFault }
 
-// checkKeyUse lists what an expression does with the private key that it must
-// not do.
+// checkKeyUse lists the forbidden uses of the private key in an expression.
 func checkKeyUse(e hclsyntax.Expression) []keyFault {
 	c := &keyCheck{}
 	c.carry(e)
@@ -57,7 +56,7 @@ func (c *keyCheck) fault(at hcl.Range, format string, args ...any) {
 	c.faults = append(c.faults, keyFault{at, fmt.Sprintf(format, args...)})
 }
 
-// carry looks at an expression whose value is written as it is.
+// carry checks an expression whose value goes into the field unchanged.
 func (c *keyCheck) carry(e hclsyntax.Expression) {
 	switch e := e.(type) {
 	case *hclsyntax.ParenthesesExpr:
@@ -86,8 +85,8 @@ func (c *keyCheck) carry(e hclsyntax.Expression) {
 	}
 }
 
-// carryPart looks at a part of a template. Directives (%{ if }, %{ for }) are
-// conditions and loops.
+// carryPart checks a part of a template. Directives (%{ if }, %{ for }) are conditions
+// and loops, so they count as computing.
 func (c *keyCheck) carryPart(part hclsyntax.Expression) {
 	switch p := part.(type) {
 	case *hclsyntax.ConditionalExpr, *hclsyntax.TemplateJoinExpr:
@@ -97,7 +96,7 @@ func (c *keyCheck) carryPart(part hclsyntax.Expression) {
 	}
 }
 
-// call looks at a call of a function whose value is written as it is.
+// call checks a function call whose value goes into the field unchanged.
 func (c *keyCheck) call(e *hclsyntax.FunctionCallExpr) {
 	first, carries := carriers[e.Name]
 	if slices.Contains(keystoreFuncs, e.Name) || !carries || e.ExpandFinal {
@@ -118,14 +117,15 @@ func (c *keyCheck) call(e *hclsyntax.FunctionCallExpr) {
 	}
 }
 
-// touches tells whether an expression holds the key or a keystore.
+// touches reports whether an expression contains the key or a keystore.
 func (c *keyCheck) touches(e hclsyntax.Expression) bool {
 	probe := &keyCheck{}
 	probe.compute(e, "")
 	return len(probe.faults) > 0
 }
 
-// plainFormat tells whether a format is a literal whose verbs are %s and %%.
+// plainFormat reports whether a format is a literal with no verbs but %s and %%. Other
+// verbs, such as %.5s, would cut the key or fail by its content.
 func plainFormat(e hclsyntax.Expression) bool {
 	v, diags := e.Value(nil)
 	if diags.HasErrors() || v.IsNull() || !v.IsKnown() || v.Type() != cty.String {
@@ -143,8 +143,8 @@ func plainFormat(e hclsyntax.Expression) bool {
 	}
 }
 
-// compute looks at an expression whose value decides something: neither the key
-// nor a keystore may be in it.
+// compute checks an expression whose value decides something: it must contain neither the
+// key nor a keystore.
 func (c *keyCheck) compute(e hclsyntax.Expression, where string) {
 	_ = hclsyntax.VisitAll(e, func(n hclsyntax.Node) hcl.Diagnostics {
 		switch e := n.(type) {
@@ -166,7 +166,7 @@ func (c *keyCheck) compute(e hclsyntax.Expression, where string) {
 	})
 }
 
-// traversal looks at cert.NAME whose value is written as it is.
+// traversal checks cert.NAME whose value goes into the field unchanged.
 func (c *keyCheck) traversal(t hcl.Traversal) {
 	if !isCert(t) {
 		return

@@ -29,7 +29,7 @@ func (d *decoder) declareLocals(b *hclsyntax.Block) {
 	}
 }
 
-// decodeLocals evaluates locals, each after those it needs.
+// decodeLocals evaluates the locals, each after the locals it depends on.
 func (d *decoder) decodeLocals() {
 	l := &localizer{d: d, visiting: map[string]bool{},
 		issuer: block.RefObject("issuer", d.IssuerBlocks), dns: block.RefObject("dns", d.DNSBlocks)}
@@ -45,6 +45,8 @@ type localizer struct {
 	visiting    map[string]bool
 }
 
+// resolve evaluates a local once. A failed local becomes DynamicVal, so that its mistake
+// is reported only once.
 func (l *localizer) resolve(name string) {
 	if _, done := l.d.locals[name]; done {
 		return
@@ -65,7 +67,7 @@ func (l *localizer) resolve(name string) {
 	l.path = append(l.path, name)
 	needs := l.needs(a.Expr)
 	l.path = l.path[:len(l.path)-1]
-	if _, failed := l.d.locals[name]; failed { // it was part of a cycle
+	if _, failed := l.d.locals[name]; failed { // it turned out to be part of a cycle
 		return
 	}
 	ctx := &hcl.EvalContext{Functions: l.d.functions, Variables: map[string]cty.Value{"issuer": l.issuer, "dns": l.dns, "local": cty.ObjectVal(needs)}}
@@ -78,7 +80,7 @@ func (l *localizer) resolve(name string) {
 
 const maxLocalDepth = 200
 
-// needs resolves the locals an expression refers to.
+// needs resolves the locals that an expression refers to.
 func (l *localizer) needs(e hclsyntax.Expression) map[string]cty.Value {
 	values := map[string]cty.Value{}
 	for _, t := range e.Variables() {
@@ -92,7 +94,7 @@ func (l *localizer) needs(e hclsyntax.Expression) map[string]cty.Value {
 	return values
 }
 
-// callOf finds a call of one of the functions in an expression.
+// callOf returns the place of a call of one of the functions in an expression, or nil.
 func callOf(e hclsyntax.Expression, names ...string) *hcl.Range {
 	var at *hcl.Range
 	_ = hclsyntax.VisitAll(e, func(n hclsyntax.Node) hcl.Diagnostics {

@@ -14,15 +14,15 @@ import (
 	"certroll/spec/text"
 )
 
-// A moved block says that a certificate, or all those of a for_each, has another name
-// now. It is part of the spec and nothing else: what it means for the ledger and for
-// Vault is up to package reconcile.
+// A moved block declares that a certificate, or all certificates of a for_each, have a
+// new name. The decoder only records it; package reconcile applies it to the ledger and
+// Vault.
 //
 //	moved { from = "checkout"     to = "basket" }
 //	moved { from = "shop.porto"   to = "shop.lisbon" }   one key of a for_each
 //	moved { from = "shop"         to = "store" }         all keys: shop.KEY -> store.KEY
 
-// maxMoves is how many moved blocks may follow one another.
+// maxMoves is the longest chain of moved blocks.
 const maxMoves = 32
 
 func (c *certificates) decodeMoves() {
@@ -69,8 +69,9 @@ func (b *body) movedName(name string) block.Setting[string] {
 	return s
 }
 
-// refuseCycles reports the moved blocks that lead back to where they began, each cycle
-// once, and leaves them out. Each name has at most one block from it and one to it.
+// refuseCycles reports each cycle of moved blocks once, and removes it so that
+// formerNames ends. Each name has at most one block from it and one to it, so a path has
+// no branches.
 func (c *certificates) refuseCycles() {
 	seen := map[*move]bool{}
 	for _, first := range c.moves.list {
@@ -93,8 +94,8 @@ func (c *certificates) refuseCycles() {
 	}
 }
 
-// formerNames are the names that a certificate had before, the last one first. key is
-// that of its for_each, or "".
+// formerNames returns the former names of a certificate, the most recent first. key is
+// its for_each key, or "".
 func (c *certificates) formerNames(file, name, key string) []string {
 	var names []string
 	heir, block := name, name
@@ -127,8 +128,8 @@ func (c *certificates) formerNames(file, name, key string) []string {
 	}
 }
 
-// splitAs takes a name apart into a block and a key of its for_each where it is one of
-// that block; else it is a block of its own.
+// splitAs splits the name of a for_each certificate of the given block into block and
+// key. Any other name is a block of its own.
 func splitAs(name, block string) (string, string) {
 	if key, ok := strings.CutPrefix(name, block+"."); ok {
 		return block, key
@@ -136,7 +137,8 @@ func splitAs(name, block string) (string, string) {
 	return name, ""
 }
 
-// checkMoves looks whether what moved is gone, and what it moved to is there.
+// checkMoves checks that the old name of each moved block is gone, and warns if its new
+// name does not exist.
 func (c *certificates) checkMoves() {
 	told := map[hcl.Range]bool{}
 	for _, m := range c.moves.list {
@@ -152,9 +154,9 @@ func (c *certificates) checkMoves() {
 	c.checkSteps(told)
 }
 
-// checkSteps looks at each certificate of a for_each that moved as a whole: what it goes
-// on from is gone, and nothing else goes on from that. told are the places of which it
-// was said already that they are still there.
+// checkSteps checks each certificate of a for_each that moved as a whole: its former name
+// must be gone, and no other certificate may have the same former name. told are the
+// places that checkMoves already reported.
 func (c *certificates) checkSteps(told map[hcl.Range]bool) {
 	first := map[string]moveStep{}
 	for _, s := range c.moves.steps {
@@ -171,8 +173,8 @@ func (c *certificates) checkSteps(told map[hcl.Range]bool) {
 	}
 }
 
-// declares is where a certificate, or the for_each of several, stands that has a name;
-// nil where none does.
+// declares returns the place of the certificate, or of the block with for_each, that has
+// this name; nil if there is none.
 func (c *certificates) declares(name string) *hcl.Range {
 	if b := c.blocks[name]; b != nil {
 		return b.DefRange().Ptr()

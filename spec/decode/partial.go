@@ -18,8 +18,8 @@ import (
 	"certroll/spec/text"
 )
 
-// partial reads the settings a certificate block and a defaults block share.
-// target is handed the vault block, for what only a certificate has.
+// partial reads the settings that certificate and defaults blocks share. It calls target
+// with the vault block, to read the settings that only one of the two has.
 func (b *body) partial(target func(vault *body)) partial {
 	p := partial{issuers: b.issuers(), dns: b.accounts(), labels: b.labels()}
 	if s := b.Choice("on_remove", string(spec.Keep), string(spec.Delete), string(spec.Revoke)); s.OK {
@@ -41,7 +41,7 @@ func (b *body) partial(target func(vault *body)) partial {
 	}
 	if vault := b.block("vault"); vault != nil {
 		if p.mount = vault.Text("mount"); p.mount.OK {
-			p.mount.Value = strings.TrimSuffix(p.mount.Value, "/") // as Vault's own CLI writes a mount
+			p.mount.Value = strings.TrimSuffix(p.mount.Value, "/") // Vault's own CLI prints mounts with a trailing slash
 			vault.checkPath(p.mount.Value, p.mount.At, "mount")
 		}
 		p.fields = vault.fields()
@@ -54,7 +54,7 @@ func (b *body) partial(target func(vault *body)) partial {
 	return p
 }
 
-// maxIssuers is how many issuers a certificate may have.
+// maxIssuers is the number of issuers of one certificate.
 const maxIssuers = 5
 
 func (b *body) issuers() block.Setting[[]block.Element[string]] {
@@ -91,7 +91,7 @@ func (b *body) accounts() block.Setting[[]block.Element[string]] {
 	return l
 }
 
-// shape reads algorithm, curve and size.
+// shape reads algorithm, curve and size. A curve implies ECDSA, a size implies RSA.
 func (b *body) shape() (s block.Setting[spec.Key]) {
 	algorithm := b.Choice("algorithm", string(spec.ECDSA), string(spec.RSA))
 	curve := b.Choice("curve", "P-256", "P-384", "P-521")
@@ -157,8 +157,8 @@ func (b *body) checkLabel(name, value string, at *hcl.Range) {
 	}
 }
 
-// fields reads what the secret holds: a preset's name, or a map of expressions
-// over cert.
+// fields reads the fields of the secret: a preset's name, or a map of expressions over
+// cert.
 func (b *body) fields() (s block.Setting[spec.Fields]) {
 	a := b.Syntax.Attributes["fields"]
 	b.Asked["fields"] = true
@@ -169,7 +169,7 @@ func (b *body) fields() (s block.Setting[spec.Fields]) {
 	object, ok := a.Expr.(*hclsyntax.ObjectConsExpr)
 	if !ok {
 		preset := b.Text("fields")
-		s.At = preset.At // nil where it is null
+		s.At = preset.At // nil if it is null
 		if s.Value, s.OK = spec.PresetFields(preset.Value); preset.OK && !s.OK {
 			b.Fault(preset.At, "Unknown value", "fields = %q: use %s, or a map of expressions over cert.%s", preset.Value, text.OneOf(spec.PresetNames()), hint.DidYouMean(preset.Value, spec.PresetNames()))
 		}
@@ -187,12 +187,11 @@ func (b *body) checkPath(p string, at *hcl.Range, what string) bool {
 	return why == ""
 }
 
-// usualPrefix is where the secrets of certificates are that have neither a path nor a
-// prefix.
+// usualPrefix precedes the names of certificates without a path and a prefix.
 const usualPrefix = "tls/"
 
-// pathPrefix reads what the paths of certificates without one begin with. It ends with
-// a slash, so that names of certificates are segments of their own.
+// pathPrefix reads the prefix for certificates without a path. The prefix must end with a
+// slash, so that the certificate's name is a segment of its own.
 func (b *body) pathPrefix() block.Setting[string] {
 	s := b.Text("prefix")
 	if !s.OK {
@@ -209,8 +208,8 @@ func (b *body) pathPrefix() block.Setting[string] {
 	return s
 }
 
-// defaultPath is where a certificate is written that has no vault.path: below the
-// prefix, by the first of the names that it has had.
+// defaultPath returns the Vault path of a certificate without vault.path: the prefix and
+// the certificate's oldest name, so that renaming does not move the secret.
 func defaultPath(p partial, cert *spec.Certificate) string {
 	name := cert.Name
 	if n := len(cert.MovedFrom); n > 0 {
@@ -222,7 +221,7 @@ func defaultPath(p partial, cert *spec.Certificate) string {
 	return usualPrefix + name
 }
 
-// decodeDefaults reads the defaults blocks, one a directory.
+// decodeDefaults reads the defaults blocks, at most one per directory.
 func (d *decoder) decodeDefaults() {
 	at := map[string]hcl.Range{}
 	for _, f := range d.files {
@@ -270,7 +269,8 @@ func (d *decoder) defaultsOf(syntax *hclsyntax.Block, dir string) *partial {
 	return &p
 }
 
-// defaultsFor are the defaults of a file: of its directory and those above.
+// defaultsFor returns the defaults for a file: of its directory, then of the directories
+// above.
 func (d *decoder) defaultsFor(file string) partial {
 	var p partial
 	for _, dir := range ancestors(file) {

@@ -28,8 +28,8 @@ func (d *decoder) decodePolicies() {
 	}
 }
 
-// policiesFor are those that a file of the repo is under. All of them must
-// allow what it asks for.
+// policiesFor returns the policies that cover a file of the repo. All of them must allow
+// what the file requests.
 func (d *decoder) policiesFor(file string) []*policy.Policy {
 	if list, known := d.underPolicies[file]; known {
 		return list
@@ -44,8 +44,8 @@ func (d *decoder) policiesFor(file string) []*policy.Policy {
 	return list
 }
 
-// checkFiles holds the files and the types of their blocks against the
-// policies. Where there is none, there is nothing to hold them against.
+// checkFiles checks the files and their block types against the policies. Without any
+// policy, everything is allowed.
 func (d *decoder) checkFiles() {
 	if len(d.policies) == 0 {
 		return
@@ -78,8 +78,8 @@ func (d *decoder) checkFiles() {
 	d.reportLawless(lawless, files)
 }
 
-// reportLawless reports the files that no policy is for; where that is all of several
-// it is one mistake.
+// reportLawless reports files under no policy. If no policy covers any of several files,
+// it reports one mistake: the directory is probably wrong.
 func (d *decoder) reportLawless(list []parsed, all int) {
 	if len(list) == all && all > 1 {
 		d.lawless(list[0], fmt.Sprintf(" None is for the other %s either: is this directory the root of the config repo?", text.Counted(all-1, "file")))
@@ -90,7 +90,7 @@ func (d *decoder) reportLawless(list []parsed, all int) {
 	}
 }
 
-// lawless reports a file that no policy is for.
+// lawless reports a file under no policy.
 func (d *decoder) lawless(f parsed, besides string) {
 	at, whole := &hcl.Range{Filename: f.path, Start: hcl.InitialPos, End: hcl.InitialPos}, (*hcl.Range)(nil)
 	if blocks := f.body.Blocks; len(blocks) > 0 {

@@ -12,10 +12,10 @@ import (
 	"certroll/spec/text"
 )
 
-// maxProbes is how many endpoints a certificate may have.
+// maxProbes is the number of endpoints of one certificate.
 const maxProbes = 32
 
-// probes reads the endpoints of a certificate, each with its place.
+// probes reads the endpoints of a certificate with their places.
 func (b *body) probes(domains []spec.Domain) ([]spec.Probe, []*hcl.Range) {
 	list := b.Texts("probe")
 	var probes []spec.Probe
@@ -44,11 +44,10 @@ func (b *body) probes(domains []spec.Domain) ([]spec.Probe, []*hcl.Range) {
 	return probes, places
 }
 
-// checkProbes holds the endpoints against what certroll.hcl lets the repo have
-// looked at.
+// checkProbes checks the endpoints against the hosts that certroll.hcl allows.
 func (c *certificates) checkProbes(b *body, cert *spec.Certificate, places []*hcl.Range) {
 	if !c.trust.Known {
-		return // one warning says so for all that is not checked
+		return // one warning covers all skipped checks
 	}
 	for i, p := range cert.Probes {
 		if !c.trust.Probe.Asks(cert, p) {

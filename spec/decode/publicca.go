@@ -12,15 +12,15 @@ import (
 	"certroll/spec"
 )
 
-// What public CAs refuse is a warning and no error: a CA may change its rules, and a
-// revision that was accepted stays so. Nothing is said of other directories: a
-// private CA issues for whatever it likes.
+// Names that public CAs refuse give a warning, not an error: a CA may change its rules,
+// and an accepted revision must stay accepted. Other directories get no warning: a
+// private CA issues for any name.
 
 const (
-	// mostCautions bounds the warnings of one decoding, which share their room with
-	// mistakes: they must never be why a revision is rejected.
+	// mostCautions bounds these warnings, because a decoding shows a limited number of
+	// warnings.
 	mostCautions = 50
-	// mostShown is how many names one of them has.
+	// mostShown is the number of names in one warning.
 	mostShown = 5
 )
 
@@ -48,7 +48,7 @@ func withNew(list []string, text string) []string {
 	return append(list, text)
 }
 
-// tell reports them.
+// tell reports the collected warnings.
 func (d *decoder) tell(c *cautions) {
 	for _, one := range c.list {
 		verb := "refuses"
@@ -71,7 +71,7 @@ func shownNames(names []string) string {
 	return strings.Join(names[:mostShown], ", ") + ", and more"
 }
 
-// checkPublic finds names that a public CA refuses: reserved ones, and ones that a
+// checkPublic finds names that a public CA refuses: reserved names, and names that a
 // wildcard of the same certificate covers.
 func (c *certificates) checkPublic(b *body, cert *spec.Certificate, name string, places []*hcl.Range) {
 	issuer := c.spec.Issuers[name]
@@ -87,7 +87,7 @@ func (c *certificates) checkPublic(b *body, cert *spec.Certificate, name string,
 	}
 	for i, d := range cert.Domains {
 		if d.IP.IsValid() && known && !limit.IPs {
-			continue // told already
+			continue // checkIssuer reported it
 		}
 		if why := reserved(d); why != "" {
 			c.cautions.add("Reserved name", why, name, d.Typed, places[i], b.Whole)
@@ -98,7 +98,7 @@ func (c *certificates) checkPublic(b *body, cert *spec.Certificate, name string,
 	}
 }
 
-// reservedDomains are domains that nobody can register, with the reason.
+// reservedDomains maps domains that cannot be registered to the reason.
 var reservedDomains = map[string]string{
 	"localhost":    "it is the machine itself (RFC 6761 section 6.3)",
 	"test":         ".test is for tests (RFC 6761 section 6.2)",
@@ -113,7 +113,7 @@ var reservedDomains = map[string]string{
 	"ip6.arpa":     "it is a reverse name of an address (RFC 3596 section 2.5)",
 }
 
-// reserved says why no public CA issues for a name or an address; "" where one may.
+// reserved returns the reason why no public CA issues for d; "" if one may.
 func reserved(d spec.Domain) string {
 	if d.IP.IsValid() {
 		return reservedAddress(d.IP)
@@ -127,8 +127,8 @@ func reserved(d spec.Domain) string {
 	if !strings.Contains(domain, ".") {
 		return "a name of one label is good in one network only; use a full name, or a private CA"
 	}
-	// What has neither a rule of ICANN's nor one of a private registry ends in a label
-	// that nobody registers names below.
+	// A domain without an ICANN rule and without a private registry's rule ends in a
+	// label that is no known top-level domain.
 	if suffix, icann := publicsuffix.PublicSuffix(domain); !icann && !strings.Contains(suffix, ".") {
 		return "." + suffix + " is no top-level domain that this version knows; use a public name, or a private CA"
 	}
@@ -136,7 +136,7 @@ func reserved(d spec.Domain) string {
 }
 
 // specialAddresses are the networks of the IANA special-purpose registries (RFC 6890)
-// that are not globally reachable, besides those that package netip knows.
+// that are not globally reachable and that package netip does not know.
 var specialAddresses = parsePrefixes(
 	"0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.0.2.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "240.0.0.0/4",
 	"64:ff9b:1::/48", "100::/64", "2001:2::/48", "2001:db8::/32", "3fff::/20",

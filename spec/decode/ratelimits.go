@@ -9,8 +9,8 @@ import (
 	"certroll/spec/text"
 )
 
-// limits reads what is stated of a CA's limits over what is known of them; nil
-// where there is nothing of either.
+// limits reads the stated limits of a CA, with the known limits of its directory as
+// defaults. It returns nil if there are neither.
 func (b *body) limits(directory string) *spec.Limits {
 	l := spec.KnownLimits(directory)
 	if in := b.block("limits"); in != nil {
@@ -31,7 +31,7 @@ func (b *body) limits(directory string) *spec.Limits {
 
 var limitText = regexp.MustCompile(`^([0-9]{1,7})/([0-9a-z.]+)$`)
 
-// limit reads "50/7d", or "none".
+// limit parses "50/7d" (number per time), or "none".
 func (b *body) limit(name string, into *spec.Limit) {
 	s := b.Text(name)
 	if !s.OK {

@@ -14,8 +14,8 @@ import (
 	"certroll/spec/text"
 )
 
-// toValue makes a Value of what an expression gave, and checks that a
-// reference stays within what the repo may reach.
+// toValue converts the result of an expression to a Value, and checks that a reference of
+// the repo reads only what the repo may read.
 func (b *body) toValue(name string, v cty.Value, at *hcl.Range, trusted bool) (spec.Value, bool) {
 	if !spec.IsReference(v) {
 		text, ok := block.As[string](b.Reader, v, at, cty.String, name+" is a text or a reference")
@@ -41,9 +41,9 @@ func (b *body) mayRefer(v spec.Value) bool {
 	return true
 }
 
-// checkReferences refuses vault() of the config repo where it leads to the
-// secret of a certificate: what a reference leads to is sent to whom the block
-// names, whatever trust.vault allows.
+// checkReferences rejects vault() references of the config repo to the secret of a
+// certificate, whatever trust.vault allows: certroll sends the value to the server that
+// the block names, and the value could be a private key.
 func (d *decoder) checkReferences() {
 	targets := make(map[string]string, len(d.spec.Certificates))
 	for _, c := range d.spec.Certificates {
@@ -57,9 +57,8 @@ func (d *decoder) checkReferences() {
 	}
 }
 
-// mayReach checks a reference of the repo against the reconciler's settings: a
-// pull request must not be able to send a secret of ours to a server of its
-// choice.
+// mayReach checks a reference of the repo against the reconciler's settings: a pull
+// request must not send a secret of the reconciler to a server of its choice.
 func (d *decoder) mayReach(v spec.Value, block *hcl.Range) bool {
 	if !d.trust.Known {
 		return true
@@ -76,7 +75,7 @@ func (d *decoder) mayReach(v spec.Value, block *hcl.Range) bool {
 	return true
 }
 
-// ownVariables are never reached, whatever the prefixes say.
+// ownVariables are never readable, whatever prefixes trust.env allows.
 var ownVariables = []string{"VAULT_", "CERTROLL_GIT_", "SSH_AUTH_SOCK"}
 
 func (d *decoder) mayReachEnv(v spec.Value, block *hcl.Range) bool {

@@ -30,7 +30,7 @@ func (b *body) threshold() block.Setting[threshold] {
 	return block.Setting[threshold]{Value: t, At: share.At, OK: t != (threshold{})}
 }
 
-// pause reads auto, and reason and until, which only a renewal that is off has.
+// pause reads auto, and reason and until, which are valid only with auto = false.
 func (b *body) pause() block.Setting[pause] {
 	auto, reason, until := b.Boolean("auto"), b.reason("reason"), b.moment("until")
 	p := pause{off: auto.OK && !auto.Value, reason: reason.Value, until: until.Value}
@@ -42,7 +42,7 @@ func (b *body) pause() block.Setting[pause] {
 	return block.Setting[pause]{Value: p, At: auto.At, OK: auto.OK}
 }
 
-// reason reads one line that a person wrote.
+// reason reads a person's reason, one line.
 func (b *body) reason(name string) block.Setting[string] {
 	s := b.Text(name)
 	if s.OK && spec.BadReason(s.Value) {
@@ -65,8 +65,8 @@ func (b *body) moment(name string) block.Setting[time.Time] {
 	return block.Setting[time.Time]{Value: t, At: s.At, OK: !t.IsZero()}
 }
 
-// rotate reads the wish for a rotation: the reason alone, or a block that says
-// what becomes of the certificate it replaces.
+// rotate reads the request for a rotation: a setting with the reason alone, or a block
+// that also says whether to revoke the replaced certificate.
 func (b *body) rotate() (reason string, revoke *spec.Revocation) {
 	if b.Has("rotate") && hasBlock(b, "rotate") {
 		b.Fault(b.Syntax.Attributes["rotate"].NameRange.Ptr(), "Contradicting settings", "rotate is a setting or a block; leave one of them out.")
@@ -90,7 +90,7 @@ func hasBlock(b *body, name string) bool {
 func (b *body) rotateBlock() (reason string, revoke *spec.Revocation) {
 	text, wanted := b.reason("reason"), b.Boolean("revoke")
 	code := b.Choice("code", spec.RevocationReasons()...)
-	if text.At == nil && b.Has("reason") { // null, as for the other keys of a for_each
+	if text.At == nil && b.Has("reason") { // null, for the other keys of a for_each
 		b.Finish()
 		return "", nil
 	}

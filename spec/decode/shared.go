@@ -7,8 +7,8 @@ import (
 	"certroll/spec/block"
 )
 
-// partial is what a certificate block or a defaults block states; the rest
-// comes from the next defaults block above, setting by setting.
+// partial contains the settings of a certificate or defaults block. Settings it leaves
+// out come from the next defaults block above, each on its own.
 type partial struct {
 	issuers   block.Setting[[]block.Element[string]]
 	dns       block.Setting[[]block.Element[string]]
@@ -20,14 +20,14 @@ type partial struct {
 	threshold block.Setting[threshold]
 	fallback  block.Setting[time.Duration]
 	mount     block.Setting[string]
-	prefix    block.Setting[string] // of the paths of certificates that have none; only defaults blocks have it
+	prefix    block.Setting[string] // for certificates without a path; only defaults blocks have it
 	fields    block.Setting[spec.Fields]
 	labels    block.Setting[map[string]string]
 	onRemove  block.Setting[spec.OnRemove]
 	previous  block.Setting[spec.OnRemove]
 }
 
-// under takes from above what is left out here.
+// under fills the settings left out in p from above.
 func (p partial) under(above partial) partial {
 	return partial{
 		p.issuers.Or(above.issuers), p.dns.Or(above.dns), p.shape.Or(above.shape), p.rotation.Or(above.rotation), p.maxAge.Or(above.maxAge),
@@ -37,10 +37,11 @@ func (p partial) under(above partial) partial {
 	}
 }
 
-// threshold is when to renew: days before expiry, or a share of the lifetime.
+// threshold is the renewal threshold: days before expiry, or a percentage of the
+// lifetime.
 type threshold struct{ days, percent int }
 
-// pause is a renewal that is turned off: why, and until when.
+// pause turns renewal off, with a reason and an end.
 type pause struct {
 	off    bool
 	reason string

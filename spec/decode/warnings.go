@@ -10,7 +10,7 @@ import (
 	"certroll/spec/text"
 )
 
-// warn says what is allowed and will surprise somebody one day.
+// warn reports settings that are allowed but likely to surprise their owner later.
 func (c *certificates) warn(b *body, cert *spec.Certificate, p partial) {
 	warning := func(at *hcl.Range, summary, format string, args ...any) {
 		c.Report(&hcl.Diagnostic{Severity: hcl.DiagWarning, Summary: summary, Detail: fmt.Sprintf(format, args...), Subject: at, Context: b.Whole})
@@ -37,10 +37,10 @@ func (c *certificates) warn(b *body, cert *spec.Certificate, p partial) {
 	}
 }
 
-// mostSameNames bounds the warnings of one decoding about sets of names.
+// mostSameNames bounds the warnings about sets with the same names.
 const mostSameNames = 20
 
-// warnSameNames reports each set once, at the last of its certificates.
+// warnSameNames reports each set once, at its last certificate.
 func (d *decoder) warnSameNames() {
 	sets := d.spec.SameNames()
 	for _, set := range sets[:min(len(sets), mostSameNames)] {
