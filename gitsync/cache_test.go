@@ -9,9 +9,13 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"certroll/examples/lab"
 )
 
 // warnings counts the warnings of a cache.
@@ -128,6 +132,49 @@ func TestAnyDamageOfALedgersCache(t *testing.T) {
 	}
 	if warned < 20 {
 		t.Errorf("%d damages were warned of", warned)
+	}
+}
+
+// TestDamagedSizeInAPack: the size of a file in a cached pack is damaged to one that is
+// never read. That is noticed as damage of the cache, and not taken for a large file.
+func TestDamagedSizeInAPack(t *testing.T) {
+	t.Parallel()
+	p := local(t)
+	l := p.ledger(t, LedgerOptions{})
+	commit(t, l, write(map[string]string{"certificates/a.json": strings.Repeat("a", 700)}))
+	must(t, l.Close())
+	cache := t.TempDir()
+	l = p.ledger(t, LedgerOptions{CacheDir: cache})
+	_, _, err := l.Snapshot(t.Context())
+	must(t, err)
+	must(t, l.Close())
+	packs, err := filepath.Glob(filepath.Join(objectsIn(t, cache), "pack", "*.pack"))
+	if err != nil || len(packs) != 1 {
+		t.Fatalf("%v, %v", packs, err)
+	}
+	must(t, os.Chmod(packs[0], 0o600))
+	pack, err := os.ReadFile(packs[0])
+	must(t, err)
+	list, err := lab.Git(t.Context(), t.TempDir(), "verify-pack", "-v", strings.TrimSuffix(packs[0], ".pack")+".idx")
+	must(t, err)
+	blob := regexp.MustCompile(`(?m)^[0-9a-f]{40} blob +700 \d+ (\d+)`).FindStringSubmatch(list)
+	if blob == nil {
+		t.Fatalf("no blob of 700 bytes in the pack:\n%s", list)
+	}
+	offset, err := strconv.Atoi(blob[1])
+	must(t, err)
+	copy(pack[offset:], []byte{0xbf, 0xff, 0xff, 0xff, 0x7f}) // a blob (3) of gigabytes: gitformat-pack(5)
+	must(t, os.WriteFile(packs[0], pack, 0o600))
+	warn := &warnings{}
+	l = p.ledger(t, LedgerOptions{CacheDir: cache, Log: slog.New(warn)})
+	defer func() { must(t, l.Close()) }()
+	tree, _, err := l.Snapshot(t.Context())
+	must(t, err)
+	if b, err := fs.ReadFile(tree, "certificates/a.json"); err != nil || len(b) != 700 {
+		t.Errorf("the file has %d bytes, %v", len(b), err)
+	}
+	if warn.n.Load() == 0 {
+		t.Error("nothing was warned of")
 	}
 }
 
