@@ -20,7 +20,7 @@ import (
 	"certroll/gitsync/packfile"
 )
 
-// cacheError is about the disk that the cache is on, never about the remote.
+// cacheError is an error of the cache's disk, not of the remote.
 type cacheError struct {
 	doing string
 	err   error
@@ -29,7 +29,8 @@ type cacheError struct {
 func (e *cacheError) Error() string { return e.doing + ": " + e.err.Error() }
 func (e *cacheError) Unwrap() error { return e.err }
 
-// OnCache notes of an error that it is about the disk that the cache is on.
+// OnCache marks an error as one of the cache's disk. It keeps nil and an error that is
+// marked already.
 func OnCache(doing string, err error) error {
 	var already *cacheError
 	if err == nil || errors.As(err, &already) {
@@ -38,13 +39,14 @@ func OnCache(doing string, err error) error {
 	return &cacheError{doing, err}
 }
 
-// IsCacheError tells whether an error is about the disk that the cache is on.
+// IsCacheError reports whether an error is one of the cache's disk.
 func IsCacheError(err error) bool {
 	var e *cacheError
 	return errors.As(err, &e)
 }
 
-// cacheWriter tells a disk that takes no more from a remote that sends no more.
+// cacheWriter marks write errors, so that AddPack can separate a full disk from a broken
+// connection: io.Copy returns both.
 type cacheWriter struct{ w io.Writer }
 
 func (c cacheWriter) Write(p []byte) (int, error) {
@@ -52,8 +54,9 @@ func (c cacheWriter) Write(p []byte) (int, error) {
 	return n, OnCache("writing the Git cache", err)
 }
 
-// Spoil notes that an object cannot be read, which is the cache's fault, and passes
-// the error on. A file that is too large to be read is at fault itself.
+// Spoil records that the cache has an unreadable object, and returns err as a cache error.
+// A file over its bound is no damage: Spoil returns err unchanged, and so it does for a
+// repository that is not ours.
 func (o *DB) Spoil(err error) error {
 	if o.where == nil || errors.Is(err, fs.ErrInvalid) || errors.Is(err, packfile.ErrTooLarge) {
 		return err
@@ -62,7 +65,7 @@ func (o *DB) Spoil(err error) error {
 	return OnCache("reading the Git cache", err)
 }
 
-// Damage is why an object of ours could not be read; nil: all could.
+// Damage returns the error of the last unreadable object; nil if there is none.
 func (o *DB) Damage() error {
 	if err := o.spoiled.Load(); err != nil {
 		return *err
@@ -70,7 +73,7 @@ func (o *DB) Damage() error {
 	return nil
 }
 
-// syncLoose makes a loose object durable, which go-git does not.
+// syncLoose makes a loose object durable. go-git writes it without fsync.
 func (o *DB) syncLoose(h plumbing.Hash) error {
 	name := hex.EncodeToString(h[:])
 	dir := filepath.Join(o.dir, "objects", name[:2])
@@ -84,11 +87,12 @@ func (o *DB) syncLoose(h plumbing.Hash) error {
 	return atomicfile.SyncDir(dir)
 }
 
-// syncNames makes the names of a generation's files durable.
+// syncNames makes the file names of a generation durable.
 func (o *DB) syncNames() error {
 	var err error
 	for _, dir := range []string{"objects/pack", "objects", "."} {
 		e := atomicfile.SyncDir(filepath.Join(o.dir, dir))
+		// A generation without packs has no objects/pack.
 		if !errors.Is(e, os.ErrNotExist) {
 			err = errors.Join(err, e)
 		}
@@ -96,13 +100,14 @@ func (o *DB) syncNames() error {
 	return err
 }
 
-// whole checks that every object of the head is here and is what its name says.
+// whole checks that the cache has every object of the head, with the bytes that its hash
+// names.
 func (s *Store) whole() error {
 	list, left, err := s.live(s.State.Head)
 	if err != nil {
 		return err
 	}
-	if left > 0 { // as too large to be read, by a size that may be the damage
+	if left > 0 { // live left out a large object, but the damage may be its size
 		if err := s.sumPacks(); err != nil {
 			return err
 		}
@@ -119,8 +124,8 @@ func (s *Store) whole() error {
 	return nil
 }
 
-// sumPacks holds each pack against its trailing checksum (gitformat-pack(5)). It reads as
-// much as is on the disk, whatever sizes the objects in it claim.
+// sumPacks checks each pack against its trailing checksum (gitformat-pack(5)). It reads only
+// the bytes on the disk, whatever sizes the objects claim.
 func (o *DB) sumPacks() error {
 	packs, err := filepath.Glob(filepath.Join(o.dir, "objects", "pack", "*.pack"))
 	if err != nil {
@@ -158,14 +163,13 @@ func sumPack(name string) error {
 	return nil
 }
 
-// Mend drops objects that cannot be read, with a warning: the next fetch brings
-// all of them again.
+// Mend drops all objects with a warning, after Damage. The next fetch brings them again.
 func (s *Store) Mend(err error) error {
 	s.log.Warn("the Git cache is damaged; fetching it again", "cache", s.place(), "error", err)
 	return s.Renew()
 }
 
-// place is where the cache is, for a person.
+// place returns the cache's directory for a log message.
 func (s *Store) place() string {
 	if s.base == "" {
 		return "memory"
@@ -173,11 +177,11 @@ func (s *Store) place() string {
 	return filepath.Join(s.base, strconv.Itoa(s.State.Generation))
 }
 
-// Abandon gives up a directory that cannot be written, with a warning, and goes on
-// in memory.
+// Abandon gives up a directory that certroll cannot write, with a warning, and goes on in
+// memory.
 func (s *Store) Abandon(err error) {
 	s.log.Warn("the Git cache cannot be written; certroll fetches the whole repository instead", "cache", s.base, "error", err, "advice", fault.DiskAdvice(err))
-	if s.DB != nil { // it was opened
+	if s.DB != nil { // nil if open failed
 		s.DB.Close()
 	}
 	if s.scratch {
@@ -187,10 +191,10 @@ func (s *Store) Abandon(err error) {
 		_ = s.lock.Release()
 	}
 	s.base, s.lock, s.scratch, s.bound = "", nil, false, s.bound.InMemory()
-	_ = s.Renew() // in memory nothing fails
+	_ = s.Renew() // opening a store in memory cannot fail
 }
 
-// logger is log, or one that says nothing.
+// logger returns log, or a logger that discards everything.
 func logger(log *slog.Logger) *slog.Logger {
 	if log == nil {
 		return slog.New(slog.DiscardHandler)

@@ -14,14 +14,15 @@ import (
 	"certroll/gitsync/packfile"
 )
 
-// Change is a directory of edits: for each name a file's new bytes (nil: it
-// goes), or a directory below.
+// Change is an edit of one name in a tree: the new bytes of a file, a deletion, or a
+// directory of edits.
 type Change struct {
 	file []byte
 	dir  map[string]*Change // nil for a file
 }
 
-// ChangesOf sorts edited paths into directories.
+// ChangesOf sorts the edits by path into a tree of directories, below a directory. A nil
+// slice deletes the file.
 func ChangesOf(files map[string][]byte, below string) (*Change, error) {
 	root := &Change{dir: map[string]*Change{}}
 	for path, data := range files {
@@ -53,13 +54,14 @@ func ChangesOf(files map[string][]byte, below string) (*Change, error) {
 	return root, nil
 }
 
-// Writable reports whether path may be written: relative, clean, and nothing
+// Writable reports whether a ledger may contain path: relative, clean, and without a name
 // that a checkout would take for its own .git.
 func Writable(path string) bool {
 	if path == "." || !fs.ValidPath(path) || strings.ContainsAny(path, "\x00\\\n") {
 		return false
 	}
 	for _, name := range strings.Split(path, "/") {
+		// Case does not matter: some file systems ignore it.
 		if strings.EqualFold(name, ".git") {
 			return false
 		}
@@ -67,14 +69,15 @@ func Writable(path string) bool {
 	return true
 }
 
-// Editor writes changed trees. Only the directories on the way to a change
-// are read and written.
+// Editor builds changed trees. It reads and writes only the directories between the root
+// and a changed file. News are the new objects.
 type Editor struct {
 	From *DB
 	News []packfile.Object
 }
 
-// Apply gives the tree at old with the changes made; zero for an empty one.
+// Apply returns the tree old with the changes applied; the zero hash for an empty tree,
+// which Git does not store.
 func (e *Editor) Apply(old plumbing.Hash, c *Change) (plumbing.Hash, error) {
 	var entries []object.TreeEntry
 	if !old.IsZero() {
@@ -105,7 +108,7 @@ func (e *Editor) Apply(old plumbing.Hash, c *Change) (plumbing.Hash, error) {
 	return e.tree(old, kept)
 }
 
-// entry gives what a name stands for after its change; a zero hash: nothing.
+// entry returns the tree entry after a change; a zero hash if the name goes.
 func (e *Editor) entry(was object.TreeEntry, c *Change) (object.TreeEntry, error) {
 	if c.dir != nil {
 		old := plumbing.ZeroHash
@@ -129,6 +132,8 @@ func (e *Editor) entry(was object.TreeEntry, c *Change) (object.TreeEntry, error
 	}
 	if isFile {
 		if base, err := e.From.Read(plumbing.BlobObject, was.Hash, MaxFile); err == nil {
+			// The old version is the base of the pushed delta. Without it the push sends
+			// the whole file.
 			blob.Base, blob.BaseData = was.Hash, base
 		}
 	}
@@ -136,7 +141,7 @@ func (e *Editor) entry(was object.TreeEntry, c *Change) (object.TreeEntry, error
 	return now, nil
 }
 
-// tree adds the tree object unless it is the old one.
+// tree adds the tree object to News unless it equals the old one.
 func (e *Editor) tree(old plumbing.Hash, entries []object.TreeEntry) (plumbing.Hash, error) {
 	if len(entries) == 0 {
 		return plumbing.ZeroHash, nil

@@ -24,55 +24,56 @@ import (
 	"certroll/spec/bounded"
 )
 
-// localObjects reads the objects of a repository on this machine (a config repo at a
-// path, a checkout in CI). Everybody who may push has filled it, as the repository
-// of a remote: so an object is made only where its size, and the sizes of all that it is
-// stored as a difference to, are within the bounds. go-git's own reader believes
-// each size, holds a chain of deltas in memory at once, and does not look at sizes
-// in alternates.
+// localObjects reads the objects of a repository on this machine: a config repo at a path,
+// or a checkout in CI. Every user who may push has filled that repository. So localObjects
+// builds an object only if its size, and the sizes of its whole chain of deltas, are within
+// the bounds. go-git's own reader believes each size, holds a chain of deltas in memory at
+// once, and checks no sizes in alternates.
 type localObjects struct {
-	*filesystem.Storage // refs, config, hashes by their beginning
+	*filesystem.Storage // for refs, the configuration, and hashes by prefix
 
 	ctx   context.Context
-	bound int64 // bytes of an object, and of each that it is made of
-	left  int64 // bytes that may still be inflated
+	bound int64 // bytes of an object, and of each object in its chain
+	left  int64 // bytes that localObjects may still inflate
 	dirs  []objectDir
 	made  map[packed]madeObject
 	held  int64 // bytes in made
 }
 
-// objectDir is a directory of objects: a repository's own, or an alternate.
+// objectDir is a directory of objects: the repository's own, or an alternate.
 type objectDir struct {
 	path  string
 	packs []*packfile.Local
 }
 
-// packed names an entry of a pack.
+// packed is the position of an entry in a pack.
 type packed struct {
 	in *packfile.Local
 	at int64
 }
 
-// madeObject is an object's type and bytes.
+// madeObject is an object's type and bytes. See keep.
 type madeObject struct {
 	kind plumbing.ObjectType
 	data []byte
 }
 
 const (
-	// mostLocal is how many bytes may be inflated while one revision is read.
+	// mostLocal bounds the bytes that reading one revision inflates.
 	mostLocal = 64 << 30
-	// MostChain is the longest chain of deltas that git makes.
+	// MostChain is the longest chain of deltas that git makes (pack.depth in
+	// git-config(1)).
 	MostChain = 4096
-	// mostMade is how many bytes of what deltas differ from are kept, since files
-	// that are alike are stored as differences to one another.
+	// mostMade bounds the bytes of bases that localObjects keeps. git stores similar files
+	// as deltas of one another, so the next file often needs the same bases.
 	mostMade = 16 << 20
-	// mostDirs bounds how many directories of objects one repository may have.
+	// mostDirs bounds the directories of objects of one repository. Alternates may name
+	// alternates.
 	mostDirs = 100
 )
 
-// OpenLocal opens a repository on this machine with a reader of objects that holds
-// them against bounds.
+// OpenLocal opens a repository on this machine, with a reader that checks all sizes against
+// limits. detect also searches the parents of path.
 func OpenLocal(ctx context.Context, path string, detect bool, limits packfile.Bounds) (*git.Repository, *DB, error) {
 	repo, err := openRepository(path, detect)
 	if err != nil {
@@ -95,17 +96,18 @@ func OpenLocal(ctx context.Context, path string, detect bool, limits packfile.Bo
 	return repo, &DB{db: l, bound: limits}, nil
 }
 
-// Config is an empty one, as that of unconfigured.
+// Config returns an empty configuration, see unconfigured.
 func (l *localObjects) Config() (*config.Config, error) { return unconfigured{l.Storage}.Config() }
 
-// objectDirs are the directories of objects of a repository, its own first. A work
-// tree beside the main one shares those of the main one (gitrepository-layout(5)).
+// objectDirs returns the objects directories of a repository, its own first. A linked work
+// tree uses those of the main one (gitrepository-layout(5)).
 func objectDirs(gitDir string) []string {
 	if b, err := bounded.File(filepath.Join(gitDir, "commondir"), maxName); err == nil {
 		gitDir = below(gitDir, strings.TrimSpace(string(b)))
 	}
 	dirs := []string{filepath.Join(gitDir, "objects")}
-	// What a push that a hook looks at has brought is in a directory of its own.
+	// While a hook runs, the pushed objects are in a quarantine directory
+	// (git-receive-pack(1)).
 	for _, pattern := range []string{"incoming-*", "tmp_objdir-incoming-*"} {
 		more, _ := filepath.Glob(filepath.Join(packfile.EscapeGlob(dirs[0]), pattern))
 		dirs = append(dirs, more...)
@@ -120,11 +122,11 @@ func objectDirs(gitDir string) []string {
 	return dirs
 }
 
-// maxName is how many bytes a file may have that names directories.
+// maxName bounds a file that names directories, in bytes.
 const maxName = 1 << 20
 
-// alternates are the directories that one of objects borrows from. One that is not
-// there is passed over, as git does.
+// alternates returns the directories that an objects directory borrows from. It skips a
+// missing one, as git does.
 func alternates(dir string) []string {
 	b, err := bounded.File(filepath.Join(dir, "info", "alternates"), maxName)
 	if err != nil {
@@ -147,7 +149,7 @@ func alternates(dir string) []string {
 	return list
 }
 
-// below is a path that may be relative to a directory.
+// below joins dir and path, unless path is absolute.
 func below(dir, path string) string {
 	if filepath.IsAbs(path) {
 		return filepath.Clean(path)
@@ -155,8 +157,8 @@ func below(dir, path string) string {
 	return filepath.Join(dir, path)
 }
 
-// spend counts what is inflated, and ends where it is too much or nobody waits any
-// more.
+// spend counts inflated bytes. It returns an error over mostLocal, or when the context has
+// ended.
 func (l *localObjects) spend(n int64) error {
 	if l.left -= n; l.left < 0 {
 		return packfile.TooLarge("the objects that are read have more than %d bytes together when they are inflated", int64(mostLocal))
@@ -164,7 +166,7 @@ func (l *localObjects) spend(n int64) error {
 	return l.ctx.Err()
 }
 
-// HasEncodedObject is storer.EncodedObjectStorer's.
+// HasEncodedObject implements storer.EncodedObjectStorer.
 func (l *localObjects) HasEncodedObject(h plumbing.Hash) error {
 	f, _, err := l.find(h)
 	if f != nil {
@@ -173,7 +175,8 @@ func (l *localObjects) HasEncodedObject(h plumbing.Hash) error {
 	return err
 }
 
-// EncodedObjectSize is storer.EncodedObjectStorer's. It reads an object's head.
+// EncodedObjectSize implements storer.EncodedObjectStorer. It reads only the head of the
+// object.
 func (l *localObjects) EncodedObjectSize(h plumbing.Hash) (int64, error) {
 	f, at, err := l.find(h)
 	if err != nil {
@@ -193,7 +196,7 @@ func (l *localObjects) EncodedObjectSize(h plumbing.Hash) (int64, error) {
 	return k.size, err
 }
 
-// EncodedObject is storer.EncodedObjectStorer's. The object is in memory.
+// EncodedObject implements storer.EncodedObjectStorer. The result is in memory.
 func (l *localObjects) EncodedObject(kind plumbing.ObjectType, h plumbing.Hash) (plumbing.EncodedObject, error) {
 	f, at, err := l.find(h)
 	if err != nil {
@@ -218,8 +221,8 @@ func (l *localObjects) EncodedObject(kind plumbing.ObjectType, h plumbing.Hash) 
 	return obj, err
 }
 
-// find is where an object is: a file of its own, which is the caller's to close, or
-// a place in a pack.
+// find returns the position of an object: an open file that the caller closes, or a place
+// in a pack.
 func (l *localObjects) find(h plumbing.Hash) (*os.File, packed, error) {
 	name := h.String()
 	for _, dir := range l.dirs {
@@ -236,7 +239,7 @@ func (l *localObjects) find(h plumbing.Hash) (*os.File, packed, error) {
 				return nil, packed{}, err
 			}
 			if at != packfile.None {
-				// What is read next is often beside it.
+				// Move the pack to the front: the next object is often in the same pack.
 				copy(dir.packs[1:i+1], dir.packs[:i])
 				dir.packs[0] = p
 				return nil, packed{p, at}, nil
@@ -246,14 +249,14 @@ func (l *localObjects) find(h plumbing.Hash) (*os.File, packed, error) {
 	return nil, packed{}, plumbing.ErrObjectNotFound
 }
 
-// looseHead reads the head of a file that holds one object, such as "blob 12". The
-// reader goes on with the object's bytes.
+// looseHead reads the head of a loose object, such as "blob 12". r continues with the
+// object's bytes.
 func looseHead(f io.Reader) (kind plumbing.ObjectType, size int64, r *bufio.Reader, err error) {
 	z, err := zlib.NewReader(f)
 	if err != nil {
 		return 0, 0, nil, err
 	}
-	const longest = 64 // of "commit" and a size
+	const longest = 64 // enough for a type and a size
 	r = bufio.NewReaderSize(z, longest)
 	head, err := r.ReadSlice(0)
 	if err != nil {
@@ -269,7 +272,7 @@ func looseHead(f io.Reader) (kind plumbing.ObjectType, size int64, r *bufio.Read
 	return kind, size, r, nil
 }
 
-// loose reads an object that is a file of its own.
+// loose reads a loose object.
 func (l *localObjects) loose(f io.Reader) (madeObject, error) {
 	kind, size, r, err := looseHead(f)
 	if err == nil {
@@ -288,7 +291,7 @@ func (l *localObjects) loose(f io.Reader) (madeObject, error) {
 	return madeObject{kind, data}, nil
 }
 
-// allowed holds a size against the bounds, and counts it.
+// allowed checks a size against the bound, and counts it.
 func (l *localObjects) allowed(size int64) error {
 	if size > l.bound {
 		return packfile.TooLarge("it has %d bytes, and may have %d", size, l.bound)
@@ -314,15 +317,15 @@ func (l *localObjects) scan(p *packfile.Local) (*packScan, error) {
 
 func (s *packScan) end() { _ = s.f.Close() }
 
-// link is an entry of a pack, as its head describes it.
+// link is an entry of a pack and its place in a chain of deltas.
 type link struct {
-	at, base int64               // base: what a delta differs from; none: it is whole
+	at, base int64               // base: the offset of a delta's base; packfile.None for a whole object
 	kind     plumbing.ObjectType // of a whole object
-	length   int64               // inflated bytes of the entry
-	on, size int64               // bytes of what a delta differs from, and of the object
+	length   int64               // inflated bytes of the entry itself
+	on, size int64               // bytes of the base and of the resulting object
 }
 
-// link reads an entry's head, and of a delta the first bytes.
+// link reads the head of an entry, and the sizes at the start of a delta.
 func (s *packScan) link(at int64) (link, error) {
 	h, err := s.SeekObjectHeader(at)
 	if err != nil {
@@ -350,16 +353,16 @@ func (s *packScan) link(at int64) (link, error) {
 	}
 	defer func() { _ = r.Close() }()
 	var head packfile.DeltaHead
-	if _, err := io.Copy(&head, io.LimitReader(r, 2*10)); err != nil { // two numbers, of ten bytes at most
+	if _, err := io.Copy(&head, io.LimitReader(r, 2*10)); err != nil { // two varints of ten bytes or fewer
 		return link{}, err
 	}
 	k.on, k.size, err = head.Sizes()
 	return k, err
 }
 
-// packed reads an object of a pack. Its chain of deltas is followed by heads alone
-// until an object that is whole, and then made from there, holding one object,
-// one delta and one result.
+// packed reads an object of a pack. It reads only heads until it reaches a whole object, so
+// it checks all sizes before it inflates any. Then it applies the deltas, with one base,
+// one delta and one result in memory.
 func (l *localObjects) packed(o packed) (madeObject, error) {
 	s, err := l.scan(o.in)
 	if err != nil {
@@ -400,7 +403,8 @@ func (l *localObjects) packed(o packed) (madeObject, error) {
 	return have, nil
 }
 
-// readable holds an entry's sizes against the bounds, before anything is inflated.
+// readable checks the sizes of an entry against the bounds, before packed inflates it.
+// depth is the number of deltas so far.
 func (l *localObjects) readable(k link, depth int) error {
 	const anew = "; store it anew (git repack -a -d -F there)"
 	switch most := max(k.on, k.size); {
@@ -411,13 +415,14 @@ func (l *localObjects) readable(k link, depth int) error {
 	case most > l.bound:
 		return packfile.TooLarge("it is stored as a difference to an object of %d bytes, which is too large to be read: that may have %d"+anew, most, l.bound)
 	case k.base != packfile.None && k.length > min(8*k.size+64, l.bound):
-		// An instruction that makes a byte or more has eight bytes at most.
+		// A delta instruction that makes one byte or more takes eight bytes or fewer
+		// (gitformat-pack(5)). A longer delta is a bomb.
 		return packfile.TooLarge("it is stored as a difference of %d bytes, and has %d"+anew, k.length, k.size)
 	}
 	return nil
 }
 
-// inflate reads what an entry holds, whose length is within the bounds.
+// inflate returns the bytes of an entry that readable has accepted.
 func (s *packScan) inflate(k link) ([]byte, error) {
 	if err := s.l.spend(k.length); err != nil {
 		return nil, err
@@ -432,7 +437,7 @@ func (s *packScan) inflate(k link) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// patch applies a delta.
+// patch applies a delta to the bytes of its base.
 func (s *packScan) patch(on []byte, k link) ([]byte, error) {
 	if err := s.l.spend(k.size); err != nil {
 		return nil, err
@@ -448,7 +453,8 @@ func (s *packScan) patch(on []byte, k link) ([]byte, error) {
 	return data, nil
 }
 
-// keep remembers what deltas differ from, as far as there is room.
+// keep remembers a base for later objects. It skips large bases, and forgets all when
+// mostMade is exceeded.
 func (l *localObjects) keep(at packed, o madeObject) {
 	n := int64(len(o.data))
 	if _, there := l.made[at]; there || n > mostMade/16 {

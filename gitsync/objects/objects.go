@@ -20,29 +20,27 @@ import (
 	"certroll/gitsync/packfile"
 )
 
-// DB is an object database that may be read from side by side; go-git's
-// may not.
+// DB is an object database that is safe for concurrent readers. go-git's storage is not.
 type DB struct {
 	mu    sync.Mutex
 	db    storer.Storer
-	where billy.Filesystem // of a store of ours; nil: read only
-	dir   string           // of a store of ours that is on a disk; ""
-	// spoiled is set where an object of ours cannot be read: the next fetch brings
-	// all of them again.
+	where billy.Filesystem // the files of a Store; nil for another user's repository, which is read-only
+	dir   string           // the directory of a Store on a disk; else ""
+	// spoiled is the error of the last object that could not be read; see Spoil.
 	spoiled atomic.Pointer[error]
-	// Strict has the bytes of trees and blobs held against their names, which
-	// was done already to what came in a pack.
+	// Strict checks the bytes of trees and blobs against their hashes. AddPack has done so
+	// for a pack that it indexed, but a disk or another user may have changed them since.
 	Strict bool
 	bound  packfile.Bounds
-	packed int // deltas that are here and too large to be read: see packfile.Bounds.Delta
+	packed int // number of deltas here that are too large to read: see packfile.Bounds.Delta
 }
 
-// MaxPack is how many bytes a pack may have.
+// MaxPack returns the largest pack that AddPack accepts, in bytes.
 func (o *DB) MaxPack() int64 { return o.bound.Pack }
 
-// AddPack adds all objects of a pack. It may come slowly over the network, so
-// readers of what is here are kept out only while it is put in its place. A pack
-// that goes beyond the bounds leaves nothing behind.
+// AddPack adds all objects of a pack. The pack may arrive slowly over the network, so
+// AddPack locks out readers only while it renames the finished files. After an error it
+// leaves nothing behind.
 func (o *DB) AddPack(ctx context.Context, r io.Reader) (err error) {
 	if o.where == nil {
 		return errors.ErrUnsupported
@@ -69,7 +67,7 @@ func (o *DB) AddPack(ctx context.Context, r io.Reader) (err error) {
 	switch {
 	case err != nil:
 		return err
-	case x.Empty(): // all of it was here
+	case x.Empty(): // the server had nothing new
 		return nil
 	case x.Dense() && !o.bound.Lenient:
 		return x.Refusal(func(tree plumbing.Hash) ([]byte, error) { return o.Read(plumbing.TreeObject, tree, packfile.MaxTree) })
@@ -80,8 +78,8 @@ func (o *DB) AddPack(ctx context.Context, r io.Reader) (err error) {
 
 const packDir = "objects/pack"
 
-// place moves a pack to where it is read from. Its index comes first: without
-// the pack nobody looks at it, and a pack is never without one.
+// place moves a pack and its index to their final names. The index goes first: a reader
+// finds a pack by its .pack file, so it never finds a pack without an index.
 func (o *DB) place(f billy.File, x *packfile.Index) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -103,19 +101,19 @@ func (o *DB) place(f billy.File, x *packfile.Index) error {
 	}
 	o.packed += x.Packed
 	if db, ok := o.db.(interface{ Reindex() }); ok {
-		db.Reindex() // it looks for packs anew
+		db.Reindex() // it lists the packs again
 	}
 	return nil
 }
 
-// StaysPacked tells whether deltas are here that are too large to be read.
+// StaysPacked reports whether the database has deltas that are too large to read.
 func (o *DB) StaysPacked() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.packed > 0
 }
 
-// onDisk has what was written to a file on the disk, where it is on one.
+// onDisk syncs a file if it is on a disk.
 func onDisk(f billy.File) error {
 	if d, ok := f.(interface{ Sync() error }); ok {
 		return d.Sync()
@@ -123,7 +121,7 @@ func onDisk(f billy.File) error {
 	return nil
 }
 
-// Close gives back the open files; reading opens them again.
+// Close closes the open files; a later read opens them again.
 func (o *DB) Close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -132,15 +130,15 @@ func (o *DB) Close() {
 	}
 }
 
-// put adds new objects, which are on the disk when it returns. Many of them come as
-// one pack: each loose object waits for the disk.
+// put adds new objects and makes them durable. It writes many objects as one pack, because
+// each loose object costs an fsync.
 func (o *DB) put(news []packfile.Object) error {
 	if o.dir != "" && len(news) > PackWeight {
 		pack, err := packfile.Of(news, false)
 		if err != nil {
 			return err
 		}
-		return o.AddPack(context.Background(), bytes.NewReader(pack)) // no remote has a part in it
+		return o.AddPack(context.Background(), bytes.NewReader(pack)) // no remote is involved, so there is nothing to cancel
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -165,8 +163,8 @@ func (o *DB) put(news []packfile.Object) error {
 	return nil
 }
 
-// bounded reads an object's head and returns the object, whose bytes are in
-// memory only where they are not too many. The caller has the lock.
+// bounded returns an object if its size is at most most. It checks the size before go-git
+// loads the object into memory, and again afterwards. The caller holds the lock.
 func (o *DB) bounded(kind plumbing.ObjectType, h plumbing.Hash, most int64) (plumbing.EncodedObject, error) {
 	size, err := o.db.EncodedObjectSize(h)
 	if err == nil && size > most {
@@ -179,7 +177,7 @@ func (o *DB) bounded(kind plumbing.ObjectType, h plumbing.Hash, most int64) (plu
 	return obj, err
 }
 
-// Commit reads a commit.
+// Commit returns a parsed commit.
 func (o *DB) Commit(h plumbing.Hash) (*object.Commit, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -194,7 +192,8 @@ func (o *DB) Commit(h plumbing.Hash) (*object.Commit, error) {
 	return c, nil
 }
 
-// Peel follows annotated tags to the commit.
+// Peel follows annotated tags from h to a commit. Ten tags deep is enough, and ends a
+// cycle.
 func (o *DB) Peel(h plumbing.Hash) (plumbing.Hash, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -219,7 +218,7 @@ func (o *DB) Peel(h plumbing.Hash) (plumbing.Hash, error) {
 	return plumbing.ZeroHash, fmt.Errorf("tag %s points at tags without end", h)
 }
 
-// Entries reads one tree.
+// Entries returns the entries of a tree.
 func (o *DB) Entries(h plumbing.Hash) ([]object.TreeEntry, error) {
 	if o.Strict {
 		if _, err := o.Read(plumbing.TreeObject, h, packfile.MaxTree); err != nil {
@@ -239,7 +238,7 @@ func (o *DB) Entries(h plumbing.Hash) ([]object.TreeEntry, error) {
 	return t.Entries, nil
 }
 
-// Size is a blob's, without reading it.
+// Size returns the size of a blob in bytes, without reading its content.
 func (o *DB) Size(h plumbing.Hash) (int64, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -250,8 +249,7 @@ func (o *DB) Size(h plumbing.Hash) (int64, error) {
 	return size, nil
 }
 
-// Read gives a whole object's bytes, which are the caller's to keep, and which
-// are not more than so many.
+// Read returns the bytes of an object of at most most bytes. The caller owns the slice.
 func (o *DB) Read(kind plumbing.ObjectType, h plumbing.Hash, most int64) (data []byte, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -274,16 +272,16 @@ func (o *DB) Read(kind plumbing.ObjectType, h plumbing.Hash, most int64) (data [
 	return data, nil
 }
 
-// Has reports whether the object is here.
+// Has reports whether the database has the object.
 func (o *DB) Has(h plumbing.Hash) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.db.HasEncodedObject(h) == nil
 }
 
-// Descends reports whether wanted is tip or one of its ancestors, as far as
-// history is here. The wanted commit itself need not be. What lies behind stop
-// is not looked at.
+// Descends reports whether wanted is tip or one of its ancestors, within the history that
+// is here. The wanted commit itself may be missing: the hash in its child is enough. The
+// search does not pass stop.
 func (o *DB) Descends(tip, wanted, stop plumbing.Hash) bool {
 	seen := map[plumbing.Hash]bool{stop: true}
 	for queue := []plumbing.Hash{tip}; len(queue) > 0; queue = queue[1:] {
@@ -302,8 +300,9 @@ func (o *DB) Descends(tip, wanted, stop plumbing.Hash) bool {
 	return false
 }
 
-// boundary lists the ancestors of tip, itself included, that are here while a
-// parent of theirs is not, and whether it came upon known, where it stops.
+// boundary returns the ancestors of tip, including tip, that have a missing parent: the
+// "shallow" commits of gitprotocol-pack(5). The search stops at known, and met reports
+// whether it reached it.
 func (o *DB) boundary(tip, known plumbing.Hash) (cut []plumbing.Hash, met bool) {
 	seen := map[plumbing.Hash]bool{tip: true}
 	for queue := []plumbing.Hash{tip}; len(queue) > 0; queue = queue[1:] {
@@ -331,8 +330,8 @@ func (o *DB) boundary(tip, known plumbing.Hash) (cut []plumbing.Hash, met bool) 
 	return cut, met
 }
 
-// live lists what one revision needs: a commit, its trees and its blobs, less
-// those that are too large to be ever read, which left counts.
+// live returns the objects of one revision: the commit, its trees and its blobs. It leaves
+// out blobs that are too large to read, and counts them in left.
 func (o *DB) live(commit plumbing.Hash) (list []plumbing.Hash, left int, err error) {
 	c, err := o.Commit(commit)
 	if err != nil {
@@ -340,7 +339,7 @@ func (o *DB) live(commit plumbing.Hash) (list []plumbing.Hash, left int, err err
 	}
 	list = []plumbing.Hash{commit, c.TreeHash}
 	seen := map[plumbing.Hash]bool{c.TreeHash: true}
-	for trees := []plumbing.Hash{c.TreeHash}; len(trees) > 0; { // however deep they nest
+	for trees := []plumbing.Hash{c.TreeHash}; len(trees) > 0; { // a loop, because the depth is not bounded here
 		entries, err := o.Entries(trees[len(trees)-1])
 		if err != nil {
 			return nil, 0, err
@@ -365,7 +364,7 @@ func (o *DB) live(commit plumbing.Hash) (list []plumbing.Hash, left int, err err
 	return list, left, nil
 }
 
-// any reads an object of whatever type.
+// any returns an object of any type.
 func (o *DB) any(h plumbing.Hash) (plumbing.ObjectType, []byte, error) {
 	o.mu.Lock()
 	obj, err := o.bounded(plumbing.AnyObject, h, max(o.bound.Delta, packfile.MaxTree))
@@ -377,7 +376,7 @@ func (o *DB) any(h plumbing.Hash) (plumbing.ObjectType, []byte, error) {
 	return obj.Type(), data, err
 }
 
-// Subtree walks down to a directory; zero where there is none.
+// Subtree returns the tree of a directory; the zero hash if there is none.
 func Subtree(from *DB, root plumbing.Hash, directory string) (plumbing.Hash, error) {
 	if directory == "" {
 		return root, nil

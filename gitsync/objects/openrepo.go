@@ -21,11 +21,11 @@ import (
 	"certroll/spec/bounded"
 )
 
-// openRepository opens a repository of this machine, as git finds it: from a
-// directory of its work tree where detect is set. Only HEAD, refs and objects are
-// read. go-git's own way holds the whole configuration against what it knows of
-// branches, remotes and extensions, and refuses checkouts that git takes; here it
-// is refused only what would be read wrongly.
+// openRepository opens a repository on this machine; with detect it also searches the
+// parents of dir, as git does. It reads only HEAD, refs and objects. go-git's own open
+// checks the whole configuration against the branches, remotes and extensions that it
+// knows, and rejects checkouts that git accepts. openRepository rejects only formats that
+// certroll would misread.
 func openRepository(dir string, detect bool) (*git.Repository, error) {
 	dot, root, err := FindGitDir(dir, detect)
 	if err != nil {
@@ -50,8 +50,8 @@ func openRepository(dir string, detect bool) (*git.Repository, error) {
 	return git.Open(unconfigured{store}, tree)
 }
 
-// CommonDir is where a repository has what its linked work trees share; dot itself
-// where that is none of a linked one (gitrepository-layout(5)).
+// CommonDir returns the directory that linked work trees share; dot itself if dot is not a
+// linked work tree's (gitrepository-layout(5)).
 func CommonDir(dot string) (string, error) {
 	b, err := bounded.NamedFile(filepath.Join(dot, "commondir"))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -64,24 +64,24 @@ func CommonDir(dot string) (string, error) {
 	return common, err
 }
 
-// withoutLocks lists no lock file of git's (NAME.lock): beside a ref that is being
-// written stands an empty one, which go-git takes for a ref that is damaged.
+// withoutLocks hides git's lock files (NAME.lock). git creates an empty one beside a ref
+// that it writes, and go-git takes it for a damaged ref.
 type withoutLocks struct{ billy.Filesystem }
 
-// ReadDir lists a directory.
+// ReadDir lists a directory without lock files.
 func (f withoutLocks) ReadDir(path string) ([]os.FileInfo, error) {
 	infos, err := f.Filesystem.ReadDir(path)
 	return slices.DeleteFunc(infos, func(i os.FileInfo) bool { return strings.HasSuffix(i.Name(), ".lock") }), err
 }
 
-// unconfigured is a repository's storage without its configuration.
+// unconfigured is a repository's storage without its configuration; see openRepository.
 type unconfigured struct{ *filesystem.Storage }
 
-// Config is an empty one.
+// Config returns an empty configuration.
 func (unconfigured) Config() (*config.Config, error) { return config.NewConfig(), nil }
 
-// FindGitDir finds the directory with Git's data, and the root of the work tree;
-// "" for a bare repository.
+// FindGitDir returns the directory with Git's data and the root of the work tree, which is
+// "" for a bare repository. With detect it also searches the parents of dir.
 func FindGitDir(dir string, detect bool) (dot, root string, err error) {
 	at, err := filepath.Abs(dir)
 	if err != nil {
@@ -101,7 +101,7 @@ func FindGitDir(dir string, detect bool) (dot, root string, err error) {
 		case !detect || at == filepath.Dir(at):
 			if _, err := os.Stat(filepath.Join(dir, "HEAD")); err == nil && !detect {
 				abs, err := filepath.Abs(dir)
-				return abs, "", err // a bare one
+				return abs, "", err // a bare repository
 			}
 			return "", "", git.ErrRepositoryNotExists
 		}
@@ -109,8 +109,8 @@ func FindGitDir(dir string, detect bool) (dot, root string, err error) {
 	}
 }
 
-// gitFile follows the file .git of a linked work tree or submodule
-// (gitrepository-layout(5)).
+// gitFile follows the file .git of a linked work tree or a submodule to the directory with
+// Git's data (gitrepository-layout(5)).
 func gitFile(root string) (string, error) {
 	b, err := bounded.NamedFile(filepath.Join(root, git.GitDirName))
 	if err != nil {
@@ -127,16 +127,16 @@ func gitFile(root string) (string, error) {
 	return to, nil
 }
 
-// readableFormat refuses a repository whose objects or refs are in a form that is
-// not read here, by a sentence that says so.
+// readableFormat returns an error if the objects or refs are in a format that certroll
+// cannot read. Without this check the user would get go-git's parse error.
 func readableFormat(common string) error {
 	b, err := bounded.NamedFile(filepath.Join(common, "config"))
 	if err != nil {
-		return nil //nolint:nilerr // without a configuration it has the usual form
+		return nil //nolint:nilerr // a repository without a configuration has the default format
 	}
 	raw := rawconfig.New()
 	if err := rawconfig.NewDecoder(strings.NewReader(string(b))).Decode(raw); err != nil {
-		return nil //nolint:nilerr // what go-git's parser does not know is git's business
+		return nil //nolint:nilerr // git may accept a configuration that go-git cannot parse
 	}
 	extensions := raw.Section("extensions")
 	if format := extensions.Option("objectformat"); format != "" && !strings.EqualFold(format, "sha1") {
@@ -148,7 +148,7 @@ func readableFormat(common string) error {
 	return nil
 }
 
-// OtherNames says of a repository that its objects have names which are not read.
+// OtherNames returns the error text for a repository whose object names are not SHA-1.
 func OtherNames(format string) string {
 	return "it is a repository with " + format + " object names, which certroll does not read: only SHA-1 repositories are supported"
 }

@@ -27,30 +27,31 @@ import (
 	"certroll/spec/bounded"
 )
 
-// Store keeps what was fetched from one remote: in memory, or below a
-// directory as one generation of objects and a state file that says which.
+// Store caches the objects of one remote: in memory, or in a directory with one generation
+// of objects and a state file that names the generation.
 //
 //	<cache>/<purpose>-<hash of the URL>/lock
 //	<cache>/<purpose>-<hash of the URL>/state.json
 //	<cache>/<purpose>-<hash of the URL>/<generation>/objects/...
 type Store struct {
 	*DB
-	base  string // "" in memory
+	base  string // the directory; "" in memory
 	lock  *filelock.Lock
 	State State
 	Ripe  Ripeness
 	bound packfile.Bounds
 	log   *slog.Logger
-	// purpose is what a store on a disk is for.
+	// purpose says which caller a store on a disk has; it is part of the directory's name.
 	purpose string
-	// unsaved: it was said that the state cannot be written down.
+	// unsaved is set after the warning about an unwritable state, so that the log has it
+	// once.
 	unsaved bool
-	// scratch goes with the store.
+	// scratch marks a temporary directory, which Close removes.
 	scratch bool
 }
 
-// Ripeness is what must have been added before a compaction, besides twice
-// what was there at first.
+// Ripeness are the additions since the last compaction that start the next one. Bytes must
+// also be twice the size right after the last one.
 type Ripeness struct {
 	Bytes   int64
 	Objects int
@@ -58,23 +59,23 @@ type Ripeness struct {
 
 var defaultRipeness = Ripeness{Bytes: 32 << 20, Objects: 5000}
 
-// State is what is known of the objects. It is written after them, so that
-// what it says is there, is.
+// State describes the objects. save writes it after the objects are durable, so the state
+// never names a missing object.
 type State struct {
 	Generation int             `json:"generation"`
-	Head       plumbing.Hash   `json:"head"`    // complete with all its files; zero: none
-	Cut        []plumbing.Hash `json:"cut"`     // commits here whose parents are not
-	Seen       plumbing.Hash   `json:"seen"`    // ledger: the last head that was in order
+	Head       plumbing.Hash   `json:"head"`    // the last fetched or pushed commit, complete with its files; zero: none
+	Cut        []plumbing.Hash `json:"cut"`     // commits here whose parents are not: the "shallow" lines of a fetch
+	Seen       plumbing.Hash   `json:"seen"`    // ledger: the last head that did not rewrite the branch
 	Fresh      int64           `json:"fresh"`   // bytes at the start of this generation
-	Added      int64           `json:"added"`   // bytes since
-	Objects    int             `json:"objects"` // loose ones since, a pack counting as many
-	Packed     int             `json:"packed"`  // that are here, or left out of here, and too large to be read
+	Added      int64           `json:"added"`   // bytes since then
+	Objects    int             `json:"objects"` // loose objects since then; a pack counts as PackWeight
+	Packed     int             `json:"packed"`  // number of deltas that are too large to read, here or left out by compact
 }
 
-// Open opens the cache for one remote and one purpose. While another
-// process holds it, and without a directory, it is in memory: slower to
-// start, never wrong. What that process saw of the ledger is known all the same.
-// So it is, with a warning, where the directory cannot be used.
+// Open opens the cache for one remote and one purpose. The store is in memory without a
+// directory, while another process holds the lock, and, with a warning, if certroll cannot
+// use the directory. It then fetches more, and is never wrong: Seen still comes from the
+// state file of the other process.
 func Open(cacheDir, purpose, remote string, bound packfile.Bounds, log *slog.Logger) (*Store, error) {
 	log = logger(log)
 	if cacheDir == "" {
@@ -96,15 +97,15 @@ func Open(cacheDir, purpose, remote string, bound packfile.Bounds, log *slog.Log
 	if err == nil {
 		err = s.load()
 	}
-	if err != nil { // a disk that is full, or another user's: what is fetched is kept elsewhere
+	if err != nil { // a full disk, or another user's directory
 		s.State.Seen = seenIn(base)
 		s.Abandon(err)
 	}
 	return s, nil
 }
 
-// OnDisk moves a store that has no directory into a temporary one, so that what
-// it holds is on a disk; where there is none it stays in memory. Close removes it.
+// OnDisk returns a store in a temporary directory, which Close removes. It returns s if
+// there is no temporary directory. Large packs belong on a disk, not in memory.
 func (s *Store) OnDisk(bound packfile.Bounds) *Store {
 	base, err := os.MkdirTemp("", "certroll-git-")
 	if err != nil {
@@ -122,7 +123,8 @@ func (s *Store) OnDisk(bound packfile.Bounds) *Store {
 	return d
 }
 
-// seenIn is the head that the process which has a cache saw last.
+// seenIn returns Seen from the state file in base, for a process that could not lock the
+// cache.
 func seenIn(base string) plumbing.Hash {
 	var s State
 	if b, err := bounded.NamedFile(filepath.Join(base, "state.json")); err != nil || json.Unmarshal(b, &s) != nil {
@@ -131,8 +133,8 @@ func seenIn(base string) plumbing.Hash {
 	return s.Seen
 }
 
-// load takes up what an earlier process left; what cannot be read is dropped,
-// since all of it can be fetched again.
+// load reads the objects of an earlier process. It drops unreadable ones, because the next
+// fetch brings them again.
 func (s *Store) load() error {
 	file := filepath.Join(s.base, "state.json")
 	b, err := bounded.NamedFile(file)
@@ -145,7 +147,7 @@ func (s *Store) load() error {
 	}
 	if err != nil {
 		s.log.Warn("the Git cache is damaged; fetching it again", "cache", s.base, "error", err)
-		if info, statErr := os.Lstat(file); statErr == nil && info.IsDir() { // which no file can take the place of
+		if info, statErr := os.Lstat(file); statErr == nil && info.IsDir() { // a rename cannot replace a directory
 			_, _ = atomicfile.SetAside(file)
 		}
 	}
@@ -157,7 +159,7 @@ func (s *Store) load() error {
 		return s.Mend(err)
 	}
 	s.packed = s.State.Packed
-	if s.purpose == LedgerPurpose { // a config repo may be large, and is read at once
+	if s.purpose == LedgerPurpose { // check a ledger in full; a config repo may be large, and its next read checks it
 		err = s.whole()
 	} else {
 		_, err = s.Commit(s.State.Head)
@@ -168,14 +170,14 @@ func (s *Store) load() error {
 	return nil
 }
 
-// LedgerPurpose names the caches of ledgers.
+// LedgerPurpose is the purpose of a ledger's cache.
 const LedgerPurpose = "ledger"
 
-// HistoryPurpose names the temporary stores of whole histories, which were checked as
-// they came and are gone soon.
+// HistoryPurpose is the purpose of a temporary store with a whole history. It is not
+// Strict: AddPack checked the objects, and the store lives for one walk.
 const HistoryPurpose = "history"
 
-// sweep removes what crashes left behind.
+// sweep removes other generations and temporary files, which a crash may have left.
 func (s *Store) sweep() {
 	atomicfile.Sweep(filepath.Join(s.base, "state.json"))
 	now := strconv.Itoa(s.State.Generation)
@@ -193,7 +195,7 @@ func (s *Store) sweep() {
 	}
 }
 
-// open opens one generation's database.
+// open opens the database of one generation.
 func (s *Store) open(generation int) (*DB, error) {
 	var where billy.Filesystem
 	var dir string
@@ -210,7 +212,8 @@ func (s *Store) open(generation int) (*DB, error) {
 	return &DB{db: db, where: where, dir: dir, Strict: dir != "" && s.purpose != "" && s.purpose != HistoryPurpose, bound: s.bound}, nil
 }
 
-// Renew starts an empty generation and forgets the head, not what was seen.
+// Renew starts an empty generation. It forgets the head but keeps Seen, which proves a
+// rewrite of the ledger.
 func (s *Store) Renew() error {
 	next := State{Generation: s.State.Generation + 1, Seen: s.State.Seen}
 	objs, err := s.open(next.Generation)
@@ -221,7 +224,7 @@ func (s *Store) Renew() error {
 	return nil
 }
 
-// save writes the state down, once all that it speaks of is on the disk.
+// save writes the state file, after the objects are durable.
 func (s *Store) save() error {
 	if s.base == "" {
 		return nil
@@ -237,9 +240,9 @@ func (s *Store) save() error {
 	return atomicfile.Write(filepath.Join(s.base, "state.json"), b, 0o600)
 }
 
-// compact copies the head's files into a new generation where too much else
-// has piled up. File systems handed out earlier go on reading the old one,
-// which on a disk lasts until the compaction after this one.
+// compact copies the head's files into a new generation if the old one has grown too much;
+// see Ripeness. Trees that Snapshot returned earlier still read the old generation. On a
+// disk it lasts until the next compaction.
 func (s *Store) compact() error {
 	grown := s.State.Added > s.Ripe.Bytes && s.State.Added > 2*s.State.Fresh
 	if s.State.Head.IsZero() || !grown && s.State.Objects < s.Ripe.Objects {
@@ -265,7 +268,8 @@ func (s *Store) compact() error {
 	return nil
 }
 
-// copyLive streams the head's objects as one pack.
+// copyLive copies the head's objects as one pack, as a stream: they may be larger than
+// memory.
 func (s *Store) copyLive(to *DB) (int64, error) {
 	list, left, err := s.live(s.State.Head)
 	to.packed += left
@@ -275,11 +279,12 @@ func (s *Store) copyLive(to *DB) (int64, error) {
 	r, w := io.Pipe()
 	go func() { _ = w.CloseWithError(s.writeAll(w, list)) }()
 	count := &counter{r: r}
-	err = to.AddPack(context.Background(), count) // what is here is within its bounds
-	_ = r.CloseWithError(err)                     // ends the writer where the reader failed
+	err = to.AddPack(context.Background(), count) // the objects here are within the bounds, so there is nothing to cancel
+	_ = r.CloseWithError(err)                     // ends the writer's goroutine if AddPack failed
 	return count.n, err
 }
 
+// writeAll writes the objects as a pack without deltas.
 func (s *Store) writeAll(w io.Writer, list []plumbing.Hash) error {
 	p, err := packfile.NewWriter(w, len(list))
 	if err != nil {
@@ -297,6 +302,7 @@ func (s *Store) writeAll(w io.Writer, list []plumbing.Hash) error {
 	return p.Close()
 }
 
+// counter counts the bytes that it passes on.
 type counter struct {
 	r io.Reader
 	n int64
@@ -308,7 +314,7 @@ func (c *counter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close lets another process have the cache.
+// Close closes the files, removes a temporary directory and releases the lock.
 func (s *Store) Close() error {
 	s.DB.Close()
 	if s.scratch {
@@ -320,12 +326,13 @@ func (s *Store) Close() error {
 	return s.lock.Release()
 }
 
-// PackWeight is how many loose objects one more pack counts as: each makes
-// finding any object slower.
+// PackWeight is the number of loose objects that a pack counts as for Ripeness: each pack
+// makes every lookup slower.
 const PackWeight = 40
 
-// Advance makes a fetched or pushed commit the head. To tell a remote "have
-// head" is true only together with the commits in Cut as "shallow".
+// Advance makes a fetched or pushed commit the head, with news more objects of bytes bytes.
+// It also updates Cut: a fetch may send "have HEAD" only together with "shallow" lines for
+// Cut (gitprotocol-pack(5)), or the server assumes that the parents are here.
 func (s *Store) Advance(head plumbing.Hash, news int, bytes int64) {
 	if s.State.Head.IsZero() {
 		s.State.Fresh = bytes
@@ -341,11 +348,12 @@ func (s *Store) Advance(head plumbing.Hash, news int, bytes int64) {
 	s.Settle()
 }
 
-// Settle writes the state down and compacts where it is time. That a cache
-// cannot be written costs a fetch after the next start, and nothing now.
+// Settle compacts the store if due and writes the state. Both only warn on an error: the
+// objects in use stay readable, and the cost is a full fetch after the next start.
 func (s *Store) Settle() {
 	if err := s.compact(); err != nil {
 		s.log.Warn("the Git cache cannot be compacted; will retry", "cache", s.base, "error", err, "advice", fault.DiskAdvice(err))
+		// Remove the unfinished generation.
 		_ = os.RemoveAll(filepath.Join(s.base, strconv.Itoa(s.State.Generation+1)))
 	}
 	err := s.save()
@@ -355,18 +363,18 @@ func (s *Store) Settle() {
 	s.unsaved = err != nil
 }
 
-// InMemory tells whether the store has no directory.
+// InMemory reports whether the store has no directory.
 func (s *Store) InMemory() bool { return s.base == "" }
 
-// Cached tells whether the store is in a directory that lasts.
+// Cached reports whether the store has a directory that outlives the process.
 func (s *Store) Cached() bool { return s.base != "" && !s.scratch }
 
-// KeepPushed makes a pushed commit the head, with the objects that were pushed. Where
-// the disk does not take them, the cache is dropped; the commit stands all the same.
+// KeepPushed makes a pushed commit the head, with its objects news. The remote has the
+// commit already, so a failed write drops the cache and is no error of the push.
 func (s *Store) KeepPushed(commit plumbing.Hash, news []packfile.Object) {
 	var size int64
 	for _, n := range news {
-		size += int64(len(n.Data)) / 4 // about what zlib leaves of JSON
+		size += int64(len(n.Data)) / 4 // about the size of JSON after zlib
 	}
 	err := s.put(news)
 	if err == nil {

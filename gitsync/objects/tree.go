@@ -18,12 +18,11 @@ import (
 	"certroll/gitsync/packfile"
 )
 
-// TreeFS is a tree of one commit as an fs.FS. Directories are read when they
-// are first looked into and kept; files are read when they are asked for.
-// Symbolic links and submodules are not there.
+// TreeFS is the tree of one commit as an fs.FS. It reads a directory at its first use and
+// keeps it. It reads a file at each call. It hides symbolic links and submodules.
 type TreeFS struct {
 	from *DB
-	when time.Time // the commit's, as every file's
+	when time.Time // the commit's time, which every file reports
 	mu   sync.Mutex
 	dirs map[plumbing.Hash]*dir
 	root plumbing.Hash // zero: empty
@@ -41,7 +40,7 @@ type node struct {
 	mode fs.FileMode
 }
 
-// NewTreeFS shows the tree at root; a zero hash is an empty tree.
+// NewTreeFS returns the tree at root; the zero hash is an empty tree.
 func NewTreeFS(from *DB, root plumbing.Hash, when time.Time) *TreeFS {
 	return &TreeFS{from: from, root: root, when: when, dirs: map[plumbing.Hash]*dir{plumbing.ZeroHash: {}}}
 }
@@ -53,8 +52,8 @@ var (
 	_ fs.SubFS      = (*TreeFS)(nil)
 )
 
-// Sub gives a directory as a file system; one that is not there is empty, as
-// a ledger's directory is before the first commit.
+// Sub returns a directory as a file system. A missing directory is empty: a ledger's
+// directory is missing until the first commit.
 func (t *TreeFS) Sub(name string) (fs.FS, error) {
 	if name == "." {
 		return t, nil
@@ -78,7 +77,7 @@ func isNotExist(err error) bool {
 	return ok && errors.Is(p.Err, fs.ErrNotExist)
 }
 
-// load reads a directory once.
+// load reads a directory, or returns the copy in memory.
 func (t *TreeFS) load(h plumbing.Hash) (*dir, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -104,7 +103,7 @@ func (t *TreeFS) load(h plumbing.Hash) (*dir, error) {
 			d.list = append(d.list, n)
 		}
 	}
-	// Git sorts a directory as if its name ended in a slash; io/fs does not.
+	// Git sorts a directory's name as if it ended in a slash; io/fs does not.
 	sort.Slice(d.list, func(i, j int) bool { return d.list[i].name < d.list[j].name })
 	for i, n := range d.list {
 		d.byName[n.name] = i
@@ -113,13 +112,13 @@ func (t *TreeFS) load(h plumbing.Hash) (*dir, error) {
 	return d, nil
 }
 
-// PlainName reports whether a tree's entry is one that git would have made;
-// others are there to trick whoever writes them to a disk.
+// PlainName reports whether git would write a tree entry of this name. Any other name is an
+// attack on a program that writes the entry to a disk.
 func PlainName(name string) bool {
 	return name != "" && name != "." && name != ".." && !strings.ContainsAny(name, "/\\\x00")
 }
 
-// find walks to a name.
+// find walks the path from the root to its entry.
 func (t *TreeFS) find(op, name string) (node, error) {
 	if !fs.ValidPath(name) {
 		return node{}, &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}
@@ -145,8 +144,8 @@ func (t *TreeFS) find(op, name string) (node, error) {
 	return at, nil
 }
 
-// ReadFile reads one file and nothing else. One that is too large is
-// fs.ErrInvalid, as a directory is.
+// ReadFile returns the content of a file. For a file over MaxFile, as for a directory, the
+// error matches fs.ErrInvalid.
 func (t *TreeFS) ReadFile(name string) ([]byte, error) {
 	n, err := t.find("read", name)
 	if err != nil {
@@ -157,7 +156,7 @@ func (t *TreeFS) ReadFile(name string) ([]byte, error) {
 	}
 	data, err := t.from.Read(plumbing.BlobObject, n.hash, MaxFile)
 	if errors.Is(err, packfile.ErrTooLarge) || t.from.StaysPacked() && errors.Is(err, plumbing.ErrObjectNotFound) {
-		// The file is at fault, not the repository.
+		// The file is at fault, not the cache: Spoil must not drop the cache for it.
 		err = fmt.Errorf("%w: it is larger than %d bytes, or stored as a difference to a file that is", fs.ErrInvalid, int64(MaxFile))
 	}
 	if err != nil {
@@ -166,7 +165,7 @@ func (t *TreeFS) ReadFile(name string) ([]byte, error) {
 	return data, nil
 }
 
-// ReadDir lists a directory without touching its files.
+// ReadDir lists a directory without reading its files.
 func (t *TreeFS) ReadDir(name string) ([]fs.DirEntry, error) {
 	n, err := t.find("readdir", name)
 	if err != nil {
@@ -186,7 +185,7 @@ func (t *TreeFS) ReadDir(name string) ([]fs.DirEntry, error) {
 	return list, nil
 }
 
-// Stat tells of a file; its size costs a look at the object's head.
+// Stat returns the FileInfo of a file. For the size it reads the head of the object.
 func (t *TreeFS) Stat(name string) (fs.FileInfo, error) {
 	n, err := t.find("stat", name)
 	if err != nil {
@@ -206,7 +205,7 @@ func (t *TreeFS) info(n node) (fs.FileInfo, error) {
 	return i, err
 }
 
-// Open opens a file, or a directory to list.
+// Open opens a file, or a directory for listing.
 func (t *TreeFS) Open(name string) (fs.File, error) {
 	info, err := t.Stat(name)
 	if err != nil {
@@ -268,7 +267,7 @@ func (d *openDir) Read([]byte) (int, error) {
 	return 0, &fs.PathError{Op: "read", Path: d.name, Err: fs.ErrInvalid}
 }
 
-// ReadDir follows fs.ReadDirFile's contract on n.
+// ReadDir implements fs.ReadDirFile.
 func (d *openDir) ReadDir(n int) ([]fs.DirEntry, error) {
 	if n <= 0 || n > len(d.left) {
 		if n > 0 && len(d.left) == 0 {
@@ -281,10 +280,10 @@ func (d *openDir) ReadDir(n int) ([]fs.DirEntry, error) {
 	return list, nil
 }
 
-// MaxFile bounds one file of the ledger. A month of events of a hundred
-// thousand certificates is half of it.
+// MaxFile bounds one file of the ledger, in bytes. A month of events of a hundred thousand
+// certificates takes about half of it.
 const MaxFile = 64 << 20
 
-// ObjectID is the Git object an entry stands for: two of the same id are the
-// same to the last byte, a directory with all that is below it.
+// ObjectID returns the hash of the entry's Git object. Two entries with the same ID have
+// the same content, directories including everything below.
 func (e dirEntry) ObjectID() string { return e.hash.String() }

@@ -27,7 +27,7 @@ type Bounds struct {
 	// file of that size.
 	Delta int64
 	Total int64 // inflated bytes of all objects; an object counts again each time it is inflated
-	// Lenient accepts a pack with a refused object. Nobody reads that object.
+	// Lenient accepts a pack with a refused object. certroll never reads that object.
 	Lenient bool
 	// CommitsOnly resolves deltas of commits only.
 	CommitsOnly bool
