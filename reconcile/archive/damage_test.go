@@ -164,10 +164,13 @@ func TestSomethingElseInTheirPlaces(t *testing.T) {
 			if err != nil || tc.lost != "" && (len(lost) != 1 || lost[0].File != tc.lost) {
 				t.Errorf("named are %v, %v", lost, err)
 			}
-			e := ledger.Entry{Event: ledger.Event{ID: "b", Time: time.Now(), Operation: ledger.KindNote, Status: ledger.Success}}
+			e := ledger.Entry{
+				Event:  ledger.Event{ID: "b", Time: time.Now(), Operation: ledger.KindNote, Status: ledger.Success},
+				Record: &ledger.Record{Schema: ledger.RecordSchema, Certificate: "api", State: ledger.StateFailing, Failures: 8, UpdatedAt: time.Now()},
+			}
 			s := &recorder.Writer{Records: &archive.RecordCache{}, Now: time.Now}
 			files, err := s.Edit(tree, []ledger.Entry{e})
-			if err != nil || len(files) == 0 {
+			if err != nil || len(files["certificates/api.json"]) == 0 {
 				t.Errorf("nothing can be told any more: %v, %v", files, err)
 			}
 		})

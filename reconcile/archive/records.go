@@ -65,7 +65,9 @@ func (c *RecordCache) Read(tree fs.FS) (map[string]*ledger.Record, error) {
 		if c.whole == nil {
 			c.unsearched[ledger.RecordDir] = ledger.RecordDir
 		}
-		return maps.Clone(c.whole), nil
+		records := map[string]*ledger.Record{} // never nil: callers add to it
+		maps.Copy(records, c.whole)
+		return records, nil
 	case err != nil:
 		return nil, fmt.Errorf("listing the ledger's records: %w", err)
 	}

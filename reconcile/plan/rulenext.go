@@ -83,12 +83,12 @@ func (s *Situation) toBeUsedFirst(l *ledger.Live) bool {
 
 // orderDue reports whether a rule calls for an order, and whether that order is urgent.
 func (s *Situation) orderDue() (urgent, due bool) {
-	for _, decide := range []func(*Situation) (Action, bool){ruleRotate, ruleChanged, ruleDue, ruleKeyAge} {
-		if a, ok := decide(s); ok {
-			return cannotWait(a.Reason), true
+	for _, decide := range []func(*Situation) (Action, bool){ruleRevoked, ruleRotate, ruleChanged, ruleDue, ruleKeyAge} {
+		if a, ok := decide(s); ok { // the first one gives the reason, any of them the urgency
+			urgent, due = urgent || cannotWait(a.Reason), true
 		}
 	}
-	return false, false
+	return urgent, due
 }
 
 // cannotWait reports whether an order of this reason goes ahead although its key was

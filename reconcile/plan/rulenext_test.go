@@ -97,6 +97,19 @@ func TestRuleNext(t *testing.T) {
 			v.Record.State, v.Record.LastFailure = ledger.StateFailing, &ledger.Failure{Operation: ledger.KindStage}
 			v.Record.Hold = &ledger.Hold{Until: reconciletest.Start.Add(70 * times.Day), Class: ledger.ClassVault, SpecDigest: plan.SpecDigest(v.Desired, v.C)}
 		}, age: 50 * times.Day, kind: ledger.KindHold, reason: ledger.ReasonBackoff},
+		"revoked, and no key is staged": {view: func(v *reconciletest.View) {
+			v.C.Key.Next = true
+			v.Record.Revoked = &ledger.Revoked{Serial: v.Secret.Live.Serial, Code: 1}
+		}, age: 50 * times.Day, kind: ledger.KindRenew, reason: ledger.ReasonRevoked},
+		"revoked, and staging fails": {view: func(v *reconciletest.View) {
+			v.C.Key.Next = true
+			v.Record.State, v.Record.LastFailure = ledger.StateFailing, &ledger.Failure{Operation: ledger.KindStage}
+			v.Record.Hold = &ledger.Hold{Until: reconciletest.Start.Add(70 * times.Day), Class: ledger.ClassVault, SpecDigest: plan.SpecDigest(v.Desired, v.C)}
+			v.Record.Revoked = &ledger.Revoked{Serial: v.Secret.Live.Serial, Code: 1}
+		}, age: 50 * times.Day, kind: ledger.KindRenew, reason: ledger.ReasonRevoked},
+		"changed and expired, and no key is staged": {view: func(v *reconciletest.View) {
+			v.C.Key.Next, v.Secret.Live.NamesDigest = true, "other"
+		}, age: 91 * times.Day, kind: ledger.KindReissue, reason: ledger.ReasonChanged},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
