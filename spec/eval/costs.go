@@ -10,9 +10,9 @@ import (
 	"github.com/zclconf/go-cty/cty/function"
 )
 
-// weigh measures a value in bytes of text and elements, as far as maxValue, and
-// charges the way through it. What cty does at each level (comparing types,
-// flattening) goes through all levels below it, so depth is charged too.
+// weigh measures a value in bytes of text plus elements, up to MaxValue, and charges the
+// traversal. cty's own work at each level (comparing types, flattening) covers all levels
+// below, so weigh also charges the depth.
 func (m Meter) weigh(v cty.Value) int { return m.weighAt(v, 0) }
 
 func (m Meter) weighAt(v cty.Value, depth int64) int {
@@ -45,13 +45,14 @@ func (m Meter) weighAt(v cty.Value, depth int64) int {
 	return n
 }
 
-// beyond tells whether a number has more digits than are worth writing.
+// beyond reports whether a number has more digits than a file needs. HCL keeps numbers as
+// big floats, which grow with each multiplication.
 func beyond(v cty.Value) bool {
 	f := v.AsBigFloat()
 	return f.IsInf() || f.MantExp(nil) > maxExponent || f.MantExp(nil) < -maxExponent
 }
 
-// numberCost is what it costs to write a number out.
+// numberCost returns the steps to format a number.
 func numberCost(v cty.Value) int64 {
 	if f := v.AsBigFloat(); f.IsInt() && f.MantExp(nil) < 64 {
 		return perElement
@@ -59,7 +60,7 @@ func numberCost(v cty.Value) int64 {
 	return perNumber
 }
 
-// typeNodes counts the types that a type is made of, as far as maxValue.
+// typeNodes counts the types that a type consists of, up to MaxValue.
 func typeNodes(t cty.Type) int {
 	n := 1
 	switch {
@@ -81,8 +82,8 @@ func typeNodes(t cty.Type) int {
 	return n
 }
 
-// unifyCost is what it costs cty to find one type for several: it holds each
-// against each, down to their elements, unless all are the same.
+// unifyCost returns the steps that cty takes to find one type for several. cty compares
+// each type with each other, down to their elements, unless all are equal.
 func unifyCost(types []cty.Type) int64 {
 	total, same := int64(0), true
 	for _, t := range types {
@@ -107,7 +108,7 @@ func pairwise(a, b []cty.Type) (cost int64) {
 	return cost
 }
 
-// conversion charges what it costs to make a value one of a type.
+// conversion charges the conversion of a value to a type.
 func (m Meter) conversion(v cty.Value, want cty.Type) {
 	if v == cty.NilVal || !v.IsKnown() || v.IsNull() || want == cty.DynamicPseudoType || want.IsCapsuleType() {
 		return
@@ -126,8 +127,8 @@ func (m Meter) conversion(v cty.Value, want cty.Type) {
 	}
 }
 
-// elements charges making a list, set or map of a tuple or object: all of its
-// elements get one type, and maybe become texts.
+// elements charges the conversion of a tuple or object to a list, set or map: cty unifies
+// the types of all elements, and may convert the elements to texts.
 func (m Meter) elements(v cty.Value) {
 	t := v.Type()
 	m.weigh(v)
@@ -144,10 +145,10 @@ func (m Meter) elements(v cty.Value) {
 	m.texts(v)
 }
 
-// buckets charges making a set: each element is hashed, and held against those
-// of the same hash. Whoever writes the elements can choose them so that all of
-// them have one (a CRC-32 of their text), so they are held against each other
-// here, each step charged before it is taken.
+// buckets charges building a set. cty hashes each element and compares it with all
+// elements of the same hash. The hash is a CRC-32 of the element's text, so an attacker
+// can choose elements that all collide. buckets therefore does the same comparisons and
+// charges each before it makes it.
 func (m Meter) buckets(values ...cty.Value) {
 	table := map[int][]cty.Value{}
 	for _, v := range values {
@@ -155,7 +156,7 @@ func (m Meter) buckets(values ...cty.Value) {
 			continue
 		}
 		n := int64(v.LengthInt())
-		m.spend(Times(n*int64(bits.Len64(uint64(n))), perSorted)) // each look at the set will cost as much
+		m.spend(Times(n*int64(bits.Len64(uint64(n))), perSorted)) // each later iteration of the set costs as much
 		for it := v.ElementIterator(); it.Next(); {
 			_, element := it.Element()
 			m.place(table, element)
@@ -163,7 +164,7 @@ func (m Meter) buckets(values ...cty.Value) {
 	}
 }
 
-// place puts an element into its bucket, and tells whether it was there.
+// place puts an element into its bucket, and reports whether it was already there.
 func (m Meter) place(table map[int][]cty.Value, element cty.Value) bool {
 	weight := int64(m.weigh(element))
 	m.spend(5*weight + perNode)
@@ -181,11 +182,11 @@ func (m Meter) place(table map[int][]cty.Value, element cty.Value) bool {
 	return false
 }
 
-// charge is what a function costs beside looking at its arguments, which have
-// been weighed. An error refuses the arguments.
+// charge takes the steps of a function beyond weighing its arguments. An error rejects
+// the arguments.
 type charge func(m Meter, args []cty.Value) error
 
-// str is a text among the arguments; "" where it is none.
+// str returns argument i if it is a known text, else "".
 func str(args []cty.Value, i int) string {
 	if i >= len(args) || !args[i].IsKnown() || args[i].IsNull() || args[i].Type() != cty.String {
 		return ""
@@ -193,12 +194,14 @@ func str(args []cty.Value, i int) string {
 	return args[i].AsString()
 }
 
-// graphemes is for functions that count what a reader takes for one character.
+// graphemes charges functions that split a text into grapheme clusters.
 func graphemes(m Meter, args []cty.Value) error {
 	m.spend(int64(len(str(args, 0))) * 40)
 	return nil
 }
 
+// trimming charges trim(), which compares each character with each character of the
+// cutset.
 func trimming(m Meter, args []cty.Value) error {
 	m.spend(Times(int64(len(str(args, 0))), int64(len(str(args, 1)))) / 2)
 	return nil
@@ -211,7 +214,7 @@ func converting(want cty.Type) charge {
 	}
 }
 
-// encoding charges jsonencode(), which writes every part of its argument.
+// encoding charges jsonencode(), which writes each part of its argument.
 func encoding(m Meter, args []cty.Value) error {
 	m.spend(int64(m.weigh(args[0])) * perElement)
 	return nil
@@ -222,23 +225,25 @@ func parsing(m Meter, args []cty.Value) error {
 	return nil
 }
 
-// sorting charges n log n comparisons of texts that may begin alike.
+// sorting charges n log n comparisons of texts with common beginnings.
 func sorting(m Meter, args []cty.Value) error {
 	n := int64(lengthOf(args[0]))
 	m.spend(Times(n*int64(bits.Len64(uint64(n))), perSorted+int64(m.weigh(args[0]))/max(1, n)/4))
 	return nil
 }
 
+// unifying charges functions whose result needs one type for all arguments.
 func unifying(m Meter, args []cty.Value) error {
 	types := make([]cty.Type, len(args))
 	for i, v := range args {
 		types[i] = v.Type()
 	}
-	m.spend(Times(int64(len(types)), int64(len(types))) * perPair) // also where all are the same
+	m.spend(Times(int64(len(types)), int64(len(types))) * perPair) // even if all types are equal
 	m.spend(unifyCost(types))
 	return nil
 }
 
+// uniting charges functions that build a set of all arguments.
 func uniting(m Meter, args []cty.Value) error {
 	for _, v := range args {
 		m.elements(v)
@@ -247,8 +252,8 @@ func uniting(m Meter, args []cty.Value) error {
 	return unifying(m, args)
 }
 
-// combining charges all the combinations, of which a set is made where an
-// argument is one.
+// combining charges setproduct(): all combinations, and a set of them if an argument is a
+// set.
 func combining(m Meter, args []cty.Value) error {
 	if err := product(m, args); err != nil {
 		return err
@@ -256,7 +261,7 @@ func combining(m Meter, args []cty.Value) error {
 	total, weight := int64(1), int64(0)
 	for _, v := range args {
 		if !v.IsKnown() || v.IsNull() || !v.CanIterateElements() {
-			return nil // said by the function
+			return nil // the function itself reports it
 		}
 		n := int64(lengthOf(v))
 		total = Times(total, n)
@@ -271,8 +276,8 @@ func combining(m Meter, args []cty.Value) error {
 	return m.collisions(args, total)
 }
 
-// collisions charges combinations that fall into one bucket of a set since
-// their parts do.
+// collisions charges combinations whose hashes collide because the hashes of their parts
+// do.
 func (m Meter) collisions(args []cty.Value, total int64) error {
 	if total == 0 {
 		return nil
@@ -294,8 +299,8 @@ func (m Meter) collisions(args []cty.Value, total int64) error {
 	return nil
 }
 
-// product refuses arguments whose sizes, multiplied, are too much: joining,
-// replacing and combining can make as much of them.
+// product rejects arguments whose sizes have too large a product: joining, replacing and
+// combining can produce a result of that size.
 func product(m Meter, args []cty.Value) error {
 	n := 1
 	for _, v := range args {
@@ -307,12 +312,12 @@ func product(m Meter, args []cty.Value) error {
 	return nil
 }
 
-// formatWidth finds a width or precision of four digits and more, or one that
-// an argument sets.
+// formatWidth matches a width or precision with four or more digits, or one set by an
+// argument.
 var formatWidth = regexp.MustCompile(`%[^a-zA-Z%]*([0-9]{4,}|\*)`)
 
-// formatting bounds format() and formatlist(): each verb may write the longest
-// argument, or a thousand spaces; a list is written once for each element.
+// formatting bounds format() and formatlist(). Each verb may write the longest argument,
+// or a thousand spaces. formatlist() writes the format once per element.
 func formatting(m Meter, args []cty.Value) error {
 	if len(args) == 0 {
 		return nil
@@ -327,14 +332,15 @@ func formatting(m Meter, args []cty.Value) error {
 		rows = max(rows, int64(lengthOf(v)))
 	}
 	if strings.Count(text, "%s")+strings.Count(text, "%d")+strings.Count(text, "%%") == int(verbs) {
-		// The usual: each verb writes one argument, and no argument is written twice.
+		// The common case: each verb writes one argument, and no argument is written
+		// twice.
 		longest = 100 + longest/max(1, rows)
 	}
 	m.spend(Times(Times(verbs, rows), longest) * 2)
 	return nil
 }
 
-// indenting bounds indent().
+// indenting bounds indent() to 100 spaces, and its result to four times MaxValue.
 func indenting(m Meter, args []cty.Value) error {
 	n := args[0]
 	if !n.IsKnown() || n.IsNull() {
@@ -350,14 +356,15 @@ func indenting(m Meter, args []cty.Value) error {
 	return nil
 }
 
-// matching charges regex(), by the size of the machine that Go makes of the
-// pattern, for each byte of the text.
+// matching charges regex(): the size of Go's program for the pattern, for each byte of
+// the text.
 func matching(m Meter, args []cty.Value) error {
 	m.pattern(args)
 	return nil
 }
 
-// replacing is both for every match: what replaces it is written each time.
+// replacing charges regexreplace(): all matches, and the replacement written for each
+// match.
 func replacing(m Meter, args []cty.Value) error {
 	if err := product(m, args); err != nil {
 		return err
@@ -365,7 +372,7 @@ func replacing(m Meter, args []cty.Value) error {
 	return matchingAll(m, args)
 }
 
-// machine is what a pattern becomes.
+// machine describes the compiled program of a pattern.
 type machine struct {
 	size     int64
 	groups   int64
@@ -373,13 +380,13 @@ type machine struct {
 	perMatch int64
 }
 
-// pattern charges the compilation of the regular expression and one match of
-// it. It is nil where there is none, or one that the function itself refuses.
+// pattern charges compiling a regular expression and one match. It returns nil if there
+// is no pattern, or one that the function itself rejects.
 func (m Meter) pattern(args []cty.Value) *machine {
 	if len(args) < 2 {
 		return nil
 	}
-	// regexreplace() has the text first, the others the pattern.
+	// regexreplace() takes the text first, the other functions the pattern.
 	pattern, text := str(args, 0), str(args, 1)
 	if len(args) == 3 {
 		pattern, text = text, pattern
@@ -387,7 +394,7 @@ func (m Meter) pattern(args []cty.Value) *machine {
 	m.spend(parseCost(pattern))
 	tree, err := syntax.Parse(pattern, syntax.Perl)
 	if err != nil {
-		return nil // the function itself says what is wrong with it
+		return nil // the function itself reports the mistake
 	}
 	x := &machine{size: programSize(tree), groups: int64(tree.MaxCap()), text: text}
 	x.perMatch = Times(Times(x.size, int64(len(text))+1), 2+x.groups/2)
@@ -396,9 +403,9 @@ func (m Meter) pattern(args []cty.Value) *machine {
 	return x
 }
 
-// matchingAll charges functions that find every match. After each of them the
-// search begins anew, and may go through to the end of the text again; so the
-// matches are counted first, a few at a time.
+// matchingAll charges functions that find all matches. After each match the search starts
+// again and may scan to the end of the text. matchingAll therefore counts the matches
+// first, a few at a time, and charges each batch before it searches.
 func matchingAll(m Meter, args []cty.Value) error {
 	x := m.pattern(args)
 	if x == nil {
@@ -427,11 +434,11 @@ var (
 	wideRunes = regexp.MustCompile(`[^\x00-\x7f]|\\[xpP0-7]`)
 )
 
-// parseCost bounds what reading a pattern costs. A class without regard to case
-// is made rune by rune.
+// parseCost bounds the steps to parse a pattern. The parser expands a case-insensitive
+// class rune by rune.
 func parseCost(pattern string) int64 {
 	cost := int64(len(pattern)) * 60
-	// A class of Unicode is a table of hundreds of ranges, copied each time.
+	// A Unicode class is a table of hundreds of ranges, copied for each use.
 	cost += int64(strings.Count(strings.ToLower(pattern), `\p`)) * perClass
 	if foldFlag.MatchString(pattern) && wideRunes.MatchString(pattern) {
 		cost += int64(strings.Count(pattern, "-")) * 300_000
@@ -439,7 +446,7 @@ func parseCost(pattern string) int64 {
 	return cost
 }
 
-// programSize is the number of instructions that a pattern is compiled to.
+// programSize returns the number of instructions of a compiled pattern.
 func programSize(re *syntax.Regexp) int64 {
 	n := int64(2)
 	if re.Op == syntax.OpLiteral {

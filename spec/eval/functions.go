@@ -9,11 +9,10 @@ import (
 	"github.com/zclconf/go-cty/cty/function/stdlib"
 )
 
-// functionCosts are what expressions of the repo can call, with what each costs
-// beside a look at its arguments: cty's standard library under the names
-// Terraform gave it, where people know them from. None reads anything but its
-// arguments. A test fails for one whose worst arguments cost more than they are
-// charged for.
+// functionCosts lists the functions that expressions of the repo can call, with their
+// cost beyond weighing the arguments: cty's standard library under Terraform's names,
+// because people know these. No function reads anything but its arguments. A test fails
+// if the worst arguments of a function cost more than it charges.
 var functionCosts = map[string]struct {
 	function.Function
 	cost charge
@@ -41,7 +40,7 @@ var functionCosts = map[string]struct {
 	"upper": {stdlib.UpperFunc, nil}, "values": {stdlib.ValuesFunc, nil}, "zipmap": {stdlib.ZipmapFunc, nil},
 }
 
-// Functions are those of the table, charged to one meter.
+// Functions returns the functions of the table, charged to this meter.
 func (m Meter) Functions() map[string]function.Function {
 	table := map[string]function.Function{
 		"try": tryfunc.TryFunc, "can": tryfunc.CanFunc,

@@ -7,14 +7,14 @@ import (
 	"github.com/zclconf/go-cty/cty/function/stdlib"
 )
 
-// Bounds of what an expression makes.
+// The bounds of the values that an expression produces.
 const (
-	MaxValue    = 256 << 10 // the size of one value: bytes of text and elements
+	MaxValue    = 256 << 10 // size of one value: bytes of text plus elements
 	maxExponent = 1 << 10   // binary exponent of a number
 )
 
-// guardedOperations are HCL's operators with a bound on what comes of them:
-// numbers are multiplied to ever longer ones otherwise.
+// guardedOperations are HCL's arithmetic operators with bounded operands and results.
+// Unbounded, repeated multiplication makes ever longer numbers.
 var guardedOperations = map[*hclsyntax.Operation]*hclsyntax.Operation{
 	hclsyntax.OpAdd: nil, hclsyntax.OpSubtract: nil, hclsyntax.OpMultiply: nil,
 	hclsyntax.OpDivide: nil, hclsyntax.OpModulo: nil, hclsyntax.OpNegate: nil,
@@ -35,7 +35,7 @@ func guardedOperation(op *hclsyntax.Operation) *hclsyntax.Operation {
 	return op
 }
 
-// guardNumbers bounds the numbers that go into an operator and come out of it.
+// guardNumbers bounds the operands and the result of an operator.
 func guardNumbers(f function.Function) function.Function {
 	check := func(v cty.Value) bool {
 		return v == cty.NilVal || v.Type() != cty.Number || !v.IsKnown() || v.IsNull() || !beyond(v)
@@ -60,8 +60,8 @@ func guardNumbers(f function.Function) function.Function {
 	})
 }
 
-// guard charges a function for what it takes, before it begins, and bounds what
-// goes into it and what comes out of it.
+// guard charges a function before it runs, and bounds its arguments and its result. The
+// charge is in Type, which cty calls before Impl.
 func (m Meter) guard(f function.Function, cost charge) function.Function {
 	check := func(args []cty.Value) error {
 		m.spend(perRound)
@@ -96,8 +96,8 @@ func (m Meter) guard(f function.Function, cost charge) function.Function {
 	})
 }
 
-// distinctFunc is cty's distinct(), which holds each element against each:
-// here it is held against those of the same hash.
+// distinctFunc is cty's distinct(), but it compares an element only with the elements of
+// the same hash. cty compares each with each.
 func (m Meter) distinctFunc() function.Function {
 	return function.New(&function.Spec{
 		Params: stdlib.DistinctFunc.Params(),

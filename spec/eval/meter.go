@@ -15,14 +15,13 @@ import (
 	"certroll/spec/text"
 )
 
-// Meter evaluates expressions and charges a budget for it. Each node of HCL's
-// tree is evaluated by HCL itself, on operands that were evaluated before and
-// whose sizes are therefore known: so each single step is charged before it is
-// taken. The tree is left as the parser made it.
+// Meter evaluates expressions and charges a budget. HCL evaluates each node of its tree,
+// but on operands that the Meter already evaluated, so that their sizes are known and
+// each single step is charged before it runs. The parser's tree stays unchanged.
 type Meter struct{ *Budget }
 
-// Run evaluates an expression. err is errWork or errStopped where the budget or
-// the time ended; value and diagnostics are of no use then.
+// Run evaluates an expression. err is errWork or errStopped if the budget or the time
+// ended; value and diagnostics are meaningless then.
 func (m Meter) Run(e hclsyntax.Expression, ctx *hcl.EvalContext) (v cty.Value, diags hcl.Diagnostics, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -30,7 +29,7 @@ func (m Meter) Run(e hclsyntax.Expression, ctx *hcl.EvalContext) (v cty.Value, d
 				panic(r)
 			}
 		}
-		if m.ended != nil { // some functions turn a panic into an error of theirs
+		if m.ended != nil { // some functions turn a panic into their own error
 			v, diags, err = cty.DynamicVal, nil, m.ended
 		}
 	}()
@@ -38,7 +37,7 @@ func (m Meter) Run(e hclsyntax.Expression, ctx *hcl.EvalContext) (v cty.Value, d
 	return v, diags, nil
 }
 
-// Weigh weighs a value; the error is that of run.
+// Weigh returns the size of a value. The error is that of Run.
 func (m Meter) Weigh(v cty.Value) (n int, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -50,40 +49,41 @@ func (m Meter) Weigh(v cty.Value) (n int, err error) {
 	return m.weigh(v), nil
 }
 
-// The steps of parts of an evaluation, as they were measured.
+// The steps of the parts of an evaluation, from measurements.
 const (
 	perNode    = 40    // an operator, an index, a literal list's element
-	perRound   = 150   // one round of a loop: a scope, a key, a value
-	perElement = 60    // to look at one element of a value, with its type
-	perByte    = 1     // to copy or normalize a byte of text
-	perNumber  = 2_000 // to write out a number that is no small integer
-	perMistake = 200   // a diagnostic of HCL
-	perPair    = 4     // to hold one type against another
-	perClass   = 3_000 // to read a class of Unicode in a pattern, twice
-	perSorted  = 40    // to compare two elements of a set, for each of their parts
+	perRound   = 150   // one iteration of a loop: a scope, a key, a value
+	perElement = 60    // reading one element of a value, with its type
+	perByte    = 1     // copying or normalizing a byte of text
+	perNumber  = 2_000 // formatting a number that is no small integer
+	perMistake = 200   // one diagnostic of HCL
+	perPair    = 4     // comparing two types
+	perClass   = 3_000 // parsing a Unicode class of a pattern, twice
+	perSorted  = 40    // comparing two elements of a set, for each of their parts
 )
 
-// metered is an expression that a node of HCL evaluates, maybe many times.
+// metered is an expression that an HCL node evaluates itself, possibly many times.
 type metered struct {
 	hclsyntax.Expression
 	m Meter
 }
 
-// Value evaluates it at the meter's cost.
+// Value evaluates the expression at the meter's cost.
 func (e *metered) Value(ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
 	return e.m.value(e.Expression, ctx)
 }
 
-// evaluated is an expression that was evaluated before.
+// evaluated is an expression that the Meter already evaluated.
 type evaluated struct {
 	hclsyntax.Expression
 	v     cty.Value
 	diags hcl.Diagnostics
 }
 
-// Value returns what came of it.
+// Value returns the stored result.
 func (e *evaluated) Value(*hcl.EvalContext) (cty.Value, hcl.Diagnostics) { return e.v, e.diags }
 
+// first evaluates an operand before its node.
 func (m Meter) first(e hclsyntax.Expression, ctx *hcl.EvalContext) *evaluated {
 	v, diags := m.value(e, ctx)
 	return &evaluated{e, v, diags}
@@ -99,8 +99,8 @@ func (m Meter) each(list []hclsyntax.Expression, ctx *hcl.EvalContext) []hclsynt
 
 func valueOf(e hclsyntax.Expression) cty.Value { return e.(*evaluated).v }
 
-// value evaluates a node. A kind of node that is not known here is refused: its
-// operands would cost nothing.
+// value evaluates a node. It rejects unknown kinds of nodes, because their operands would
+// be free.
 func (m Meter) value(e hclsyntax.Expression, ctx *hcl.EvalContext) (v cty.Value, diags hcl.Diagnostics) {
 	m.spend(perNode)
 	switch e := e.(type) {
@@ -183,7 +183,7 @@ func (m Meter) value(e hclsyntax.Expression, ctx *hcl.EvalContext) (v cty.Value,
 		v = cty.DynamicVal
 	}
 	for _, diag := range diags {
-		m.spend(perMistake + int64(len(diag.Detail))) // it may quote a name or key of any length
+		m.spend(perMistake + int64(len(diag.Detail))) // the detail may quote a name or key of any length
 	}
 	return v, diags
 }
@@ -207,8 +207,8 @@ func (m Meter) object(e *hclsyntax.ObjectConsExpr, ctx *hcl.EvalContext) (cty.Va
 	return c.Value(ctx)
 }
 
-// loop evaluates a for expression. A key is written into a mistake, or becomes
-// that of a map, so it is charged as the text that it is.
+// loop evaluates a for expression. Its key becomes a map key, or part of a diagnostic, so
+// it is charged as a text.
 func (m Meter) loop(e *hclsyntax.ForExpr, ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
 	c := *e
 	coll := m.first(e.CollExpr, ctx)
@@ -223,21 +223,21 @@ func (m Meter) loop(e *hclsyntax.ForExpr, ctx *hcl.EvalContext) (cty.Value, hcl.
 	return c.Value(ctx)
 }
 
-// loopKey is the key of a for expression.
+// loopKey is the key expression of a for expression.
 type loopKey struct{ metered }
 
-// Value evaluates it and charges it as a text.
+// Value evaluates the key and charges it as a text.
 func (e *loopKey) Value(ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
 	v, diags := e.metered.Value(ctx)
 	e.m.text(v)
 	return v, diags
 }
 
-// MaxTyped is how long a name may be for which others are suggested.
+// MaxTyped is the longest name for which certroll suggests similar names.
 const MaxTyped = 128
 
-// call evaluates a call. What the function itself costs, its guard charges; HCL
-// converts the arguments before that.
+// call evaluates a function call. The function's guard charges the function itself; call
+// charges HCL's conversion of the arguments before.
 func (m Meter) call(e *hclsyntax.FunctionCallExpr, ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
 	f, known := lookupFunction(ctx, e.Name)
 	if !known {
@@ -268,13 +268,13 @@ func (m Meter) call(e *hclsyntax.FunctionCallExpr, ctx *hcl.EvalContext) (cty.Va
 	return c.Value(ctx)
 }
 
-// converters are the functions that make a collection of whatever they get.
+// converters are the functions that convert any argument to a collection.
 var converters = map[string]cty.Type{
 	"tolist": cty.List(cty.DynamicPseudoType), "toset": cty.Set(cty.DynamicPseudoType), "tomap": cty.Map(cty.DynamicPseudoType),
 }
 
-// prepared is an argument as the function wants it, where that can be had for less
-// than cty takes for it.
+// prepared converts an argument to the parameter's type if a cheaper way than cty's
+// exists.
 func prepared(v cty.Value, name string, param *function.Parameter, expand bool) cty.Value {
 	want, ok := converters[name]
 	switch {
@@ -296,9 +296,9 @@ func prepared(v cty.Value, name string, param *function.Parameter, expand bool) 
 	return cty.TupleVal(elements)
 }
 
-// ofOneType makes a list or map of a tuple or object whose parts have one type, where any
-// collection is wanted. cty would hold each type against each first (sortTypes of
-// package convert), which takes 20 seconds for 20,000 of them.
+// ofOneType converts a tuple or object to a list or map if all its parts have one type
+// and the parameter accepts any collection. cty would first compare each type with each
+// other (sortTypes of package convert), which takes 20 seconds for 20,000 parts.
 func ofOneType(v cty.Value, want cty.Type) cty.Value {
 	if !want.IsCollectionType() || want.ElementType() != cty.DynamicPseudoType || v == cty.NilVal || !v.IsKnown() || v.IsNull() || v.IsMarked() {
 		return v
@@ -313,7 +313,7 @@ func ofOneType(v cty.Value, want cty.Type) cty.Value {
 	}
 }
 
-// oneType reports whether there are types, and all are the same one.
+// oneType reports whether there is at least one type and all types are equal.
 func oneType(types []cty.Type) bool {
 	for _, t := range types {
 		if !t.Equals(types[0]) || t.HasDynamicTypes() {
@@ -323,8 +323,7 @@ func oneType(types []cty.Type) bool {
 	return len(types) > 0
 }
 
-// argument charges what HCL does with an argument, and refuses one that is too
-// large to be looked at.
+// argument charges HCL's handling of an argument, and rejects one that is too large.
 func (m Meter) argument(e *hclsyntax.FunctionCallExpr, param *function.Parameter, v cty.Value, expand bool) *hcl.Diagnostic {
 	if m.weigh(v) > MaxValue {
 		name := "values"
@@ -364,14 +363,13 @@ func paramAt(f function.Function, i int) *function.Parameter {
 	return f.VarParam()
 }
 
-// rounds charges what a loop over a value costs beside its body.
+// rounds charges the cost of a loop over a value beyond the loop's body.
 func (m Meter) rounds(v cty.Value) {
 	m.spend(Times(int64(lengthOf(v)), perRound))
 	m.order(v)
 }
 
-// order charges the order that cty brings the elements of a set into, each time
-// that they are looked at.
+// order charges sorting the elements of a set, which cty repeats at each iteration.
 func (m Meter) order(v cty.Value) {
 	if v == cty.NilVal || !v.IsKnown() || v.IsNull() || !v.Type().IsSetType() {
 		return
@@ -387,7 +385,7 @@ func lengthOf(v cty.Value) int {
 	return v.LengthInt()
 }
 
-// text charges a value that becomes a text, or a part of one.
+// text charges a value that becomes a text, or part of one.
 func (m Meter) text(v cty.Value) {
 	switch {
 	case v == cty.NilVal || !v.IsKnown() || v.IsNull() || v.IsMarked():
@@ -409,8 +407,8 @@ func (m Meter) texts(v cty.Value) {
 	}
 }
 
-// number charges a text that is read as a number: digit by digit into an ever
-// longer one.
+// number charges parsing a text as a number. The time grows with the square of the
+// digits.
 func (m Meter) number(v cty.Value) {
 	if v == cty.NilVal || !v.IsKnown() || v.IsNull() || v.IsMarked() || v.Type() != cty.String {
 		return
@@ -442,5 +440,5 @@ func (m Meter) branches(yes, no cty.Value) {
 	m.spend(unifyCost([]cty.Type{yes.Type(), no.Type()}))
 }
 
-// ErrTooLarge is the error of a value beyond MaxValue.
+// ErrTooLarge reports a value larger than MaxValue.
 var ErrTooLarge = fmt.Errorf("the value is larger than %d bytes and elements", MaxValue)

@@ -13,23 +13,24 @@ import (
 	"certroll/spec/text"
 )
 
-// MaxNesting is how deep brackets may stand within brackets, in HCL and in JSON.
+// MaxNesting is the deepest nesting of brackets in HCL and in JSON. Both parsers are
+// recursive.
 const MaxNesting = 64
 
-// The functions that Terraform has and cty has not, or has with another meaning,
-// by https://developer.hashicorp.com/terraform/language/functions.
+// Functions of Terraform that cty lacks or defines differently:
+// https://developer.hashicorp.com/terraform/language/functions.
 var (
 	startsWithFunc  = textTest("prefix", strings.HasPrefix)
 	endsWithFunc    = textTest("suffix", strings.HasSuffix)
 	strContainsFunc = textTest("part", strings.Contains)
 
-	// anytrue() passes over null, and alltrue() takes it for false. Of nothing
-	// alltrue() is true.
+	// anytrue() skips null, and alltrue() treats null as false. alltrue() of an empty
+	// list is true.
 	anyTrueFunc = truths(false)
 	allTrueFunc = truths(true)
 )
 
-// textTest is a function of two texts.
+// textTest returns a predicate of two texts.
 func textTest(second string, test func(s, part string) bool) function.Function {
 	return function.New(&function.Spec{
 		Params: []function.Parameter{{Name: "text", Type: cty.String}, {Name: second, Type: cty.String}},
@@ -40,9 +41,9 @@ func textTest(second string, test func(s, part string) bool) function.Function {
 	})
 }
 
-// truths is a function of a list of truths: all of them, or any. The elements
-// become truths one by one: cty's conversion of a whole list holds the type of
-// each against each.
+// truths returns a function of a list of booleans: all of them, or any. It converts the
+// elements one by one, because cty's conversion of a whole list compares each type with
+// each.
 func truths(all bool) function.Function {
 	return function.New(&function.Spec{
 		Params: []function.Parameter{{Name: "list", Type: cty.DynamicPseudoType}},
@@ -67,7 +68,7 @@ func truths(all bool) function.Function {
 	})
 }
 
-// listed refuses what is no list, set or tuple.
+// listed rejects a type that is no list, set or tuple.
 func listed(t cty.Type) error {
 	if t.IsListType() || t.IsSetType() || t.IsTupleType() || t == cty.DynamicPseudoType {
 		return nil
@@ -75,7 +76,7 @@ func listed(t cty.Type) error {
 	return function.NewArgErrorf(0, "it is %s, and no list", text.Article(t.FriendlyName()))
 }
 
-// indexFunc is index(list, value): where in a list a value is, from 0 on. (cty's
+// indexFunc is index(list, value): the position of a value in a list, from 0. (cty's
 // function of that name is the operator [].)
 var indexFunc = function.New(&function.Spec{
 	Params: []function.Parameter{{Name: "list", Type: cty.DynamicPseudoType}, {Name: "value", Type: cty.DynamicPseudoType, AllowNull: true, AllowDynamicType: true}},
@@ -98,8 +99,7 @@ var indexFunc = function.New(&function.Spec{
 	},
 })
 
-// oneFunc is one(list): the only element of a list, set or tuple, and null where
-// it is empty.
+// oneFunc is one(list): the only element of a list, set or tuple, or null if it is empty.
 var oneFunc = function.New(&function.Spec{
 	Params: []function.Parameter{{Name: "list", Type: cty.DynamicPseudoType}},
 	Type: func(args []cty.Value) (cty.Type, error) {
@@ -132,21 +132,22 @@ var oneFunc = function.New(&function.Spec{
 	},
 })
 
-// finding charges index(): the value is held against each element, types first.
+// finding charges index(): it compares the value with each element, types first.
 func finding(m Meter, args []cty.Value) error {
 	m.spend(Times(int64(lengthOf(args[0])), perNode+int64(typeNodes(args[1].Type()))))
 	return nil
 }
 
-// perJSONByte is what it costs to read a byte of JSON: it is read three times,
-// and a list of digits has an element, with its type, in each other byte.
+// perJSONByte is the cost to parse a byte of JSON: each byte is read three times, and in
+// a list of digits every other byte is an element with its type.
 const perJSONByte = 150
 
-// jsonNumber is a number of JSON (RFC 8259 section 6) beyond what HCL takes.
+// jsonNumber matches a number of JSON (RFC 8259 section 6) beyond the bounds of HCL
+// numbers.
 var jsonNumber = regexp.MustCompile(`[0-9.]{200}|[0-9][eE][-+]?[0-9]{3}`)
 
-// decodingJSON bounds jsondecode() before a byte of it is read: its depth, since
-// the reader is recursive, and its numbers.
+// decodingJSON bounds jsondecode() before parsing: its depth, because the parser is
+// recursive, and its numbers.
 func decodingJSON(m Meter, args []cty.Value) error {
 	text := str(args, 0)
 	m.spend(Times(int64(len(text)), perJSONByte))

@@ -13,10 +13,10 @@ import (
 	"certroll/spec/text"
 )
 
-// Places are where a certificate, or a defaults block above it, states what it asks for;
-// nil: nowhere.
+// Places are the places of a certificate's settings, in its own block or in a defaults
+// block above; nil for settings left out.
 type Places struct {
-	Names        []*hcl.Range // of its domains
+	Names        []*hcl.Range // of the domains
 	Issuers, DNS []block.Element[string]
 	Path, Mount  *hcl.Range
 	Prefix       block.Setting[string]
@@ -24,17 +24,17 @@ type Places struct {
 	Fields, Shape, Rotation, Pause, OnRemove *hcl.Range
 }
 
-// request is a certificate with the places of what it asks for, after defaults
-// were laid under it.
+// request is a certificate with the places of its settings, after defaults were applied.
 type request struct {
-	*block.Reader // of its block
+	*block.Reader // of the certificate's block
 	cert          *spec.Certificate
 	places        Places
-	policy        *Policy // that it is held against
+	policy        *Policy // the policy it is checked against
 }
 
-// Check holds one certificate against all policies that its file is
-// under. What a defaults block of another file says counts as its own.
+// Check checks one certificate against all policies that cover its file. Settings from a
+// defaults block of another file count as the certificate's own: otherwise a defaults
+// block could bypass the policy of the files below it.
 func Check(b *block.Reader, cert *spec.Certificate, at Places, policies []*Policy) {
 	r := request{Reader: b, cert: cert, places: at}
 	for _, r.policy = range policies {
@@ -48,14 +48,16 @@ func Check(b *block.Reader, cert *spec.Certificate, at Places, policies []*Polic
 	}
 }
 
-// refuse reports what the policy does not allow, and what it does. A place in
-// a defaults block is told in words: the mistake is the certificate's.
+// refuse reports a setting that the policy forbids, with the values it allows. The
+// mistake is the certificate's: if the setting stands in a defaults block, the message
+// names that place and points at the certificate.
 func (r *request) refuse(at *hcl.Range, what, allowed string, advice ...string) {
 	at, from := r.place(at)
 	r.Fault(at, Forbidden, "%s does not allow %s in %s; it allows %s.%s%s", text.UpperFirst(r.policy.String()), what, r.cert.File, allowed, from, strings.Join(advice, ""))
 }
 
-// place is where a refusal is told, and the words for another place.
+// place returns the range for a refusal, and a sentence about a defaults block that
+// contains the setting.
 func (r *request) place(at *hcl.Range) (told *hcl.Range, from string) {
 	if at == nil {
 		at = r.At
@@ -77,7 +79,7 @@ func (r *request) checkNames() {
 	}
 }
 
-// called is a name as typed, with what the CA is asked for where that differs.
+// called returns a name as typed, with the A-labels sent to the CA if they differ.
 func called(d spec.Domain) string {
 	if strings.EqualFold(d.Typed, d.ASCII) {
 		return strconv.Quote(text.Short(d.Typed))
@@ -133,7 +135,7 @@ func (r *request) checkTarget() {
 	}
 }
 
-// UnsetPath says of a certificate without vault.path where it is written, and why there.
+// UnsetPath explains the default path of a certificate without vault.path.
 func UnsetPath(prefix block.Setting[string], cert *spec.Certificate) string {
 	why := "no vault.path is set, so it is " + text.Short(cert.Vault.Path)
 	if n := len(cert.MovedFrom); n > 0 {
@@ -145,8 +147,8 @@ func UnsetPath(prefix block.Setting[string], cert *spec.Certificate) string {
 	return why
 }
 
-// unsetPathAdvice says what to write where the policy does not allow the default path;
-// "" where a path is set.
+// unsetPathAdvice returns the setting to write if the policy forbids the default path; ""
+// if the certificate sets a path.
 func (r *request) unsetPathAdvice() string {
 	if r.places.Path != nil {
 		return ""
@@ -160,8 +162,9 @@ func (r *request) unsetPathAdvice() string {
 	return advice + "."
 }
 
-// checkPasswords holds the references of keystore passwords against the policy:
-// a keystore lets its owner try passwords at leisure.
+// checkPasswords checks the references of keystore passwords against the policy. A
+// keystore is a way to guess a password offline, so a policy limits which secrets may
+// serve as one.
 func (r *request) checkPasswords() {
 	if r.policy.passwords == nil {
 		return
@@ -174,7 +177,7 @@ func (r *request) checkPasswords() {
 	}
 }
 
-// written is the reference as its file has it.
+// written returns the reference in HCL syntax.
 func written(v spec.Value) string {
 	if v.Source == spec.FromEnv {
 		return fmt.Sprintf("env(%q)", v.Name)
@@ -182,7 +185,8 @@ func written(v spec.Value) string {
 	return fmt.Sprintf("vault(%q, %q)", v.Path, v.Field)
 }
 
-// passwordWithin tells whether a policy's setting allows the reference.
+// passwordWithin reports whether an element of the policy's passwords allows the
+// reference.
 func passwordWithin(v spec.Value, allowed string) bool {
 	if prefix, is := strings.CutPrefix(allowed, "env:"); is {
 		return v.Source == spec.FromEnv && strings.HasPrefix(v.Name, prefix)
@@ -190,8 +194,8 @@ func passwordWithin(v spec.Value, allowed string) bool {
 	return v.Source == spec.FromVault && spec.Under(v.Path, allowed)
 }
 
-// checkKey looks at the shape that a first issue gives the key. Of a key that
-// is there already the spec says nothing where it leaves the shape open.
+// checkKey checks the shape of the key at first issue. If the spec leaves the shape open,
+// an existing key keeps its own shape, which this check does not know.
 func (r *request) checkKey() {
 	if shape := r.cert.Key.Shape(); r.policy.minKey != "" && strengths[shape] < strengths[r.policy.minKey] {
 		r.refuse(r.places.Shape, "a key as weak as "+shape, r.policy.minKey+" and what is as strong")
@@ -217,7 +221,7 @@ func (r *request) checkToggles() {
 	}
 }
 
-// headerOf is the place of an inner block; nil where there is none.
+// headerOf returns the place of an inner block, or nil.
 func headerOf(b *block.Reader, name string) *hcl.Range {
 	for _, inner := range b.Syntax.Blocks {
 		if inner.Type == name {
@@ -227,8 +231,8 @@ func headerOf(b *block.Reader, name string) *hcl.Range {
 	return nil
 }
 
-// checkCount counts the policy's certificates. The one beyond its maximum is reported
-// once it is known how many there are.
+// checkCount counts the policy's certificates. The decoder reports the first certificate
+// beyond the maximum at the end, when the total is known.
 func (r *request) checkCount() {
 	p := r.policy
 	if p.Count++; p.Most > 0 && p.Count == p.Most+1 {

@@ -1,10 +1,10 @@
-// Package policy holds the files of a config repo against the policies of certroll.hcl.
+// Package policy checks the files of a config repo against the policies of certroll.hcl.
 //
-// A Policy says what the files that its globs match may ask for: which blocks, names,
-// issuers, DNS accounts, secrets and keys, and how many certificates. CheckBlock and
-// CheckDelicate look at blocks, Check at a certificate once the defaults above it were
-// laid under it. All policies of a file must allow what it asks for.
+// A Policy limits the files that its globs match: their blocks, names, issuers, DNS
+// accounts, secrets and keys, and their number of certificates. CheckBlock and
+// CheckDelicate check blocks. Check checks a certificate after its defaults were applied.
+// All policies that cover a file must allow its content.
 //
-// The package finds no files and decodes no certificate. It reports what a policy
-// refuses, and what it allows instead, at the place that asks for it.
+// The package finds no files and decodes no certificate. It reports each forbidden
+// setting at its place, with the values that the policy allows.
 package policy

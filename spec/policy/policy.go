@@ -13,34 +13,33 @@ import (
 	"certroll/spec/text"
 )
 
-// Policy is a policy block of certroll.hcl: what the files of the config repo
-// that its globs match may ask for. A nil list and a zero number limit nothing.
+// Policy is a policy block of certroll.hcl: the limits for the files of the config repo
+// that its globs match. A nil list and a zero number mean no limit.
 type Policy struct {
 	name  string
 	At    hcl.Range
 	Files []string
-	// blocks are the types of blocks that may stand in the files; nil limits
-	// none. Those that say where credentials are sent may stand only where one
-	// of a file's policies names them.
+	// blocks are the allowed block types; nil allows all but the delicate ones, which
+	// each file may contain only if one of its policies lists block types.
 	blocks   []string
 	Patterns []spec.NamePattern
-	limited  bool // the names are: patterns is what was said, even if it is nothing
+	limited  bool // names are limited: Patterns applies even if it is empty
 	issuers  []string
 	dns      []string
 	vault    []string // prefixes of mount and path
-	// passwords are what keystores may take their passwords from: prefixes of
-	// mount and path, and after "env:" of names of variables.
+	// passwords are the allowed sources of keystore passwords: prefixes of mount and
+	// path, or "env:" and a prefix of variable names.
 	passwords []string
 	minKey    string
-	Most      int // certificates of all its files together
-	// Each is allowed unless the policy says that it is not.
+	Most      int // maximum number of certificates in all its files together
+	// Each of these is allowed unless the policy forbids it.
 	wildcards, revoke, reuseKeys, pauses, probes bool
 
-	Count  int     // certificates found
-	Excess *Excess // the first beyond the maximum
+	Count  int     // certificates found so far
+	Excess *Excess // the first certificate beyond the maximum
 }
 
-// Excess is a certificate beyond the maximum of a policy, with its block.
+// Excess is the first certificate beyond a policy's maximum, with its block.
 type Excess struct {
 	*block.Reader
 	Name string
@@ -51,19 +50,20 @@ func (p *Policy) String() string {
 	return fmt.Sprintf("policy %q (%s:%d)", p.name, p.At.Filename, p.At.Start.Line)
 }
 
-// delicate are the blocks that say where credentials are sent.
+// delicate are the block types that decide which server gets credentials.
 var delicate = []string{"issuer", "dns"}
 
-// strengths are in bits of security: NIST SP 800-57 part 1, table 2, and for
-// RSA with 4096 bits FIPS 140-2 implementation guidance 7.5.
+// strengths are bits of security from NIST SP 800-57 part 1, table 2; for RSA with 4096
+// bits from FIPS 140-2 implementation guidance 7.5.
 var strengths = map[string]int{
 	"rsa-2048": 112, "rsa-3072": 128, "rsa-4096": 152, "ecdsa-P-256": 128, "ecdsa-P-384": 192, "ecdsa-P-521": 256,
 }
 
-// shapes are the shapes of keys in the order of the documentation.
+// shapes lists the key shapes in the order of the documentation.
 var shapes = []string{"ecdsa-P-256", "ecdsa-P-384", "ecdsa-P-521", "rsa-2048", "rsa-3072", "rsa-4096"}
 
-// Read reads a policy block.
+// Read reads a policy block. It rejects null settings (Restricts), because a setting left
+// out limits nothing.
 func Read(b *block.Reader, name string, header hcl.Range) *Policy {
 	b.Restricts = true
 	p := &Policy{name: name, At: header, wildcards: true, revoke: true, reuseKeys: true, pauses: true, probes: true}
@@ -94,7 +94,7 @@ func Read(b *block.Reader, name string, header hcl.Range) *Policy {
 	return p
 }
 
-// Covers tells whether the policy is for a file.
+// Covers reports whether one of the policy's globs matches a file.
 func (p *Policy) Covers(file string) bool {
 	return slices.ContainsFunc(p.Files, func(glob string) bool { return spec.MatchGlob(glob, file) })
 }
@@ -116,8 +116,8 @@ func badBlock(name string) string {
 	return "a config repo has " + text.OneOf(spec.BlockTypes())
 }
 
-// checked reads a list of texts; nil where it was left out. An empty list
-// allows nothing.
+// checked reads a list of texts. It returns nil if the setting is left out, which limits
+// nothing; an empty list allows nothing.
 func checked(b *block.Reader, name, summary string, bad func(string) string) []string {
 	s := b.Texts(name)
 	if s.At == nil {
@@ -135,12 +135,12 @@ func checked(b *block.Reader, name, summary string, bad func(string) string) []s
 	return list
 }
 
-// CheckDelicate refuses an issuer or dns block that no policy of its file
-// names: a changed endpoint would be handed the credential.
+// CheckDelicate rejects an issuer or dns block in a file whose policies list no block
+// types. Such a block could send a credential to another server.
 func CheckDelicate(s *block.Scope, file string, declared *hclsyntax.Block, policies []*Policy) bool {
 	names := func(p *Policy) bool { return p.blocks != nil }
 	if !slices.Contains(delicate, declared.Type) || slices.ContainsFunc(policies, names) {
-		return true // checkBlock looks at what they name
+		return true // CheckBlock checks the listed types
 	}
 	list := make([]string, len(policies))
 	for i, p := range policies {
@@ -151,8 +151,8 @@ func CheckDelicate(s *block.Scope, file string, declared *hclsyntax.Block, polic
 	return false
 }
 
-// CheckBlock holds a block's type against the policy, and the names of those
-// that say where credentials are sent.
+// CheckBlock checks a block's type against the policy, and the name of an issuer or dns
+// block.
 func (p *Policy) CheckBlock(s *block.Scope, file string, declared *hclsyntax.Block) {
 	at, whole := declared.DefRange().Ptr(), declared.Range().Ptr()
 	if p.blocks != nil && slices.Contains(spec.BlockTypes(), declared.Type) && !p.allowsBlock(declared.Type) {
@@ -165,13 +165,13 @@ func (p *Policy) CheckBlock(s *block.Scope, file string, declared *hclsyntax.Blo
 	}
 }
 
-// allowsBlock tells whether a type of blocks is allowed by a list of them. A moved
-// block may stand where certificates may: it is a part of renaming them.
+// allowsBlock reports whether the policy lists a block type. Files that may contain
+// certificates may also contain moved blocks, because renaming a certificate needs them.
 func (p *Policy) allowsBlock(kind string) bool {
 	return slices.Contains(p.blocks, kind) || kind == "moved" && slices.Contains(p.blocks, "certificate")
 }
 
-// Forbidden is the summary of what a policy does not allow.
+// Forbidden is the summary of diagnostics for settings that a policy forbids.
 const Forbidden = "Forbidden by policy"
 
 func allowedOnly(list []string) string {
