@@ -1,11 +1,11 @@
 // Package block reads the settings of HCL blocks, each once, and reports every mistake
 // with its place.
 //
-// A Scope is what the blocks of one revision share: the diagnostics, the steps that
-// evaluation may still cost, and the names that expressions can refer to. A Reader
-// reads one block: it evaluates settings in the scope, checks their types, and in the
-// end reports the settings that nobody asked for.
+// A Scope is the state that the blocks of one revision share: the diagnostics, the
+// remaining steps of evaluation, and the names that expressions can refer to. A Reader
+// reads one block: it evaluates settings in the scope, checks their types, and finally
+// reports the settings that the decoder did not read.
 //
-// The package knows how to read a block and not what any block means: no type of block
-// and no setting has a name here.
+// The package does not know the meaning of any block: it contains no name of a
+// certificate setting.
 package block

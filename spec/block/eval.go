@@ -17,9 +17,9 @@ import (
 	"certroll/spec/text"
 )
 
-// Eval evaluates one expression. Mistakes are reported, with the block they
-// stand in; ok is false where the value is of no use, whether its mistake was
-// reported here or where an ingredient of it was made.
+// Eval evaluates one expression and reports mistakes, with the enclosing block. ok is
+// false if the value is unusable, because of a mistake here or in a value that the
+// expression refers to.
 func (s *Scope) Eval(e hclsyntax.Expression, ctx *hcl.EvalContext, block *hcl.Range) (v cty.Value, ok bool) {
 	r := e.Range()
 	if s.Over() || !s.Afford(perEval+int64(r.End.Byte-r.Start.Byte)*PerSource, r, block) || !s.checkNames(e, ctx, block) {
@@ -52,8 +52,8 @@ func (s *Scope) Eval(e hclsyntax.Expression, ctx *hcl.EvalContext, block *hcl.Ra
 	return v, v.IsWhollyKnown()
 }
 
-// checkNames looks at every name an expression refers to, so that what HCL
-// would call an unsupported attribute is told as what it is.
+// checkNames checks all names that an expression refers to. HCL would report an
+// undeclared one as an unsupported attribute, which does not help.
 func (s *Scope) checkNames(e hclsyntax.Expression, ctx *hcl.EvalContext, block *hcl.Range) bool {
 	good := true
 	for _, t := range e.Variables() {
@@ -86,14 +86,14 @@ func (s *Scope) checkName(t hcl.Traversal, ctx *hcl.EvalContext, block *hcl.Rang
 	if s.isDeclared(root, name) {
 		return true
 	}
-	if !s.Broken { // else it may stand in the file that does not parse
+	if !s.Broken { // while a file does not parse, it may contain the declaration
 		s.Fault(&at, block, "Unknown reference", "There is no %s %q.%s", declaredAs(root), text.Short(name), s.hint(root, name))
 	}
 	return false
 }
 
-// checkBare tells of the name of a block or local that stands without its
-// root. Of what else there is not, HCL says so.
+// checkBare reports a block or local used without its root, NAME for local.NAME. HCL
+// reports other unknown variables.
 func (s *Scope) checkBare(t hcl.Traversal, ctx *hcl.EvalContext, block *hcl.Range) bool {
 	name := t.RootName()
 	if lookupRoot(ctx, name) {
@@ -106,7 +106,7 @@ func (s *Scope) checkBare(t hcl.Traversal, ctx *hcl.EvalContext, block *hcl.Rang
 			return false
 		}
 	}
-	if len(name) > eval.MaxTyped { // HCL would look for what was meant
+	if len(name) > eval.MaxTyped { // HCL would search for similar names, at a cost that grows with the length
 		at := t.SourceRange()
 		s.Fault(&at, block, "Unknown variable", "There is no variable named %q.", text.Short(name))
 		return false
@@ -114,8 +114,8 @@ func (s *Scope) checkBare(t hcl.Traversal, ctx *hcl.EvalContext, block *hcl.Rang
 	return true
 }
 
-// unquoted adds to HCL's word on an unknown name that the text may lack its quotes,
-// and shows all of the text.
+// unquoted extends HCL's diagnostic for an unknown variable: the quotes may be missing.
+// It widens the marked range to the whole text.
 func (s *Scope) unquoted(diag *hcl.Diagnostic, e hclsyntax.Expression) {
 	if diag.Summary != "Unknown variable" || diag.Subject == nil {
 		return
@@ -127,7 +127,7 @@ func (s *Scope) unquoted(diag *hcl.Diagnostic, e hclsyntax.Expression) {
 		}
 		written := string(at.SliceBytes(s.Sources[at.Filename]))
 		if _, why := spec.ParseDomain(written); len(t) > 1 && why != "" {
-			return // neither a name nor a domain: an attribute of what there is not
+			return // neither a name nor a domain: an attribute of an undeclared object
 		}
 		diag.Subject = &at
 		question := " Did you mean %q, in quotes?"
@@ -146,7 +146,7 @@ func declaredAs(root string) string {
 	return root + " block"
 }
 
-// hint says what was perhaps meant, or where such a thing is declared.
+// hint suggests a similar name, or the place for a declaration.
 func (s *Scope) hint(root, name string) string {
 	if near := s.nearest(name, root); near != "" {
 		return fmt.Sprintf(" Did you mean %s.%s?", root, near)
@@ -161,8 +161,8 @@ func (s *Scope) hint(root, name string) string {
 	return where
 }
 
-// nearest looks for the declared name that was meant, as long as there were not
-// many mistakes: each look goes through all names.
+// nearest returns the most similar declared name. Each search reads all names, so the
+// budget allows only a limited number of them.
 func (s *Scope) nearest(name, root string) string {
 	names := s.declaredNames(root)
 	if !s.Budget.AffordHint(int64(len(names)+1) * int64(min(len(name), eval.MaxTyped)+1)) {
@@ -184,8 +184,8 @@ func (s *Scope) isDeclared(root, name string) bool {
 	return ok
 }
 
-// declaredNames are the names that stand under a root, in order; none where
-// there are too many to choose from.
+// declaredNames returns the names under a root, sorted; none if there are too many for a
+// suggestion.
 func (s *Scope) declaredNames(root string) []string {
 	switch {
 	case root == "issuer" && len(s.IssuerBlocks) <= hint.MaxCandidates:
@@ -198,7 +198,7 @@ func (s *Scope) declaredNames(root string) []string {
 	return nil
 }
 
-// AttributeOf is the name behind the root of a traversal: NAME of local.NAME.
+// AttributeOf returns the name after the root of a traversal: NAME of local.NAME.
 func AttributeOf(t hcl.Traversal) (string, bool) {
 	if len(t) < 2 {
 		return "", false
@@ -223,10 +223,10 @@ func lookupRoot(ctx *hcl.EvalContext, name string) bool {
 	return false
 }
 
-// blockType wraps a reference to an issuer or DNS account.
+// blockType wraps a reference to an issuer or dns block.
 var blockType = cty.Capsule("block", reflect.TypeFor[blockRef]())
 
-// blockRef is what issuer.NAME and dns.NAME evaluate to.
+// blockRef is the value of issuer.NAME and dns.NAME.
 type blockRef struct{ kind, name string }
 
 func asBlockRef(v cty.Value) (blockRef, bool) {
@@ -236,8 +236,8 @@ func asBlockRef(v cty.Value) (blockRef, bool) {
 	return *v.EncapsulatedValue().(*blockRef), true
 }
 
-// RefObject is what the root of references is in expressions: issuer, with an attribute
-// for each block.
+// RefObject returns the root object of references, such as issuer, with one attribute for
+// each block.
 func RefObject(kind string, table map[string]Declared) cty.Value {
 	attrs := make(map[string]cty.Value, len(table))
 	for name := range table {

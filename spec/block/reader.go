@@ -19,23 +19,23 @@ import (
 	"certroll/spec/text"
 )
 
-// NewReader reads a block; its expressions see ctx.
+// NewReader returns a reader for a block. ctx is the context of its expressions.
 func NewReader(s *Scope, b *hclsyntax.Block, ctx *hcl.EvalContext) *Reader {
 	return &Reader{scope: s, Context: ctx, Syntax: b.Body, what: b.Type + " block", At: b.DefRange().Ptr(), Whole: b.Range().Ptr(), Asked: map[string]bool{}, Within: map[string]bool{}}
 }
 
-// Has tells whether an attribute is stated.
+// Has reports whether the block contains an attribute.
 func (b *Reader) Has(name string) bool { return b.Syntax.Attributes[name] != nil }
 
-// null takes an attribute that is null for one that was left out, as Terraform
-// does. Where leaving out means to allow everything it is an error.
+// null treats a null attribute as left out, like Terraform does. In a block that
+// restricts, leaving out a setting allows everything, so null is an error there.
 func (b *Reader) null(name string, at hcl.Range) {
 	if b.Restricts {
 		b.Fault(&at, "Setting is null", "%s is null, and what is left out of %s limits nothing; write a value, or remove the line.", name, text.Article(b.what))
 	}
 }
 
-// Eval evaluates an attribute; null is the same as left out.
+// Eval evaluates an attribute; null is treated as left out.
 func (b *Reader) Eval(name string) Setting[cty.Value] {
 	b.Asked[name] = true
 	a := b.Syntax.Attributes[name]
@@ -63,8 +63,8 @@ func typed[T any](b *Reader, name string, t cty.Type, wanted string) (s Setting[
 	return s
 }
 
-// As converts a value to a Go value of a primitive type. rule says what is wanted, for
-// the message where it is something else.
+// As converts a value to a Go value of a primitive type. rule describes the expected
+// value, for the message if the value is another.
 func As[T any](b *Reader, v cty.Value, at *hcl.Range, t cty.Type, rule string) (out T, ok bool) {
 	if spec.IsReference(v) {
 		b.Fault(at, "Reference not allowed here", "%s; a reference by vault(), env() or file() may stand only in dns.credentials, issuer.eab and the passwords of keystores, where it is followed at apply time.", rule)
@@ -85,7 +85,7 @@ func As[T any](b *Reader, v cty.Value, at *hcl.Range, t cty.Type, rule string) (
 	return out, true
 }
 
-// KindOf names a value, or else its type, for a message.
+// KindOf describes a value by its text, or else by its type, for a message.
 func KindOf(v cty.Value) string {
 	if v.IsNull() {
 		return "null"
@@ -130,7 +130,8 @@ func (b *Reader) Choice(name string, allowed ...string) Setting[string] {
 	return s
 }
 
-// Duration reads a time span as Go writes it ("90s", "2m") up to most.
+// Duration reads a duration in Go's syntax ("90s", "2m"), greater than zero and at most
+// most.
 func (b *Reader) Duration(name string, most time.Duration) Setting[time.Duration] {
 	s := b.Text(name)
 	if !s.OK {
@@ -144,8 +145,8 @@ func (b *Reader) Duration(name string, most time.Duration) Setting[time.Duration
 	return Setting[time.Duration]{v, s.At, true}
 }
 
-// list evaluates an attribute to its elements, each with its place. One value
-// that is no list is a list of one where single is set.
+// list evaluates an attribute to its elements, each with its place. If single is set, a
+// value that is no list counts as a list of one element.
 func (b *Reader) list(name string, single bool) Setting[[]Element[cty.Value]] {
 	b.Asked[name] = true
 	a := b.Syntax.Attributes[name]
@@ -187,7 +188,7 @@ func (b *Reader) list(name string, single bool) Setting[[]Element[cty.Value]] {
 	return s
 }
 
-// Texts reads a list of texts. Its ok is false where any of them is bad.
+// Texts reads a list of texts. OK is false if any element is invalid.
 func (b *Reader) Texts(name string) Setting[[]Element[string]] {
 	l := b.list(name, false)
 	s := Setting[[]Element[string]]{At: l.At, OK: l.OK}
@@ -201,7 +202,7 @@ func (b *Reader) Texts(name string) Setting[[]Element[string]] {
 	return s
 }
 
-// Refs reads references to blocks of one kind.
+// Refs reads references to blocks of one kind, as in issuer.NAME.
 func (b *Reader) Refs(name, kind string, single bool) Setting[[]Element[string]] {
 	l := b.list(name, single)
 	s := Setting[[]Element[string]]{At: l.At, OK: l.OK}
@@ -221,8 +222,7 @@ func (b *Reader) Refs(name, kind string, single bool) Setting[[]Element[string]]
 	return s
 }
 
-// Block is the inner block of that type, nil where there is none; there may be
-// one at most.
+// Block returns a reader for the inner block of a type, or nil. It reports a second one.
 func (b *Reader) Block(name string) *Reader {
 	b.Within[name] = true
 	var found *hclsyntax.Block
@@ -247,7 +247,7 @@ func (b *Reader) Block(name string) *Reader {
 	return in
 }
 
-// Finish reports what nobody asked for.
+// Finish reports settings and blocks that the decoder did not read: they are unknown.
 func (b *Reader) Finish() {
 	known := slices.Concat(slices.Collect(maps.Keys(b.Asked)), slices.Collect(maps.Keys(b.Within)))
 	slices.Sort(known)
@@ -270,16 +270,16 @@ func (b *Reader) Finish() {
 	}
 }
 
-// Missing reports a setting that must be there.
+// Missing reports a required setting that is left out.
 func (b *Reader) Missing(name, how string) {
 	b.Fault(b.At, "Missing setting", "%s needs %s.", text.UpperFirst(text.Article(b.what)), name+": "+how)
 }
 
-// nullMissing is a setting that must be there and is null. Some of them passed
-// for what was stated once, so that it is a new rule.
+// nullMissing rejects a required setting that is null. Earlier versions accepted some of
+// these, so it is a NewRule.
 var nullMissing = spec.NewRule{Name: "setting.null"}
 
-// Lacking is missing for a setting that is not there, or null.
+// Lacking reports a required setting that is left out or null.
 func (b *Reader) Lacking(name, how string) {
 	if !b.Has(name) {
 		b.Missing(name, how)
@@ -300,7 +300,7 @@ func (b *Reader) suggest(name string, known []string) string {
 	return fmt.Sprintf(" It has %s.", strings.Join(known, ", "))
 }
 
-// Span reads a duration that may also be one of whole days: "72h" or "3d".
+// Span reads a duration in Go's syntax or in whole days: "72h" or "3d".
 func (b *Reader) Span(name string, least, most time.Duration) Setting[time.Duration] {
 	s := b.Text(name)
 	if !s.OK {
@@ -314,9 +314,9 @@ func (b *Reader) Span(name string, least, most time.Duration) Setting[time.Durat
 	return Setting[time.Duration]{v, s.At, true}
 }
 
-// RefuseNew reports that a rule which earlier versions did not have rejects what
-// stands at a place. The caller goes on as if it were allowed: where the
-// revision was in force, the value is part of the spec, and b.subject is held.
+// RefuseNew reports that a rule of a newer certroll rejects a setting. The caller must
+// continue as if the setting were allowed: in a revision that was in force, the value
+// becomes part of the spec, and RefuseNew records a hold of b.Subject.
 func (b *Reader) RefuseNew(rule spec.NewRule, at *hcl.Range, summary, format string, args ...any) {
 	detail := fmt.Sprintf(format, args...)
 	if lines := rule.Allow.Lines(); lines != "" && rule.Allow.Text == "" {
@@ -337,7 +337,7 @@ func (b *Reader) RefuseNew(rule spec.NewRule, at *hcl.Range, summary, format str
 	b.scope.Report(diag)
 }
 
-// Source is the text of the outermost block.
+// Source returns the source text of the outermost block.
 func (b *Reader) Source() string {
 	return string(b.Whole.SliceBytes(b.scope.Sources[b.Whole.Filename]))
 }

@@ -12,26 +12,25 @@ import (
 	"certroll/spec/text"
 )
 
-// Over tells whether there is no use in going on: the budget or the time has
-// ended, or there are more mistakes than are shown.
+// Over reports whether decoding should end: the budget or the time is exhausted, or there
+// are more mistakes than certroll shows.
 func (s *Scope) Over() bool {
 	return s.Exhausted || s.reported[hcl.DiagError] > MaxDiagnostics || s.faults > 5*MaxDiagnostics || s.Budget.Stopped()
 }
 
-// Fault reports a mistake. summary is one of a fixed few; what it is about
-// stands in the detail.
+// Fault reports a mistake. summary is one of a fixed set; detail names the object.
 func (s *Scope) Fault(at, block *hcl.Range, summary, format string, args ...any) {
 	detail := fmt.Sprintf(format, args...)
 	s.faults++
-	if !s.Exhausted && !s.Budget.Afford(perFault+int64(len(detail))) { // each certificate of a for_each has its own
+	if !s.Exhausted && !s.Budget.Afford(perFault+int64(len(detail))) { // each certificate of a for_each costs its own
 		s.outOfWork(cmp.Or(at, block, &hcl.Range{}), block)
 	}
 	s.Report(&hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Detail: detail, Subject: at, Context: block})
 }
 
-// Report keeps diagnostics, each once: what is wrong in a block with for_each
-// is wrong in every instance. Warnings and mistakes are counted apart: many warnings
-// must not reject a revision, nor hide a mistake.
+// Report adds diagnostics, each once: a mistake in a block with for_each occurs in every
+// instance. Warnings and mistakes have separate counts, so that many warnings neither
+// reject a revision nor hide a mistake.
 func (s *Scope) Report(diags ...*hcl.Diagnostic) {
 	for _, diag := range diags {
 		diag.Detail = text.Cut(diag.Detail, maxDetail)
@@ -59,11 +58,11 @@ func tooMany(severity hcl.DiagnosticSeverity) *hcl.Diagnostic {
 	return &hcl.Diagnostic{Severity: severity, Summary: summary, Detail: fmt.Sprintf("There are more than %d %s; the rest is not shown.", MaxDiagnostics, what)}
 }
 
-// maxDetail is how long the text of a mistake may be: it quotes what people
-// wrote, which may be a name of a megabyte.
+// maxDetail is the longest text of a mistake, in bytes. The text quotes the file, which
+// may contain a name of a megabyte.
 const maxDetail = 4_000
 
-// Sort brings diagnostics into the order of the files' text.
+// Sort orders diagnostics by file and position; diagnostics without a place come last.
 func (s *Scope) Sort() {
 	slices.SortStableFunc(s.Diags, func(a, b *hcl.Diagnostic) int {
 		if a.Subject == nil || b.Subject == nil {
@@ -79,8 +78,8 @@ func (s *Scope) Sort() {
 	})
 }
 
-// Afford takes steps for what is no evaluation. Where they are not to be had it
-// says so, once, at that place.
+// Afford takes steps for work other than evaluation. If they are not left, it reports
+// that once, at the given place.
 func (s *Scope) Afford(steps int64, at hcl.Range, block *hcl.Range) bool {
 	if !s.Budget.Afford(steps) {
 		s.outOfWork(at.Ptr(), block)
@@ -89,7 +88,7 @@ func (s *Scope) Afford(steps int64, at hcl.Range, block *hcl.Range) bool {
 	return true
 }
 
-// outOfWork says why nothing more is evaluated.
+// outOfWork reports, once, why evaluation ended.
 func (s *Scope) outOfWork(at *hcl.Range, block *hcl.Range) {
 	if s.Exhausted {
 		return
@@ -104,7 +103,7 @@ func (s *Scope) outOfWork(at *hcl.Range, block *hcl.Range) {
 		s.Budget.Steps, eval.BaseWork, eval.WorkPerByte)
 }
 
-// ReportLate says that decoding was stopped before it was done.
+// ReportLate reports that decoding was stopped before it was complete.
 func (s *Scope) ReportLate(at, block *hcl.Range) {
 	if s.Budget.Expired() {
 		s.Fault(at, block, "Decoding took too long",
@@ -114,12 +113,12 @@ func (s *Scope) ReportLate(at, block *hcl.Range) {
 	s.Fault(at, block, "Decoding was stopped", "certroll was told to stop before this revision was decoded.")
 }
 
-// The steps of what the decoder does around evaluations.
+// The steps of the decoder's own work around evaluations.
 const (
 	perEval     = 300
-	PerSource   = 10    // a byte of an expression, looked through for names
-	PerName     = 300   // a domain, read
-	PerMatching = 20    // a name held against a pattern of a policy, or the like
-	PerInstance = 4_000 // a certificate, decoded
-	perFault    = 300   // a mistake, written
+	PerSource   = 10    // a byte of an expression, searched for names
+	PerName     = 300   // parsing a domain
+	PerMatching = 20    // comparing a name with a pattern of a policy, or similar
+	PerInstance = 4_000 // decoding a certificate
+	perFault    = 300   // formatting a mistake
 )

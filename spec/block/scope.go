@@ -8,26 +8,25 @@ import (
 	"certroll/spec/eval"
 )
 
-// MaxDiagnostics is how many mistakes, and how many warnings, are shown.
+// MaxDiagnostics is the number of mistakes, and of warnings, that certroll shows.
 const MaxDiagnostics = 1_000
 
-// Scope is what the blocks of one revision share while they are read: what was found
-// wrong with them, what evaluating them may still cost, and the names that their
-// expressions can refer to.
+// Scope is the state that the blocks of one revision share during decoding: the
+// diagnostics, the remaining steps, and the names that expressions can refer to.
 type Scope struct {
 	Diags hcl.Diagnostics
 	seen  map[string]bool // diagnostics already reported
-	// reported counts the diagnostics.
+	// reported counts the diagnostics by severity.
 	reported  map[hcl.DiagnosticSeverity]int
-	faults    int // mistakes, those of each certificate of a for_each counted
+	faults    int // mistakes, counted for each certificate of a for_each
 	Exhausted bool
 	Budget    *eval.Budget
 	Meter     eval.Meter
 
-	known   bool                   // certroll.hcl is at hand; see Trust
+	known   bool                   // certroll.hcl is available; see Trust
 	inForce bool                   // the revision was in force before; see Trust
 	Holds   map[string][]spec.Hold // by subject, of NewRules; see RefuseNew
-	// Broken: a file did not parse, so that what it declares is not known.
+	// Broken is set if a file did not parse: its declarations are unknown.
 	Broken       bool
 	Sources      map[string][]byte // by path
 	IssuerBlocks map[string]Declared
@@ -35,7 +34,7 @@ type Scope struct {
 	LocalAttrs   map[string]*hclsyntax.Attribute
 }
 
-// NewScope begins a revision: nothing is declared, and nothing wrong.
+// NewScope returns an empty scope for a revision.
 func NewScope(b *eval.Budget, trust spec.Trust) *Scope {
 	return &Scope{
 		Budget: b, Meter: eval.Meter{Budget: b}, known: trust.Known, inForce: trust.InForce,
@@ -44,38 +43,38 @@ func NewScope(b *eval.Budget, trust spec.Trust) *Scope {
 	}
 }
 
-// Declared is an issuer or dns block.
+// Declared is an issuer or dns block, and whether it stands in certroll.hcl.
 type Declared struct {
 	Block   *hclsyntax.Block
 	Trusted bool
 }
 
-// Reader reads the settings of one block, each once, and knows in the end which
-// of them nobody asked for.
+// Reader reads the settings of one block, each once, and remembers which it read.
 type Reader struct {
 	scope   *Scope
 	Context *hcl.EvalContext
 	Syntax  *hclsyntax.Body
 	what    string          // "certificate block"
-	At      *hcl.Range      // the header: where something is missing
+	At      *hcl.Range      // the header: the place of a missing setting
 	Whole   *hcl.Range      // the outermost block: the context of a mistake
-	Asked   map[string]bool // settings
-	Within  map[string]bool // inner blocks
-	// Subject is what a Hold found in the block concerns, as "dns.NAME".
+	Asked   map[string]bool // settings that were read
+	Within  map[string]bool // inner blocks that were read
+	// Subject is the subject of holds found in the block, such as "dns.NAME".
 	Subject string
-	// Restricts says that what is left out of the block is not limited, so that null
-	// must not pass for it.
+	// Restricts is set if a setting left out of the block limits nothing, so that null
+	// must not count as left out.
 	Restricts bool
 }
 
-// Setting is one that may have been left out.
+// Setting is the result of reading a setting. At is nil if the setting is left out, and
+// OK is false if it is left out or invalid.
 type Setting[T any] struct {
 	Value T
 	At    *hcl.Range
 	OK    bool
 }
 
-// Or takes another one where this was left out; a bad one was not.
+// Or returns other if s is left out. An invalid setting is not left out.
 func (s Setting[T]) Or(other Setting[T]) Setting[T] {
 	if s.At != nil {
 		return s
@@ -83,7 +82,7 @@ func (s Setting[T]) Or(other Setting[T]) Setting[T] {
 	return other
 }
 
-// Element is one of a list, with its place.
+// Element is one element of a list, with its place.
 type Element[T any] struct {
 	Value T
 	At    *hcl.Range

@@ -20,20 +20,20 @@ import (
 	"certroll/spec/text"
 )
 
-// Editor changes certificate blocks in place, on behalf of a person at a
-// command line. Everything outside the setting it changes stays as it is, byte
-// for byte, comments and layout included. An edit is taken only where the files
-// decode after it and differ, in what they mean, by exactly that change.
+// Editor changes certificate blocks in place for a person at a command line. Everything
+// outside the changed setting stays the same, byte for byte, including comments and
+// layout. Editor accepts an edit only if the edited files decode and their spec differs
+// by exactly that change.
 type Editor struct {
-	ctx     context.Context // of the command, which the edits are part of
+	ctx     context.Context // of the command that makes the edits
 	files   []spec.File
 	trust   spec.Trust
 	spec    *spec.Spec
 	changed map[string]bool // by path
 }
 
-// New decodes the files that will be edited; where they have a mistake
-// there is no Editor. ctx bounds every decoding of it.
+// New decodes the files to edit. It returns nil and diagnostics if they contain a
+// mistake. ctx bounds all decodings of the Editor.
 func New(ctx context.Context, files []spec.File, trust spec.Trust) (*Editor, hcl.Diagnostics) {
 	s, diags := decode.Files(ctx, files, trust)
 	if s == nil {
@@ -42,10 +42,10 @@ func New(ctx context.Context, files []spec.File, trust spec.Trust) (*Editor, hcl
 	return &Editor{ctx: ctx, files: slices.Clone(files), trust: trust, spec: s, changed: map[string]bool{}}, diags
 }
 
-// Spec is what the files mean, with the edits made so far.
+// Spec returns the spec of the files with the edits made so far.
 func (e *Editor) Spec() *spec.Spec { return e.spec }
 
-// Changed are the files that edits were made in, as they are now.
+// Changed returns the edited files with their new content.
 func (e *Editor) Changed() []spec.File {
 	var list []spec.File
 	for _, f := range e.files {
@@ -56,8 +56,8 @@ func (e *Editor) Changed() []spec.File {
 	return list
 }
 
-// Certificate finds one by its name. The error for an unknown one names what
-// may have been meant.
+// Certificate finds a certificate by name. The error for an unknown name suggests similar
+// ones.
 func (e *Editor) Certificate(name string) (*spec.Certificate, error) {
 	if c := e.spec.Certificate(name); c != nil {
 		return c, nil
@@ -74,14 +74,14 @@ func (e *Editor) Certificate(name string) (*spec.Certificate, error) {
 	return nil, fmt.Errorf("there is no certificate %q in the config repo.%s", name, text.Meant(name, names))
 }
 
-// Rotating is a wish for one rotation.
+// Rotating is a request for one rotation.
 type Rotating struct {
 	Reason string // a text that the certificate's rotate did not have before
-	Revoke bool   // revoke what is replaced
-	Code   string // why, by the names of RFC 5280; "": superseded
+	Revoke bool   // revoke the replaced certificate
+	Code   string // revocation reason by its name in RFC 5280; "" means superseded
 }
 
-// Rotate asks for one rotation of a certificate.
+// Rotate requests one rotation of a certificate.
 func (e *Editor) Rotate(name string, r Rotating) error {
 	if err := checkReason(&r.Reason); err != nil {
 		return err
@@ -114,7 +114,7 @@ func (e *Editor) Rotate(name string, r Rotating) error {
 	})
 }
 
-// lines are the setting, or the block where something is to be revoked.
+// lines returns the setting, or a block if the rotation revokes.
 func (r Rotating) lines() []string {
 	if !r.Revoke {
 		return []string{"rotate = " + quote(r.Reason)}
@@ -126,8 +126,8 @@ func (r Rotating) lines() []string {
 	return append(lines, "}")
 }
 
-// Disable turns a certificate's renewal off, until a date, or a time by RFC
-// 3339, or where that is "" until it is turned on again.
+// Disable turns a certificate's renewal off. until is a date or an RFC 3339 time; ""
+// means until someone turns renewal on again.
 func (e *Editor) Disable(name, reason, until string) error {
 	if err := checkReason(&reason); err != nil {
 		return err
@@ -145,8 +145,8 @@ func (e *Editor) Disable(name, reason, until string) error {
 	return e.edit(name, want, pausing(settings))
 }
 
-// pausing makes settings of the renewal block, where key is not "" for one certificate of
-// a for_each.
+// pausing returns an edit that writes settings into the renewal block; with a key, for
+// one certificate of a for_each only.
 func pausing(settings []assignment) func(*patch, *hclsyntax.Block, string) {
 	return func(p *patch, b *hclsyntax.Block, key string) {
 		if key == "" {
@@ -169,7 +169,8 @@ func (e *Editor) Enable(name string) error {
 	want := func(c *spec.Certificate) {
 		c.Renewal.Auto, c.Renewal.Reason, c.Renewal.Until = true, "", spec.ParseMoment("")
 	}
-	// Leaving the pause out is enough unless a defaults block turns it off.
+	// Removing the pause is enough, unless a defaults block turns renewal off. Then the
+	// edit is unmet, and Enable writes auto = true.
 	settings := []assignment{{"auto", ""}, {"reason", ""}, {"until", ""}}
 	err = e.edit(name, want, func(p *patch, b *hclsyntax.Block, key string) {
 		if key == "" {
@@ -186,12 +187,12 @@ func (e *Editor) Enable(name string) error {
 	return err
 }
 
-// quote writes a text as HCL does: templates and quotes in it are escaped.
+// quote formats a text as an HCL string, with templates and quotes escaped.
 func quote(text string) string {
 	return string(hclwrite.TokensForValue(cty.StringVal(text)).Bytes())
 }
 
-// checkReason brings a text into the form that it will be read back in.
+// checkReason validates a reason, and normalizes it to the form that decoding returns.
 func checkReason(reason *string) error {
 	*reason = cty.StringVal(strings.TrimSpace(*reason)).AsString()
 	if *reason == "" || spec.BadReason(*reason) {
@@ -200,11 +201,11 @@ func checkReason(reason *string) error {
 	return nil
 }
 
-// site is where a certificate is declared.
+// site is the place of a certificate's block.
 type site struct {
-	index int // of its file
+	index int // of its file in Editor.files
 	block *hclsyntax.Block
-	at    int // the block's place among those of the file
+	at    int // index of the block among the file's blocks
 }
 
 func (e *Editor) site(c *spec.Certificate) (*site, error) {
@@ -217,7 +218,7 @@ func (e *Editor) site(c *spec.Certificate) (*site, error) {
 	return &site{i, body.Blocks[at], at}, nil
 }
 
-// parseAgain parses a file that decoded before.
+// parseAgain parses a file that already decoded.
 func parseAgain(f spec.File) (*hclsyntax.Body, error) {
 	file, diags := hclsyntax.ParseConfig(f.Bytes, f.Path, hcl.InitialPos)
 	if diags.HasErrors() {
@@ -228,7 +229,7 @@ func parseAgain(f spec.File) (*hclsyntax.Body, error) {
 
 func (s *site) repeated() bool { return s.block.Body.Attributes["for_each"] != nil }
 
-// key is which one of a for_each a certificate is; "" for one with a block of its own.
+// key returns the for_each key of a certificate; "" if it has its own block.
 func (s *site) key(c *spec.Certificate) string {
 	if !s.repeated() {
 		return ""
@@ -236,24 +237,25 @@ func (s *site) key(c *spec.Certificate) string {
 	return strings.TrimPrefix(c.Name, s.block.Labels[0]+".")
 }
 
-// refusal is for the name of a block with for_each: one of its certificates is to be named.
+// refusal reports that a name is a block with for_each; the person must name one of its
+// certificates.
 func (s *site) refusal(c *spec.Certificate) error {
 	return fmt.Errorf("%q is a block with for_each, %s:%d, and not one certificate: name one of its certificates, as %q, or edit the block by hand, which changes all of them",
 		s.block.Labels[0], c.File, c.Range.Start.Line, c.Name)
 }
 
-// unmetError is an edit whose outcome is not the one wanted.
+// unmetError reports an edit without the wanted result.
 type unmetError struct {
 	file, name, why string
-	byHand          string // what to write
+	byHand          string // advice on the manual edit
 }
 
 func (e *unmetError) Error() string {
 	return fmt.Sprintf("changing certificate %q in %s: %s; nothing was changed: edit the file by hand%s", e.name, e.file, e.why, e.byHand)
 }
 
-// edit makes one change of one block. Of two ways to lay it out it takes the
-// one that leaves a file formatted that was so before.
+// edit makes one change of one block. It tries the layout without an empty line first. If
+// that would leave a formatted file unformatted, it tries the layout with one.
 func (e *Editor) edit(name string, want func(*spec.Certificate), build func(*patch, *hclsyntax.Block, string)) error {
 	c, err := e.Certificate(name)
 	if err != nil {
@@ -287,7 +289,7 @@ func (e *Editor) edit(name string, want func(*spec.Certificate), build func(*pat
 	return err
 }
 
-// take holds a changed file against what was wanted before it takes it.
+// take accepts a changed file only if it decodes to the wanted spec.
 func (e *Editor) take(s *site, wanted *spec.Certificate, text []byte) error {
 	unmet := func(why string) error { return &unmetError{file: e.files[s.index].Path, name: wanted.Name, why: why} }
 	files := slices.Clone(e.files)
@@ -316,8 +318,7 @@ func (e *Editor) take(s *site, wanted *spec.Certificate, text []byte) error {
 	return nil
 }
 
-// aloneChanged tells that what stands before and after the block is the same,
-// byte for byte.
+// aloneChanged reports whether the bytes before and after the block are unchanged.
 func (s *site) aloneChanged(before []byte, after spec.File) bool {
 	body, err := parseAgain(after)
 	if err != nil || s.at >= len(body.Blocks) {
@@ -328,7 +329,8 @@ func (s *site) aloneChanged(before []byte, after spec.File) bool {
 		bytes.Equal(before[s.block.CloseBraceRange.End.Byte:], after.Bytes[body.Blocks[s.at].CloseBraceRange.End.Byte:])
 }
 
-// sameCertificate compares what two blocks mean, not where they stand.
+// sameCertificate compares the meaning of two blocks, not their places. Fields compare by
+// digest, because they contain functions.
 func sameCertificate(a, b *spec.Certificate) bool {
 	x, y := *a, *b
 	if x.Vault.Fields.Digest() != y.Vault.Fields.Digest() {
@@ -336,10 +338,10 @@ func sameCertificate(a, b *spec.Certificate) bool {
 	}
 	x.Vault.Fields, y.Vault.Fields = spec.Fields{}, spec.Fields{}
 	x.Range, y.Range = hcl.Range{}, hcl.Range{}
-	return reflect.DeepEqual(x, y) //nolint:govet // an error within is a message to be equal, too
+	return reflect.DeepEqual(x, y) //nolint:govet // an error value inside would also have to be equal
 }
 
-// innerBlock is the block of that type in another, nil where there is none.
+// innerBlock returns the first inner block of a type, or nil.
 func innerBlock(b *hclsyntax.Block, name string) *hclsyntax.Block {
 	i := slices.IndexFunc(b.Body.Blocks, func(inner *hclsyntax.Block) bool { return inner.Type == name })
 	if i < 0 {

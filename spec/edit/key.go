@@ -8,8 +8,8 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// A certificate that for_each makes has no block of its own. A setting for it alone is a
-// conditional on its key, before what the setting says for the others:
+// A certificate of a for_each has no block of its own. A setting for one key is a
+// conditional on the key, in front of the setting's value for the other keys:
 //
 //	rotate = each.key == "porto" ? "leaked" : null
 
@@ -21,8 +21,8 @@ type keyed struct {
 
 func (k keyed) condition() string { return "each.key == " + quote(k.key) }
 
-// value is a setting that has a value for the key, and says for the others what it says
-// now. a is nil where it is left out.
+// value returns a setting's text with a value for the key and the present value for the
+// others. a is nil if the setting is left out.
 func (k keyed) value(a *hclsyntax.Attribute, value string) string {
 	if a == nil {
 		return k.condition() + " ? " + value + " : null"
@@ -33,8 +33,8 @@ func (k keyed) value(a *hclsyntax.Attribute, value string) string {
 	return k.condition() + " ? " + value + " : " + k.text(a.Expr)
 }
 
-// without is the setting without what it says for the key alone; "" where nothing is left.
-// ok tells whether it said something.
+// without returns the setting's text without its part for the key; "" if nothing is left.
+// ok is false if the setting has no such part.
 func (k keyed) without(a *hclsyntax.Attribute) (rest string, ok bool) {
 	own := k.own(a.Expr)
 	if own == nil {
@@ -46,7 +46,7 @@ func (k keyed) without(a *hclsyntax.Attribute) (rest string, ok bool) {
 	return rest, true
 }
 
-// own is the conditional of an expression that is about the key; nil where none is.
+// own returns the conditional for the key in an expression, or nil.
 func (k keyed) own(e hclsyntax.Expression) *hclsyntax.ConditionalExpr {
 	for {
 		if in, ok := e.(*hclsyntax.ParenthesesExpr); ok {
@@ -64,7 +64,7 @@ func (k keyed) own(e hclsyntax.Expression) *hclsyntax.ConditionalExpr {
 	}
 }
 
-// isKey tells whether a condition is each.key == "KEY".
+// isKey reports whether a condition is each.key == "KEY".
 func isKey(e hclsyntax.Expression, key string) bool {
 	is, ok := e.(*hclsyntax.BinaryOpExpr)
 	if !ok || is.Op != hclsyntax.OpEqual {
@@ -88,13 +88,13 @@ func (k keyed) text(e hclsyntax.Expression) string {
 	return string(k.src[r.Start.Byte:r.End.Byte])
 }
 
-// with is the text of a setting in which a part of its expression is replaced.
+// with returns the setting's text with one part of its expression replaced.
 func (k keyed) with(a *hclsyntax.Attribute, part hclsyntax.Expression, text string) string {
 	whole, at := a.Expr.Range(), part.Range()
 	return string(k.src[whole.Start.Byte:at.Start.Byte]) + text + string(k.src[at.End.Byte:whole.End.Byte])
 }
 
-// rotate asks for a rotation of one key.
+// rotate requests a rotation for one key.
 func (k keyed) rotate(p *patch, b *hclsyntax.Block, r Rotating) {
 	attr, inner := b.Body.Attributes["rotate"], innerBlock(b, "rotate")
 	reason := k.value(attr, quote(r.Reason))
@@ -114,7 +114,7 @@ func (k keyed) rotate(p *patch, b *hclsyntax.Block, r Rotating) {
 	}
 }
 
-// rotating are the settings of a rotate block that is there.
+// rotating returns the settings for an existing rotate block.
 func (k keyed) rotating(attrs hclsyntax.Attributes, r Rotating) []assignment {
 	settings := []assignment{{"reason", k.value(attrs["reason"], quote(r.Reason))}}
 	switch a := attrs["revoke"]; {
@@ -141,7 +141,7 @@ func (k keyed) rotateBlock(reason string, r Rotating) []string {
 	return append(lines, "}")
 }
 
-// renewal makes settings of the renewal block for one key.
+// renewal writes settings of the renewal block for one key.
 func (k keyed) renewal(p *patch, b *hclsyntax.Block, settings []assignment) {
 	inner := innerBlock(b, "renewal")
 	var own []assignment
@@ -161,7 +161,7 @@ func (k keyed) renewal(p *patch, b *hclsyntax.Block, settings []assignment) {
 	p.renewal(b, own)
 }
 
-// resume takes out of the renewal block what it says for the key alone.
+// resume removes the parts for the key from the renewal block.
 func (k keyed) resume(p *patch, b *hclsyntax.Block, settings []assignment) {
 	inner := innerBlock(b, "renewal")
 	if inner == nil {

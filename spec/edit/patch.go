@@ -11,26 +11,25 @@ import (
 	"github.com/hashicorp/hcl/v2/hclwrite"
 )
 
-// patch is a file and the pieces of it that are replaced. hclwrite's own
-// editing puts new settings at the end without a look at one-line blocks, line
-// ends or indentation; so the pieces are cut by the places that the parser
-// gives, and hclwrite writes the values and the alignment.
+// patch is a file with the pieces to replace. hclwrite's own editing appends settings
+// without regard to one-line blocks, line ends and indentation. So patch cuts at the
+// positions from the parser, and uses hclwrite only for values and alignment.
 type patch struct {
 	src      []byte
 	newline  string
 	unit     string // one level of indentation
-	gap      bool   // an empty line goes before what is added
+	gap      bool   // write an empty line before added lines
 	cuts     []cut
-	from, to int // what may be laid out anew
+	from, to int // range that may be formatted again
 }
 
-// cut replaces the bytes from from to to.
+// cut replaces the bytes [from, to).
 type cut struct {
 	from, to int
 	text     string
 }
 
-// assignment is a setting and its value as HCL writes it; "": it goes.
+// assignment is a setting with its value in HCL syntax; "" removes the setting.
 type assignment struct{ name, value string }
 
 func newPatch(src []byte, b *hclsyntax.Block, gap bool) *patch {
@@ -46,19 +45,19 @@ func newPatch(src []byte, b *hclsyntax.Block, gap bool) *patch {
 	return p
 }
 
-// replace keeps a cut, and that it may be laid out anew from there.
+// replace records a cut, and extends the range that may be formatted again.
 func (p *patch) replace(from, to int, text string) {
 	p.cuts = append(p.cuts, cut{from, to, text})
 	p.from, p.to = min(p.from, from), max(p.to, to)
 }
 
-// set gives an attribute another value.
+// set replaces the value of an attribute.
 func (p *patch) set(a *hclsyntax.Attribute, value string) {
 	p.replace(a.Expr.Range().Start.Byte, a.SrcRange.End.Byte, value)
 	p.from = min(p.from, a.NameRange.Start.Byte)
 }
 
-// rewrite puts lines where a setting or a block was.
+// rewrite replaces a setting or block by lines.
 func (p *patch) rewrite(from, to int, lines []string) {
 	indent := p.indent(from)
 	for i, line := range lines {
@@ -67,8 +66,8 @@ func (p *patch) rewrite(from, to int, lines []string) {
 	p.replace(from, to, strings.TrimPrefix(strings.Join(lines, p.newline), indent))
 }
 
-// add puts lines at the end of a block, which becomes one of several lines if
-// it was not. A tab at the beginning of a line is one level more.
+// add appends lines to a block, and turns a one-line block into several lines. A leading
+// tab in a line stands for one more level of indentation.
 func (p *patch) add(b *hclsyntax.Block, lines []string) {
 	base, unit := p.indent(b.TypeRange.Start.Byte), p.unitOf(b, p.unit)
 	var text strings.Builder
@@ -89,7 +88,7 @@ func (p *patch) add(b *hclsyntax.Block, lines []string) {
 		p.replace(before, end, p.newline+text.String()+base)
 	case p.src[before-1] == '\n':
 		p.replace(before, before, text.String())
-	default: // a comment stands before the brace
+	default: // a comment precedes the closing brace
 		p.replace(end, end, p.newline+text.String()+base)
 	}
 }
@@ -101,7 +100,8 @@ func (p *patch) indented(line string) string {
 	return line
 }
 
-// renewal makes settings in a block's renewal block.
+// renewal writes settings into a block's renewal block. It removes the renewal block if
+// nothing is left in it.
 func (p *patch) renewal(b *hclsyntax.Block, settings []assignment) {
 	inner := innerBlock(b, "renewal")
 	missing, gone := p.assign(inner, settings)
@@ -116,8 +116,8 @@ func (p *patch) renewal(b *hclsyntax.Block, settings []assignment) {
 	}
 }
 
-// assign makes settings in a block, or nil, as far as they are there; missing are the lines
-// of those that are not, and gone is how many were taken out.
+// assign changes the settings that a block (or nil) already contains. missing are the
+// lines of the other settings, and gone is the number of removed settings.
 func (p *patch) assign(b *hclsyntax.Block, settings []assignment) (missing []string, gone int) {
 	width := 0
 	for _, s := range settings {
@@ -150,8 +150,8 @@ func indentAll(lines []string) []string {
 	return lines
 }
 
-// drop takes whole lines away, with a comment at their end, and the empty line
-// before them that would be one too many.
+// drop removes whole lines, with a comment at their end, and with the empty line above if
+// it would be superfluous.
 func (p *patch) drop(from, to int) {
 	start := len(bytes.TrimRight(p.src[:from], " \t"))
 	end := p.lineEnd(to)
@@ -168,7 +168,7 @@ func (p *patch) drop(from, to int) {
 	p.replace(start, end, "")
 }
 
-// lineEnd is where the line ends that a setting or block ends in.
+// lineEnd returns the end of the line in which a setting or block ends.
 func (p *patch) lineEnd(at int) int {
 	for _, t := range p.tokens(at) {
 		switch {
@@ -182,20 +182,20 @@ func (p *patch) lineEnd(at int) int {
 	return len(p.src)
 }
 
-// tokens are those of the text from a place on that is no part of a template.
+// tokens lexes the text from a position that must not lie inside a template.
 func (p *patch) tokens(from int) hclsyntax.Tokens {
 	tokens, _ := hclsyntax.LexConfig(p.src[from:], "", hcl.Pos{})
 	return tokens
 }
 
-// commented tells whether a comment stands in a block.
+// commented reports whether a block contains a comment.
 func (p *patch) commented(b *hclsyntax.Block) bool {
 	tokens, _ := hclsyntax.LexConfig(p.src[b.OpenBraceRange.End.Byte:b.CloseBraceRange.Start.Byte], "", hcl.Pos{})
 	return slices.ContainsFunc(tokens, func(t hclsyntax.Token) bool { return t.Type == hclsyntax.TokenComment })
 }
 
-// severalLines tells whether a block may have more than one setting: where a
-// line ends after its brace.
+// severalLines reports whether a block may contain several settings: its opening brace
+// ends a line.
 func (p *patch) severalLines(b *hclsyntax.Block) bool {
 	for _, t := range p.tokens(b.OpenBraceRange.End.Byte) {
 		if t.Type != hclsyntax.TokenComment || bytes.HasSuffix(t.Bytes, []byte("\n")) {
@@ -205,13 +205,13 @@ func (p *patch) severalLines(b *hclsyntax.Block) bool {
 	return false
 }
 
-// indent is the white space at the beginning of a place's line.
+// indent returns the white space at the beginning of the position's line.
 func (p *patch) indent(at int) string {
 	line := p.src[bytes.LastIndexByte(p.src[:at], '\n')+1 : at]
 	return string(line[:len(line)-len(bytes.TrimLeft(line, " \t"))])
 }
 
-// unitOf is how much deeper than its block the first thing in it stands.
+// unitOf returns the indentation of a block's first element relative to the block.
 func (p *patch) unitOf(b *hclsyntax.Block, fallback string) string {
 	first := len(p.src)
 	for _, a := range b.Body.Attributes {
@@ -230,8 +230,8 @@ func (p *patch) unitOf(b *hclsyntax.Block, fallback string) string {
 	return unit
 }
 
-// result makes the cuts. A file that was formatted stays so where that moves
-// nothing but what was cut; tidy tells that nothing is left to wish for.
+// result applies the cuts. If the file was formatted, result formats it again, provided
+// that this changes only the cut range. tidy is false if the result needs another layout.
 func (p *patch) result() (text []byte, tidy bool) {
 	slices.SortStableFunc(p.cuts, func(a, b cut) int { return a.from - b.from })
 	at := 0
