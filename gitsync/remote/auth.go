@@ -12,32 +12,33 @@ import (
 	"certroll/spec/redact"
 )
 
-// Auth is how to log in to a remote. The zero value logs in nowhere, which is
-// enough for local paths and public repositories over HTTPS; over SSH it means
-// the agent.
+// Auth are the credentials for a remote. The zero value has none, which is enough for local
+// paths and for public repositories over HTTPS. Over SSH the zero value means the agent.
 type Auth struct {
-	// Username and Token are HTTP basic authentication. An empty Username is
-	// sent as "git", which the well-known hosts take beside any token.
+	// Username and Token are for HTTP basic authentication. An empty Username becomes
+	// "git", which the well-known hosts accept with any token.
 	Username, Token string
-	// TokenFile is a file that holds the token instead. It is read anew for
-	// each conversation, since tokens are rotated under a running process.
+	// TokenFile is the path of a file with the token. certroll reads it for each
+	// conversation, because operators rotate tokens while certroll runs.
 	TokenFile string
-	// SSHKeyFile is a private key in OpenSSH or PEM form.
+	// SSHKeyFile is the path of a private key in OpenSSH or PEM form, SSHKeyPassphrase its
+	// passphrase.
 	SSHKeyFile, SSHKeyPassphrase string
-	// SSHAgent is the agent at $SSH_AUTH_SOCK. A key file goes before it; where
-	// there is none, the agent is asked in any case.
+	// SSHAgent selects the agent at $SSH_AUTH_SOCK. SSHKeyFile takes precedence. Without a
+	// key file certroll uses the agent even if SSHAgent is false.
 	SSHAgent bool
-	// KnownHostsFile is consulted instead of ~/.ssh/known_hosts and
-	// /etc/ssh/ssh_known_hosts. Host keys are always checked.
+	// KnownHostsFile replaces ~/.ssh/known_hosts and /etc/ssh/ssh_known_hosts. certroll
+	// always checks host keys.
 	KnownHostsFile string
-	// CABundle is PEM certificates trusted for HTTPS besides the system's.
+	// CABundle are PEM certificates that certroll trusts for HTTPS in addition to the
+	// system's.
 	CABundle string
-	// CABundleFile is a file that holds them instead. It is read anew for each
+	// CABundleFile is the path of a file with such certificates. certroll reads it for each
 	// conversation.
 	CABundleFile string
 }
 
-// user is the name sent beside a token.
+// user returns the user name to send beside a token.
 func (a Auth) user() string {
 	if a.Username == "" {
 		return "git"
@@ -45,7 +46,7 @@ func (a Auth) user() string {
 	return a.Username
 }
 
-// public is Auth without its secrets.
+// public is Auth without its secrets, for printing.
 type public struct {
 	Username       string `json:"username,omitempty"`
 	Token          string `json:"token,omitempty"`
@@ -72,19 +73,20 @@ func (a Auth) public() public {
 	}
 }
 
-// String shows no secret.
+// String returns the settings without secrets.
 func (a Auth) String() string { return fmt.Sprintf("%+v", a.public()) }
 
-// Format shows no secret, whatever the verb.
+// Format writes the settings without secrets, whatever the verb: %+v or %#v would print the
+// fields.
 func (a Auth) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(a.String())) }
 
-// LogValue shows no secret.
+// LogValue returns the settings without secrets.
 func (a Auth) LogValue() slog.Value { return slog.StringValue(a.String()) }
 
-// MarshalJSON shows no secret.
+// MarshalJSON returns the settings without secrets.
 func (a Auth) MarshalJSON() ([]byte, error) { return json.Marshal(a.public()) }
 
-// currentToken is the token to log in with now.
+// currentToken returns the token to log in with now.
 func (a Auth) currentToken() (string, error) {
 	if a.TokenFile == "" {
 		return a.Token, nil
@@ -104,7 +106,7 @@ func (a Auth) currentToken() (string, error) {
 	return token, nil
 }
 
-// currentBundle is the CA bundle to trust now.
+// currentBundle returns the CA bundle to trust now.
 func (a Auth) currentBundle() (string, error) {
 	if a.CABundleFile == "" {
 		return a.CABundle, nil
@@ -119,22 +121,21 @@ func (a Auth) currentBundle() (string, error) {
 	return string(b), nil
 }
 
-// redactor strikes secrets out of text that comes from outside. It is safe to
-// use side by side.
+// redactor strikes secrets out of text from outside. It is safe for concurrent use.
 type redactor struct {
 	*redact.Redactor
 	user string
 }
 
-// newRedactor knows the secrets of a.
+// newRedactor returns a redactor that knows the secrets of a.
 func newRedactor(a Auth) *redactor {
 	r := &redactor{redact.New(a.SSHKeyPassphrase), a.user()}
 	r.learn(a.Token)
 	return r
 }
 
-// learn adds a token, alone and as HTTP's Basic authentication sends it; those
-// of before stay, since a server may still have them.
+// learn adds a token, alone and as HTTP basic authentication encodes it. Earlier tokens
+// stay: a server may still repeat them.
 func (r *redactor) learn(token string) {
 	if token != "" {
 		r.Add(token, r.user+":"+token)

@@ -23,8 +23,8 @@ import (
 	"certroll/gitsync/packfile"
 )
 
-// Explain turns whatever a transport returned into an Error. The cause is kept
-// only where it can hold no secret.
+// Explain converts an error of a transport into a fault.Error about the operation doing. It
+// drops the cause if the cause may hold a secret.
 func (r *Remote) Explain(ctx context.Context, doing string, err error) error {
 	if e := fault.OfContext(ctx, doing); e != nil {
 		return e
@@ -44,7 +44,7 @@ func (r *Remote) Explain(ctx context.Context, doing string, err error) error {
 		e.Said = fault.Lines(r.strike.Strike(said.Said))
 		err = said.Err
 	}
-	if objects.IsCacheError(err) { // the disk's, not the remote's
+	if objects.IsCacheError(err) { // the error is about the local disk, not the remote
 		return &fault.Error{Kind: fault.Failed, Doing: doing, Detail: fault.Reason(err), Advice: fault.DiskAdvice(err), Err: err}
 	}
 	err = unpack(err)
@@ -57,7 +57,7 @@ func (r *Remote) Explain(ctx context.Context, doing string, err error) error {
 	return e
 }
 
-// unpack takes off go-git's wrappers that do not unwrap by themselves.
+// unpack removes go-git's wrappers that have no Unwrap method.
 func unpack(err error) error {
 	var unexpected *plumbing.UnexpectedError
 	var permanent *plumbing.PermanentError
@@ -70,8 +70,8 @@ func unpack(err error) error {
 	return err
 }
 
-// phrases are how the well-known servers say on stderr, or in a line of the
-// protocol, what has no code. They are lower case.
+// phrases are texts of the well-known servers, on stderr or in the protocol, for errors
+// without a code. They are in lower case.
 var phrases = []struct {
 	text string
 	kind fault.Kind
@@ -90,8 +90,8 @@ var phrases = []struct {
 	{"not allowed", fault.Denied},                                // GitLab
 	{"detected dubious ownership", fault.Denied},                 // git, another user's repository
 	{"unable to authenticate", fault.Denied},                     // x/crypto/ssh
-	{"ssh: handshake failed: eof", fault.Unreachable},            // a server that is full
-	{"response to channel open: <nil>", fault.Unreachable},       // x/crypto/ssh, the connection ended
+	{"ssh: handshake failed: eof", fault.Unreachable},            // an overloaded server
+	{"response to channel open: <nil>", fault.Unreachable},       // x/crypto/ssh, on a lost connection
 	{"connection reset by peer", fault.Unreachable},              //
 	{"the remote end hung up unexpectedly", fault.Unreachable},   //
 	{"unexpected eof", fault.Unreachable},                        //
@@ -102,10 +102,11 @@ var phrases = []struct {
 	{"server gave http response to https client", fault.Invalid}, // net/http
 }
 
-// otherHash is what go-git says of a list of refs whose hashes have 64 digits: it
-// reads 40 of them, and finds the other 24 where a space should be.
+// otherHash matches go-git's error for refs with hashes of 64 digits (SHA-256): go-git
+// reads 40 digits, and finds the other 24 in the place of a space.
 var otherHash = regexp.MustCompile(`no space after hash\W+[0-9a-f]{24} `)
 
+// kindOf returns the kind of an error: first by its type, then by its text.
 func kindOf(err error, said []string) fault.Kind {
 	var netErr net.Error
 	switch {
@@ -130,14 +131,14 @@ func kindOf(err error, said []string) fault.Kind {
 	return fault.Failed
 }
 
-// isServerFault is an HTTP answer after which one comes back later.
+// isServerFault reports an HTTP answer after which a later request may succeed.
 func isServerFault(err error) bool {
 	var answer *githttp.Err
 	return errors.As(err, &answer) &&
 		(answer.StatusCode() >= 500 || answer.StatusCode() == http.StatusTooManyRequests)
 }
 
-// describe fills in detail, cause and advice by what kind of error it is.
+// describe sets detail and advice for the error's kind.
 func (r *Remote) describe(e *fault.Error, err error) {
 	e.Detail = r.detail(err)
 	switch e.Kind {
@@ -184,8 +185,7 @@ func (r *Remote) adviseReach(err error) string {
 		" can be reached from here"
 }
 
-// detail is the error's text without secrets, pages of HTML and go-git's
-// prefixes.
+// detail returns the error's text without secrets, HTML pages and go-git's prefixes.
 func (r *Remote) detail(err error) string {
 	var answer *githttp.Err
 	var page *pageError

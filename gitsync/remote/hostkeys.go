@@ -16,8 +16,8 @@ import (
 	"certroll/spec/bounded"
 )
 
-// hostKeys knows which keys a host may have. The files are read anew for each
-// connection, so that mending them needs no restart.
+// hostKeys finds the known keys of a host. certroll reads the files for each connection, so
+// a corrected file needs no restart.
 type hostKeys struct {
 	files []string
 	addr  string // host:port
@@ -34,13 +34,13 @@ func knownHostsFiles(a Auth) []string {
 	return files
 }
 
-// hostCheck is one connection's check of the host's key.
+// hostCheck is the check of the host key of one connection.
 type hostCheck struct {
 	hostKeys
-	known      ssh.HostKeyCallback // nil: no file is there
+	known      ssh.HostKeyCallback // nil: there is no known_hosts file
 	algorithms []string
-	offered    ssh.PublicKey // what the server showed
-	verdict    error         // what known said to it
+	offered    ssh.PublicKey // the key that the server sent
+	verdict    error         // the result of known for it
 }
 
 func (h hostKeys) open() (*hostCheck, error) {
@@ -56,8 +56,8 @@ func (h hostKeys) open() (*hostCheck, error) {
 		}
 	}
 	if len(present) == 0 {
-		// The connection is made all the same, to learn and show the
-		// fingerprint; it ends before anything is sent.
+		// Connect all the same, to show the fingerprint in the error. The callback ends the
+		// handshake before certroll sends any credential.
 		return check, nil
 	}
 	db, err := gitssh.NewKnownHostsDb(present...)
@@ -65,8 +65,8 @@ func (h hostKeys) open() (*hostCheck, error) {
 		return nil, fault.BadSetting("reading "+strings.Join(present, " and "), err.Error(), "mend or remove that line")
 	}
 	check.known = db.HostKeyCallback()
-	// Without this a server with several keys offers the one it likes best,
-	// which may not be the one in the file (go-git#1551).
+	// Otherwise a server with several keys sends the one that it prefers, which may be
+	// missing from the file (go-git#1551).
 	check.algorithms = db.HostKeyAlgorithms(h.addr)
 	return check, nil
 }
@@ -83,7 +83,7 @@ func (c *hostCheck) callback(hostname string, remote net.Addr, key ssh.PublicKey
 	return c.verdict
 }
 
-// explain turns the end of a handshake into what a person must know of it.
+// explain converts the error of a handshake into an error about the host's key.
 func (c *hostCheck) explain(err error) error {
 	var negotiation *ssh.AlgorithmNegotiationError
 	var mismatch *knownhosts.KeyError
@@ -131,7 +131,7 @@ func fingerprint(key ssh.PublicKey) string {
 	return key.Type() + " " + ssh.FingerprintSHA256(key)
 }
 
-// scanType is ssh-keyscan's name for a key's type.
+// scanType returns ssh-keyscan's name for a key type.
 func scanType(key ssh.PublicKey) string {
 	switch t := key.Type(); {
 	case strings.HasPrefix(t, "ecdsa-"):

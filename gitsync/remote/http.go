@@ -22,16 +22,16 @@ import (
 	"certroll/spec/text"
 )
 
-// httpConnector speaks git's smart HTTP (gitprotocol-http(5)) by go-git.
+// httpConnector speaks git's smart HTTP (gitprotocol-http(5)) through go-git.
 type httpConnector struct {
 	loc   Location
 	auth  Auth
-	learn func(token string) // is told of each token before it is sent
+	learn func(token string) // called with each token before it is sent, so that the redactor knows it
 
 	mu     sync.Mutex
 	bundle string // the CA bundle that client trusts
 	client transport.Transport
-	idle   func() // closes connections kept for later
+	idle   func() // closes the idle connections of client
 }
 
 func newHTTPConnector(loc Location, a Auth, learn func(string)) (*httpConnector, error) {
@@ -43,8 +43,8 @@ func newHTTPConnector(loc Location, a Auth, learn func(string)) (*httpConnector,
 	return c, err
 }
 
-// transport is the client for the next conversation. It is made anew where the
-// file of the CA bundle has changed.
+// transport returns the client for the next conversation. It makes a new one if the CA
+// bundle has changed.
 func (c *httpConnector) transport() (transport.Transport, error) {
 	bundle, err := c.auth.currentBundle()
 	if err != nil {
@@ -70,7 +70,7 @@ func (c *httpConnector) transport() (transport.Transport, error) {
 	return c.client, nil
 }
 
-// login is what to log in with in one conversation; nil: nothing.
+// login returns the credentials for one conversation; nil if there are none.
 func (c *httpConnector) login() (transport.AuthMethod, error) {
 	token, err := c.auth.currentToken()
 	if err != nil || token == "" && c.auth.Username == "" {
@@ -80,7 +80,8 @@ func (c *httpConnector) login() (transport.AuthMethod, error) {
 	return &githttp.BasicAuth{Username: c.auth.user(), Password: token}, nil
 }
 
-// trust is nil, meaning the system's roots, without a bundle.
+// trust returns the certificates to trust; nil, meaning the system's roots, without a
+// bundle.
 func trust(bundle string) (*x509.CertPool, error) {
 	if bundle == "" {
 		return nil, nil
@@ -95,7 +96,8 @@ func trust(bundle string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// endpoint is made anew for each conversation: go-git writes redirects into it.
+// endpoint returns a new endpoint for each conversation, because go-git writes redirects
+// into it.
 func (c *httpConnector) endpoint() *transport.Endpoint {
 	host := c.loc.host
 	if strings.Contains(host, ":") {
@@ -137,9 +139,8 @@ func (c *httpConnector) Close() {
 	c.idle()
 }
 
-// pageError is an answer for people where Git's own was asked for. GitLab, Azure
-// DevOps and proxies that log people in answer so where a token is no longer valid:
-// a page to log in by, with status 200 or 203.
+// pageError is an HTML page in place of Git's data. GitLab, Azure DevOps and single sign-on
+// proxies answer an expired token with a login page and status 200 or 203.
 type pageError struct{ title string }
 
 func (e *pageError) Error() string {
@@ -151,10 +152,10 @@ func (e *pageError) Error() string {
 
 var pageTitle = regexp.MustCompile(`(?is)<title[^>]*>(.*?)</title>`)
 
-// readPage closes such an answer.
+// readPage returns the pageError for an answer, and closes the answer.
 func readPage(res *http.Response) error {
 	defer func() { _ = res.Body.Close() }()
-	page, _ := io.ReadAll(io.LimitReader(res.Body, maxWords)) // its beginning will do
+	page, _ := io.ReadAll(io.LimitReader(res.Body, maxWords)) // the title is near the beginning
 	m := pageTitle.FindSubmatch(page)
 	if m == nil {
 		return &pageError{}
@@ -163,8 +164,8 @@ func readPage(res *http.Response) error {
 	return &pageError{string(title[:min(len(title), 80)])}
 }
 
-// brief bounds the bodies of refusals, lists of refs and reports of pushes, which
-// go-git reads to their end. A pack has bounds of its own.
+// brief bounds the bodies of refusals, of lists of refs and of push reports, because go-git
+// reads them to the end. Fetch bounds packs by itself.
 type brief struct{ next http.RoundTripper }
 
 func (b brief) RoundTrip(req *http.Request) (*http.Response, error) {

@@ -11,7 +11,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/transport"
 )
 
-// localConnector runs git's own programs on a repository of this machine.
+// localConnector runs git's own programs on a repository on this machine.
 type localConnector struct{ path string }
 
 func (c localConnector) Upload(ctx context.Context) (transport.UploadPackSession, error) {
@@ -30,7 +30,8 @@ func (c localConnector) run(ctx context.Context, service string) (*stream, error
 	ctx, cancel := context.WithCancel(ctx)
 	cmd := exec.CommandContext(ctx, git, service, c.path)
 	cmd.Env = cleanEnv(os.Environ())
-	// Hooks may leave children behind that hold the pipes open.
+	// A hook may leave a child process that keeps the pipes open, and Wait would wait for
+	// it.
 	cmd.WaitDelay = 2 * time.Second
 	p := program{stderr: &Words{}, wait: cmd.Wait, kill: cancel}
 	cmd.Stderr = p.stderr
@@ -47,8 +48,8 @@ func (c localConnector) run(ctx context.Context, service string) (*stream, error
 	return newStream(ctx, p), nil
 }
 
-// cleanEnv drops git's variables, which point a git that runs inside a hook at
-// another repository, and asks for messages in English.
+// cleanEnv removes git's variables, because inside a hook they point git at another
+// repository. It also selects English messages, which phrases needs.
 func cleanEnv(env []string) []string {
 	clean := []string{"LC_ALL=C"}
 	for _, v := range env {

@@ -12,7 +12,7 @@ import (
 	"certroll/gitsync/fault"
 )
 
-// scheme is how a remote is reached.
+// scheme is the transport of a remote.
 type scheme string
 
 const (
@@ -22,21 +22,21 @@ const (
 	locally   scheme = "file"
 )
 
-// Location is a parsed URL of a repository, free of credentials.
+// Location is the parsed URL of a repository, without credentials.
 type Location struct {
 	scheme scheme
-	user   string // SSH
-	host   string // without port or brackets
-	port   int    // 0: the scheme's own
-	Path   string // as the remote is asked for it; absolute for a local one
+	user   string // SSH only
+	host   string // without port and brackets
+	port   int    // 0: the default port of the scheme
+	Path   string // the path to send to the server; absolute for a local repository
 }
 
-// scpLike is git's other way to write an SSH URL: [user@]host:path. What
-// has a slash before the first colon is a path (git-clone(1), GIT URLS).
+// scpLike matches git's short form of an SSH URL: [user@]host:path. With a slash before the
+// first colon it is a local path (git-clone(1), GIT URLS).
 var scpLike = regexp.MustCompile(`^(?:([^/@:]+)@)?(\[[^\]/]+\]|[^/:\[]+):(.+)$`)
 
-// parseLocation reads any URL that git itself would take over the transports
-// spoken here, and the credentials in it.
+// parseLocation parses any URL that git accepts for these transports. It returns the
+// credentials in the URL separately.
 func parseLocation(raw string) (loc Location, user, password string, err error) {
 	doing := "reading the repository's URL"
 	if raw == "" {
@@ -68,7 +68,7 @@ func parseLocation(raw string) (loc Location, user, password string, err error) 
 		if u.Hostname() == "" {
 			return loc, "", "", fault.BadSetting(doing, "it names no host", "write it as ssh://git@host/path")
 		}
-		// A password in an SSH URL is of no use here and is dropped unseen.
+		// SSH here has no password login: drop the password.
 		return sshLocation(u.User.Username(), u.Hostname(), port, sshPath(u.Path)), "", "", nil
 	case locally:
 		return localLocation(u.Path)
@@ -89,7 +89,7 @@ func portOf(u *url.URL) (int, error) {
 	return port, nil
 }
 
-// sshPath keeps git's "/~user/path", which means below a home.
+// sshPath keeps git's "/~user/path", a path below a home directory, without the slash.
 func sshPath(path string) string {
 	if strings.HasPrefix(path, "/~") {
 		return path[1:]
@@ -112,7 +112,7 @@ func localLocation(path string) (Location, string, string, error) {
 	return Location{scheme: locally, Path: abs}, "", "", nil
 }
 
-// address is what to dial.
+// address returns host:port to dial.
 func (l Location) address(defaultPort int) string {
 	port := l.port
 	if port == 0 {
@@ -121,7 +121,7 @@ func (l Location) address(defaultPort int) string {
 	return net.JoinHostPort(l.host, strconv.Itoa(port))
 }
 
-// String is the location as shown to people; it has no credentials.
+// String returns the location without credentials, for messages.
 func (l Location) String() string {
 	if l.scheme == locally {
 		return l.Path
@@ -143,10 +143,10 @@ func (l Location) String() string {
 	return string(l.scheme) + "://" + host + path
 }
 
-// demandsMultiAck tells whether the host is Azure DevOps by its URL: it answers 400
-// to who does not ask for multi_ack (gitprotocol-capabilities(5)). In one request
-// that has all of "have" and "done", that capability changes no more than the words
-// of the ACK lines.
+// demandsMultiAck reports whether the URL is one of Azure DevOps, which answers 400 to a
+// request without multi_ack (gitprotocol-capabilities(5)). certroll sends all "have" lines
+// and "done" in one request. With such a request the capability changes only the words of
+// the ACK lines.
 func (l Location) demandsMultiAck() bool {
 	switch l.scheme {
 	case overHTTP, overHTTPS:
@@ -157,5 +157,5 @@ func (l Location) demandsMultiAck() bool {
 	return false
 }
 
-// IsLocal tells whether the repository is at a path of this machine.
+// IsLocal reports whether the repository is at a path on this machine.
 func (l Location) IsLocal() bool { return l.scheme == locally }

@@ -16,13 +16,14 @@ import (
 	"certroll/gitsync/packfile"
 )
 
-// connector opens conversations with a repository over one transport.
+// connector opens conversations with a repository over one transport: Upload for a fetch,
+// Receive for a push.
 type connector interface {
-	Upload(ctx context.Context) (transport.UploadPackSession, error)   // to fetch
-	Receive(ctx context.Context) (transport.ReceivePackSession, error) // to push
+	Upload(ctx context.Context) (transport.UploadPackSession, error)
+	Receive(ctx context.Context) (transport.ReceivePackSession, error)
 }
 
-// Remote is a repository elsewhere.
+// Remote is a repository elsewhere, with the credentials for it.
 type Remote struct {
 	connector
 	Location Location
@@ -32,13 +33,14 @@ type Remote struct {
 
 const defaultTimeout = 5 * time.Minute
 
-// Open checks all that can be checked without the remote.
+// Open parses the URL and checks the credentials, without connecting. timeout bounds one
+// operation, see Bound; 0 is five minutes.
 func Open(rawURL string, a Auth, timeout time.Duration) (*Remote, error) {
 	loc, user, password, err := parseLocation(rawURL)
 	if err != nil {
 		return nil, err
 	}
-	// What is spelled out wins over what hides in the URL.
+	// An explicit setting takes precedence over the credentials in the URL.
 	if a.Username == "" {
 		a.Username = user
 	}
@@ -63,30 +65,30 @@ func Open(rawURL string, a Auth, timeout time.Duration) (*Remote, error) {
 	return r, nil
 }
 
-// Close gives back what is kept between conversations.
+// Close closes the connections that are kept between conversations.
 func (r *Remote) Close() {
 	if c, ok := r.connector.(interface{ Close() }); ok {
 		c.Close()
 	}
 }
 
-// Struck is what the remote said, without secrets.
+// Struck returns the remote's words without secrets.
 func (r *Remote) Struck(said string) string { return r.strike.Strike(said) }
 
-// Bound limits one operation with the remote, which may hang for ever.
+// Bound returns a context with the timeout for one operation, because a remote may hang for
+// ever.
 func (r *Remote) Bound(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, r.timeout)
 }
 
-// Conversation is one connection to fetch with: what the remote has, then at
-// most one pack.
+// Conversation is one connection for a fetch: the list of refs, then at most one pack.
 type Conversation struct {
 	session  transport.UploadPackSession
 	Adv      *packp.AdvRefs
 	multiAck bool
 }
 
-// List asks for the remote's refs. An empty repository has none.
+// List connects and reads the remote's refs. An empty repository has none, and is no error.
 func (r *Remote) List(ctx context.Context, doing string) (*Conversation, error) {
 	session, err := r.Upload(ctx)
 	if err != nil {
@@ -106,21 +108,21 @@ func (r *Remote) List(ctx context.Context, doing string) (*Conversation, error) 
 // Close ends the conversation.
 func (c *Conversation) Close() { _ = c.session.Close() }
 
-// Wish is what to fetch: all of Want, less what Have and Shallow say is here.
+// Wish describes a fetch: the objects of Want, without those that Have and Shallow declare
+// as present.
 type Wish struct {
 	Want     []plumbing.Hash
 	Have     []plumbing.Hash
 	Shallow  []plumbing.Hash // commits here whose parents are not
-	Depth    int             // 0: as deep as it is
+	Depth    int             // in commits; 0: the whole history
 	MaxBytes int64
 }
 
-// Fetch brings the objects of a wish into the database and returns the pack's
-// size.
+// Fetch adds the objects of a wish to the database and returns the pack's size in bytes.
 func (c *Conversation) Fetch(ctx context.Context, w Wish, into *objects.DB) (size int64, err error) {
 	req := packp.NewUploadPackRequestFromCapabilities(c.Adv.Capabilities)
 	req.Wants, req.Haves = w.Want, w.Have
-	if c.multiAck { // what go-git took out of the server's list, since it knows no more of it than is needed here
+	if c.multiAck { // Azure DevOps needs it; go-git removes it from the server's list, because it supports it only in part
 		err = req.Capabilities.Set(capability.MultiACK)
 	}
 	if c.Adv.Capabilities.Supports(capability.NoProgress) {
@@ -152,7 +154,8 @@ func (c *Conversation) Fetch(ctx context.Context, w Wish, into *objects.DB) (siz
 	return in.read, nil
 }
 
-// meter counts what it passes on, and stops at a limit or with its context.
+// meter counts the bytes that it passes on. It stops at left bytes or at the end of the
+// context.
 type meter struct {
 	r    io.Reader
 	ctx  context.Context

@@ -30,7 +30,7 @@ type sshConnector struct {
 	host hostKeys
 }
 
-// newSSHConnector checks what can be checked without the server.
+// newSSHConnector checks the settings, without connecting.
 func newSSHConnector(loc Location, a Auth) (*sshConnector, error) {
 	c := &sshConnector{loc: loc, auth: a, host: hostKeys{files: knownHostsFiles(a), addr: loc.address(sshPort)}}
 	if a.SSHKeyFile != "" {
@@ -52,11 +52,11 @@ func (c *sshConnector) Receive(ctx context.Context) (transport.ReceivePackSessio
 	return c.run(ctx, transport.ReceivePackServiceName)
 }
 
-// run connects, logs in and starts the service; the end of ctx ends it at any
-// point. From the greeting on x/crypto has goroutines that wait for each other,
-// and a server that says what it should not can have them wait for ever, past
-// the connection's end. So they are never waited for longer than for ctx, and
-// it is the connection that is closed: [ssh.Client.Close] waits for them.
+// run connects, logs in and starts the service. The end of ctx ends it at any point. After
+// the greeting x/crypto runs goroutines that wait for each other, and a misbehaving server
+// can make them wait for ever, even after the connection has ended. So run waits for them
+// no longer than for ctx, and closes the connection itself: [ssh.Client.Close] would wait
+// for them.
 func (c *sshConnector) run(ctx context.Context, service string) (*stream, error) {
 	methods, end, err := c.methods()
 	if err != nil {
@@ -83,7 +83,7 @@ func (c *sshConnector) run(ctx context.Context, service string) (*stream, error)
 	var b begun
 	select {
 	case b = <-answer:
-	case <-ctx.Done(): // the end of conn, and of the agent's, is that of most waits there
+	case <-ctx.Done(): // closing conn, and the agent's connection, ends most of the waits there
 		b.err = ctx.Err()
 	}
 	if b.err != nil {
@@ -107,7 +107,7 @@ func (c *sshConnector) begin(conn net.Conn, methods []ssh.AuthMethod, check *hos
 	return p, err
 }
 
-// methods are the ways to log in, and what to call when that is over.
+// methods returns the authentication methods, and a function to call after the login.
 func (c *sshConnector) methods() ([]ssh.AuthMethod, func(), error) {
 	if c.auth.SSHKeyFile != "" {
 		signer, err := ReadKey(c.auth)
@@ -124,8 +124,8 @@ func (c *sshConnector) methods() ([]ssh.AuthMethod, func(), error) {
 	return []ssh.AuthMethod{ssh.PublicKeysCallback(agent.NewClient(conn).Signers)}, func() { _ = conn.Close() }, nil
 }
 
-// ReadKey reads the private key anew for each connection, since key files are
-// rotated under a running process.
+// ReadKey reads the private key of a. The connector calls it for each connection, because
+// operators rotate key files while certroll runs.
 func ReadKey(a Auth) (ssh.Signer, error) {
 	doing := "reading the SSH key " + a.SSHKeyFile
 	pem, err := bounded.NamedFile(a.SSHKeyFile)
@@ -148,7 +148,7 @@ func ReadKey(a Auth) (ssh.Signer, error) {
 	return signer, nil
 }
 
-// start runs command in a session of client, which ends with the program.
+// start runs command in a new session of client. The session ends with the program.
 func start(client *ssh.Client, command string) (program, error) {
 	session, err := newSession(client)
 	if err != nil {
@@ -165,7 +165,7 @@ func start(client *ssh.Client, command string) (program, error) {
 	return p, ended(err)
 }
 
-// ended says of a connection that its server ended it before its time.
+// ended returns io.ErrUnexpectedEOF for io.EOF: the server closed the connection too early.
 func ended(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
@@ -174,11 +174,10 @@ func ended(err error) error {
 }
 
 // newSession opens a session, and gives up when the connection ends.
-// [ssh.Client.NewSession] waits for ever when it is called in the moment in
-// which the connection ends: the write that fails tells only the next one
-// (https://go.dev/issue/57531), and a channel that comes after the end has
-// closed all channels is not among them. Then its goroutine is lost, and holds
-// up nobody.
+// [ssh.Client.NewSession] waits for ever if the connection ends during the call: the failed
+// write reports its error only to the next write (https://go.dev/issue/57531), and the
+// channel of the session opened after the end had closed all channels. In that case the
+// goroutine is lost, but blocks no caller.
 func newSession(client interface {
 	NewSession() (*ssh.Session, error)
 	Wait() error
@@ -201,8 +200,8 @@ func newSession(client interface {
 	}
 }
 
-// shellQuote makes one word of s for the login shell at the other end, the
-// way git does, which git-shell(1) and the hosts' own shells take apart.
+// shellQuote quotes s as one word for the login shell of the server, as git does.
+// git-shell(1) and the hosts' own shells parse exactly this form.
 func shellQuote(s string) string {
 	return "'" + strings.NewReplacer("'", `'\''`, "!", `'\!'`).Replace(s) + "'"
 }

@@ -18,37 +18,36 @@ import (
 	"certroll/spec/bounded"
 )
 
-// program is git-upload-pack or git-receive-pack at the other end of pipes:
-// a child process, or a session over SSH.
+// program is git-upload-pack or git-receive-pack at the other end of pipes: a child
+// process, or a session over SSH.
 type program struct {
 	in     io.WriteCloser
 	out    io.Reader
 	stderr *Words
 	wait   func() error // waits for its end; called once
-	kill   func()       // ends it at once; may be called often, from anywhere
+	kill   func()       // ends it at once; safe to call repeatedly and concurrently
 }
 
-// stream speaks the pack protocol (gitprotocol-pack(5), version 0) with a
-// program. It is one conversation: the refs, then at most one pack.
+// stream speaks the pack protocol (gitprotocol-pack(5), version 0) with a program. It is
+// one conversation: the list of refs, then at most one pack.
 type stream struct {
 	program
-	stop func() bool // parts the context from the program
+	stop func() bool // stops watching the context
 	adv  *packp.AdvRefs
-	done bool // a request was sent: no polite flush at the end
+	done bool // a request was sent, so Close sends no flush
 	once sync.Once
 }
 
-// newStream binds the program to ctx: when that ends, so does the program, and
-// whoever reads from it, writes to it or waits for it is let go.
+// newStream binds the program to ctx. When ctx ends, the program ends, and so does every
+// read, write and wait on it.
 func newStream(ctx context.Context, p program) *stream {
 	p = apart(p)
 	return &stream{program: p, stop: context.AfterFunc(ctx, p.kill)}
 }
 
-// apart puts pipes of ours before a program's, so that kill ends each wait for
-// it. To kill the program alone does not: a child of its own may have its pipes
-// and live on, and x/crypto's channels know no end but the one that the server
-// says.
+// apart puts our own pipes between the program and its user, so that kill ends every wait
+// on the program. Killing the program alone does not: its child may keep the pipes open,
+// and a channel of x/crypto ends only when the server ends it.
 func apart(p program) program {
 	out, said := io.Pipe()
 	heard, in := io.Pipe()
@@ -85,13 +84,13 @@ func apart(p program) program {
 	return program{in: in, out: out, stderr: p.stderr, wait: wait, kill: kill}
 }
 
-// MaxRefs bounds how long a remote may list its refs, or report on a push: half a
-// million refs, of which the largest public hosts' repositories have fewer.
+// MaxRefs bounds a list of refs and a push report, in bytes. It is enough for half a
+// million refs; the repositories of the largest public hosts have fewer.
 const MaxRefs = 32 << 20
 
 var errKilled = errors.New("the other end was not waited for any longer")
 
-// SaidError is an error of the other end together with its words.
+// SaidError is an error of the other end, with its own words.
 type SaidError struct {
 	Said string
 	Err  error
@@ -101,13 +100,14 @@ func (e *SaidError) Error() string { return fmt.Sprintf("%v (%s)", e.Err, e.Said
 func (e *SaidError) Unwrap() error { return e.Err }
 
 const (
-	// goodbye is how long a program may take to end by itself.
+	// goodbye is the time that a program has to end by itself.
 	goodbye = 5 * time.Second
-	// lastMoment is how long one that was killed is waited for.
+	// lastMoment is the time that Close waits for a killed program.
 	lastMoment = time.Second
 )
 
-// Close ends the conversation and the program.
+// Close ends the conversation and the program. Before any request it sends a flush, so that
+// the server does not log a broken connection.
 func (s *stream) Close() error {
 	s.once.Do(func() {
 		timer := time.AfterFunc(goodbye, s.kill)
@@ -123,7 +123,7 @@ func (s *stream) Close() error {
 	return nil
 }
 
-// failed closes the program, so that all it said is there, and adds that.
+// failed closes the program, so that its stderr is complete, and adds stderr to err.
 func (s *stream) failed(err error) error {
 	s.done = true
 	_ = s.Close()
@@ -174,8 +174,8 @@ func (s *stream) request(req *packp.UploadPackRequest) error {
 
 func (s *stream) ReceivePack(_ context.Context, req *packp.ReferenceUpdateRequest) (*packp.ReportStatus, error) {
 	s.done = true
-	// A server that refuses early stops reading; its report says more than
-	// the broken pipe does.
+	// A server that rejects a push early stops reading. Its report says more than the
+	// broken pipe, so read the report even after a failed send.
 	sendErr := req.Encode(s.in)
 	_ = s.in.Close()
 	report := packp.NewReportStatus()
@@ -185,7 +185,8 @@ func (s *stream) ReceivePack(_ context.Context, req *packp.ReferenceUpdateReques
 	return report, report.Error()
 }
 
-// demux takes the sideband apart where one was agreed on.
+// demux returns the pack or report from the sideband, if the sides agreed on one; see
+// gitprotocol-pack(5).
 func demux(caps *capability.List, r io.Reader, progress io.Writer) io.Reader {
 	var d *sideband.Demuxer
 	switch {
@@ -200,8 +201,8 @@ func demux(caps *capability.List, r io.Reader, progress io.Writer) io.Reader {
 	return d
 }
 
-// Words keeps the beginning and drops the rest of what is written to it, so
-// that a talkative server costs no memory. It is safe to use side by side.
+// Words keeps the first maxWords bytes written to it and drops the rest, so that a
+// talkative server costs no memory. It is safe for concurrent use.
 type Words struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
