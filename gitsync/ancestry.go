@@ -10,21 +10,20 @@ import (
 	"certroll/gitsync/remote"
 )
 
-// maxBetween bounds what is fetched to see whether a head descends from a
-// commit: all that lies between the two.
+// maxBetween bounds the fetch of the history between two commits, in bytes.
 const maxBetween = 256 << 20
 
-// betweenBounds are those of such a fetch, of which commits alone are looked at.
+// betweenBounds are the bounds of that fetch. Only its commits are resolved.
 var betweenBounds = packfile.Bounds{Pack: maxBetween, Objects: 1_000_000, Object: 512 << 20, Delta: packfile.MaxCommit, Total: 64 << 30, Lenient: true, CommitsOnly: true}
 
-// ancestry says whether a head descends from an earlier commit.
+// ancestry is the answer to one question: does head descend from old?
 type ancestry struct {
 	head, old plumbing.Hash
 	descends  bool
 }
 
-// connects fetches the history between a head and a commit seen earlier, whose
-// objects need not be here, to see whether the two connect.
+// connects fetches the history between a head and an earlier commit, and reports whether
+// the head descends from that commit. The store need not have the commit's objects.
 func connects(ctx context.Context, r *remote.Remote, doing string, head, seen plumbing.Hash, maxBytes int64) (bool, error) {
 	c, err := r.List(ctx, doing)
 	if err != nil {
@@ -37,6 +36,8 @@ func connects(ctx context.Context, r *remote.Remote, doing string, head, seen pl
 	}
 	scratch = scratch.OnDisk(betweenBounds)
 	defer func() { _ = scratch.Close() }()
+	// "have" and "shallow" for the same commit make the server send the history down to it
+	// only.
 	one := []plumbing.Hash{seen}
 	_, err = c.Fetch(ctx, remote.Wish{Want: []plumbing.Hash{head}, Have: one, Shallow: one, MaxBytes: maxBytes}, scratch.DB)
 	return err == nil && scratch.Descends(head, seen, plumbing.ZeroHash), err

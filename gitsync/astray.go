@@ -14,19 +14,19 @@ import (
 	"certroll/spec/bounded"
 )
 
-// Astray is a file of a work tree that was read, and that Git does not have: no
-// checkout elsewhere has it.
+// Astray is a file in a work tree that ReadDir read and Git does not have. No other
+// checkout has it.
 type Astray struct {
 	Path    string // relative to the directory, with slashes
-	Ignored bool   // by .gitignore or .git/info/exclude; else it may only not be added yet
+	Ignored bool   // by .gitignore or .git/info/exclude; if false, it may only need git add
 }
 
-// maxIndex bounds the index of a work tree: of a million files.
+// maxIndex bounds the index of a work tree, in bytes. It is enough for a million files.
 const maxIndex = 256 << 20
 
-// astray are those of a directory's files. It is none where the index cannot be
-// read, as one that is split, and where Git ignores the directory itself: whoever
-// names such a one wants what is generated there.
+// astray returns the files of a directory that Git does not have. It returns none if it
+// cannot read the index, such as a split one. It also returns none if Git ignores the
+// directory itself: a user who names such a directory wants the generated files in it.
 func astray(repo *git.Repository, dot, below string, files []File) []Astray {
 	tracked, ok := trackedFiles(dot)
 	if !ok {
@@ -58,12 +58,12 @@ func astray(repo *git.Repository, dot, below string, files []File) []Astray {
 	return list
 }
 
-// trackedFiles are those of the index (gitformat-index(5)); false where it cannot be
-// read.
+// trackedFiles returns the files in the index (gitformat-index(5)); false if it cannot read
+// the index.
 func trackedFiles(dot string) (map[string]bool, bool) {
 	f, err := os.Open(filepath.Join(dot, "index"))
 	if err != nil {
-		return nil, os.IsNotExist(err) // as after git clone --no-checkout
+		return nil, os.IsNotExist(err) // there is no index, as after git clone --no-checkout
 	}
 	defer func() { _ = f.Close() }()
 	var idx index.Index
@@ -77,20 +77,21 @@ func trackedFiles(dot string) (map[string]bool, bool) {
 	return tracked, true
 }
 
-// ignoreRules are the patterns that say what Git ignores (gitignore(5)), but for
-// those of the user's own configuration, which are not the repository's.
+// ignoreRules are the repository's patterns for ignored files (gitignore(5)). The user's
+// own patterns (core.excludesFile) do not count: another user's checkout does not have
+// them.
 type ignoreRules struct {
 	root     string // of the work tree
-	common   string // Git's data
+	common   string // the directory with Git's data
 	patterns map[string][]gitignore.Pattern
 }
 
-// ignores tells whether Git ignores a path below the root.
+// ignores reports whether Git ignores a path below the root.
 func (r *ignoreRules) ignores(name string, isDir bool) bool {
 	return gitignore.NewMatcher(r.of(path.Dir(name))).Match(strings.Split(name, "/"), isDir)
 }
 
-// of are the patterns for what is in a directory, those with less priority first.
+// of returns the patterns for the entries of a directory, the lowest priority first.
 func (r *ignoreRules) of(dir string) []gitignore.Pattern {
 	if known, ok := r.patterns[dir]; ok {
 		return known
@@ -108,11 +109,11 @@ func (r *ignoreRules) of(dir string) []gitignore.Pattern {
 	return list
 }
 
-// ignorePatterns are those of one file; none where it cannot be read.
+// ignorePatterns returns the patterns of one file; none if it cannot read the file.
 func ignorePatterns(file string, domain []string) (list []gitignore.Pattern) {
 	info, err := os.Lstat(file)
 	if err != nil || !info.Mode().IsRegular() {
-		return nil // Git follows no link there either
+		return nil // git does not follow a symbolic link here either
 	}
 	b, err := bounded.NamedFile(file)
 	if err != nil {
@@ -127,8 +128,8 @@ func ignorePatterns(file string, domain []string) (list []gitignore.Pattern) {
 	return list
 }
 
-// InGit is the revision without the files that Git ignores: as a checkout elsewhere
-// has it. They are in Unread then.
+// InGit returns the revision without the files that Git ignores, as another checkout has
+// it. It lists them in Unread.
 func (r *Revision) InGit() *Revision {
 	ignored := map[string]bool{}
 	kept := *r
@@ -142,6 +143,7 @@ func (r *Revision) InGit() *Revision {
 	}
 	for _, f := range r.Files {
 		if ignored[f.Path] {
+			// The three-index slice makes append copy: r and the result share the array.
 			kept.Unread = append(kept.Unread[:len(kept.Unread):len(kept.Unread)], Unread{f.Path, "is ignored by Git, so that no commit has it, and is not part of the change"})
 		} else {
 			kept.Files = append(kept.Files, f)

@@ -11,10 +11,10 @@ import (
 	"certroll/gitsync/fault"
 )
 
-// CheckPush tells whether the remote lets certroll push at all, and whether another
-// ref stands in the branch's way; it pushes nothing. A host refuses a key that is
-// read-only as soon as somebody asks to push. Hooks and the protection of branches
-// show only when something is pushed.
+// CheckPush reports whether the remote accepts a push at all, and whether another ref
+// blocks the branch's name. It pushes nothing. A host rejects a read-only key at the start
+// of a push. Hooks and branch protection act only on a real push, so CheckPush cannot find
+// them.
 func (l *Ledger) CheckPush(whole context.Context) error {
 	ctx, cancel := l.remote.Bound(whole)
 	defer cancel()
@@ -32,6 +32,7 @@ func (l *Ledger) CheckPush(whole context.Context) error {
 		return l.remote.Explain(ctx, doing, err)
 	}
 	ref := l.ref.String()
+	// Git stores refs as paths, so refs/heads/a and refs/heads/a/b exclude each other.
 	for other := range adv.References {
 		if strings.HasPrefix(ref, other+"/") || strings.HasPrefix(other, ref+"/") {
 			return &fault.Error{Kind: fault.Refused, Doing: doing, Detail: "the ref " + other + " is there, and Git has no room for " + ref + " beside it",

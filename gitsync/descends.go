@@ -9,8 +9,8 @@ import (
 	"certroll/gitsync/packfile"
 )
 
-// Descends tells whether the branch, as it was seen last, goes on from a
-// commit. What lies between them is fetched where it is not here.
+// Descends reports whether the branch, as last seen, descends from a commit. It fetches the
+// history between the two if the store lacks it.
 func (l *Ledger) Descends(ctx context.Context, commit string) (bool, error) {
 	if err := l.turn.Acquire(ctx, 1); err != nil {
 		return false, l.remote.Explain(ctx, l.doing("reading the history of"), err)
@@ -22,6 +22,7 @@ func (l *Ledger) Descends(ctx context.Context, commit string) (bool, error) {
 		return false, nil
 	case l.store.Descends(head, old, plumbing.ZeroHash):
 		return true, nil
+	// The answer for two commits never changes, so ask the remote once.
 	case l.asked.head == head && l.asked.old == old:
 		return l.asked.descends, nil
 	}
@@ -29,7 +30,7 @@ func (l *Ledger) Descends(ctx context.Context, commit string) (bool, error) {
 	defer cancel()
 	ok, err := connects(ctx, l.remote, l.doing("reading the history of"), head, old, maxBetween)
 	if errors.Is(err, packfile.ErrTooLarge) {
-		ok, err = false, nil // far more than lies between two looks at a ledger
+		ok, err = false, nil // no two consecutive reads of a ledger are this far apart
 	}
 	if err != nil {
 		return false, l.remote.Explain(ctx, l.doing("reading the history of"), err)

@@ -22,66 +22,69 @@ import (
 	"certroll/gitsync/signature"
 )
 
-// LedgerOptions say where the ledger is and who writes it.
+// LedgerOptions name the ledger's branch and its author.
 type LedgerOptions struct {
 	URL         string
-	Branch      string // "certroll/status" unless set; a full name may lie outside refs/heads/, as refs/certroll/status
-	Directory   string // everything is below it; empty: the whole tree
+	Branch      string // "certroll/status" unless set; a full name may be outside refs/heads/, such as refs/certroll/status
+	Directory   string // the directory of all files; empty: the root of the tree
 	Auth        remote.Auth
 	AuthorName  string           // "certroll" unless set
 	AuthorEmail string           // "certroll@localhost" unless set
-	SigningKey  *signature.Key   // that commits are signed with; nil: they are not
-	SkipCI      bool             // commits ask the host to start no pipeline
-	CacheDir    string           // keeps objects and the last head seen over restarts; empty: memory
-	Now         func() time.Time // the time of commits; time.Now unless set
+	SigningKey  *signature.Key   // signs the commits; nil: unsigned
+	SkipCI      bool             // commits request that the host starts no pipeline
+	CacheDir    string           // keeps objects and the last head across restarts; empty: memory
+	Now         func() time.Time // the clock for commit times; time.Now unless set
 	Timeout     time.Duration    // of one exchange with the remote; five minutes unless set
-	Log         *slog.Logger     // of what is wrong with the cache; nil: it is not said
-	Tries       int              // how many races one Commit may lose; 40 unless set
+	Log         *slog.Logger     // for warnings about the cache; nil: none
+	Tries       int              // the number of attempts of one Commit; 40 unless set
 
-	what   string // what errors call it: "the ledger" unless set
-	from   string // another branch that this one, which must not be there yet, starts from
-	advice string // what to do where a push is refused
+	what   string // the name in errors: "the ledger" unless set
+	from   string // the branch to start from; then this one must not exist yet
+	advice string // the next step for the user after a rejected push
 }
 
-// DefaultBranch is where a ledger is unless its options say otherwise.
+// DefaultBranch is the branch of a ledger whose options set none.
 const DefaultBranch = "certroll/status"
 
-// maxLedgerPack bounds one fetch of the ledger.
+// maxLedgerPack bounds one fetch of the ledger, in bytes.
 const maxLedgerPack = 2 << 30
 
 var (
-	// ledgerBounds are those of one fetch of the ledger. A file that is too large
-	// is not read, and stops nothing: whoever may push there is not to stop
-	// renewals.
+	// ledgerBounds are the bounds of one fetch of the ledger. They are lenient: a too large
+	// file stays unread, and is no error. Otherwise a user who may push there could stop
+	// all renewals.
 	ledgerBounds = packfile.Bounds{Pack: maxLedgerPack, Objects: 1_000_000, Object: 512 << 20, Delta: objects.MaxFile, Total: 64 << 30, Lenient: true}
-	// historyBounds are those of its whole history, in which each commit has its
-	// own version of a long file: the time that the fetch may take bounds those.
+	// historyBounds are the bounds of a fetch of the whole history. Each commit has its own
+	// version of a long file, so the inflated total is unbounded here; the timeout of the
+	// fetch bounds it.
 	historyBounds = packfile.Bounds{Pack: maxLedgerPack, Objects: 2_000_000, Object: 512 << 20, Delta: objects.MaxFile, Total: 1 << 50, Lenient: true}
 )
 
-// Ledger is a branch that several writers add to. It is safe to use side by
-// side; commits of one Ledger go one after another.
+// Ledger is a branch that several writers commit to. It is safe for concurrent use, and
+// runs one operation at a time.
 type Ledger struct {
-	turn   *semaphore.Weighted // one at a time, for as long as their contexts last
+	turn   *semaphore.Weighted // serializes the operations; waiting for it ends with the caller's context, unlike a mutex
 	o      LedgerOptions
 	ref    plumbing.ReferenceName
 	remote *remote.Remote
 	store  *objects.Store
-	tip    plumbing.Hash // where the branch is, by the last listing; zero: nowhere
-	asked  ancestry      // the last one that the remote was asked for
-	doubts []nextCommit  // of the current Commit, that may have arrived
+	tip    plumbing.Hash // the branch's head at the last listing; zero: no branch
+	asked  ancestry      // the last answer of the remote about ancestry
+	doubts []nextCommit  // commits of the current Commit that the remote may have accepted
 
-	mu      sync.Mutex // is not held while the remote is talked to
-	rewound *rewind    // nil: all in order
+	mu      sync.Mutex // guards rewound; never held during a request to the remote
+	rewound *rewind    // nil: no rewind
 }
 
-// rewind is a head that does not descend from the one seen before.
+// rewind is a head, new, that does not descend from the last good one, old.
 type rewind struct {
 	old, new plumbing.Hash
-	told     bool
+	// told is set after a call of Rewound returned it. Only a commit after that call ends
+	// the rewind: the caller can write an event about it.
+	told bool
 }
 
-// OpenLedger checks the options as far as that goes without the remote.
+// OpenLedger checks the options, without connecting to the remote.
 func OpenLedger(o LedgerOptions) (*Ledger, error) {
 	o = o.withDefaults()
 	ref, err := ledgerRef(o.Branch)
@@ -99,14 +102,14 @@ func OpenLedger(o LedgerOptions) (*Ledger, error) {
 		return nil, err
 	}
 	if s := l.store.State; !s.Head.IsZero() && s.Seen != s.Head {
-		// An earlier process noticed, and ended before it could be told.
+		// An earlier process saw a rewind, and ended before a commit recorded it.
 		l.rewound = &rewind{old: s.Seen, new: s.Head}
 	}
 	return l, nil
 }
 
-// ledgerRef is the full name of a branch, or of a ref outside refs/heads/,
-// which no host's branch protection knows of.
+// ledgerRef returns the full name of a branch, or of a ref outside refs/heads/. A host's
+// branch protection does not apply to the latter.
 func ledgerRef(branch string) (plumbing.ReferenceName, error) {
 	ref := plumbing.ReferenceName(branch)
 	if !strings.HasPrefix(branch, "refs/") {
@@ -139,17 +142,17 @@ func (o LedgerOptions) withDefaults() LedgerOptions {
 	return o
 }
 
-// Close gives the cache back.
+// Close closes the connections and releases the cache.
 func (l *Ledger) Close() error {
-	_ = l.turn.Acquire(context.Background(), 1) // who has it has a context
+	_ = l.turn.Acquire(context.Background(), 1) // every holder's context ends, so this wait ends
 	defer l.turn.Release(1)
 	l.remote.Close()
 	return l.store.Close()
 }
 
-// Snapshot fetches and gives the tree below the ledger's directory, which
-// stays as it is whatever is committed later, and the branch's head. A branch
-// that is not there yet is an empty tree and "".
+// Snapshot fetches the branch and returns the tree of the ledger's directory, and the
+// branch's head. Later commits do not change the tree. For a missing branch the tree is
+// empty and head is "".
 func (l *Ledger) Snapshot(ctx context.Context) (tree fs.FS, head string, err error) {
 	if err := l.turn.Acquire(ctx, 1); err != nil {
 		return nil, "", l.remote.Explain(ctx, l.doing("fetching"), err)
@@ -160,7 +163,7 @@ func (l *Ledger) Snapshot(ctx context.Context) (tree fs.FS, head string, err err
 	}
 	if tree, _, err = l.tree(); err != nil {
 		_ = l.store.Spoil(err)
-		if err = l.sync(ctx); err == nil { // fetches all of it again
+		if err = l.sync(ctx); err == nil { // fetches everything again
 			tree, _, err = l.tree()
 		}
 	}
@@ -173,11 +176,10 @@ func (l *Ledger) Snapshot(ctx context.Context) (tree fs.FS, head string, err err
 	return tree, head, nil
 }
 
-// Rewound tells of a branch that moved backwards, was rewritten or was
-// deleted: the last head that was in order, and the first seen that does not
-// descend from it ("" for a deleted branch). It goes on telling, over restarts
-// too where there is a cache directory, until a commit of ours stands on the
-// branch after somebody asked: that commit is where to say so.
+// Rewound reports a branch that moved backwards, was rewritten or was deleted. old is the
+// last good head, and now the newest head since then, "" for a deleted branch. Rewound
+// reports it until a commit of certroll that follows a call of Rewound is on the branch,
+// across restarts too if there is a cache directory. That commit should record the rewind.
 func (l *Ledger) Rewound() (old, now string, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -191,7 +193,7 @@ func (l *Ledger) Rewound() (old, now string, ok bool) {
 	return l.rewound.old.String(), now, true
 }
 
-// Place names the branch and directory, without anything secret.
+// Place returns the remote, the branch and the directory, without credentials.
 func (l *Ledger) Place() string {
 	return l.remote.Location.String() + " " + l.ref.String() + " " + l.o.Directory
 }
@@ -200,7 +202,7 @@ func (l *Ledger) doing(what string) string {
 	return fmt.Sprintf("%s %s %s at %s", what, l.o.what, l.name(), l.remote.Location)
 }
 
-// name is how a person calls the branch.
+// name returns the short name of a branch, and the full name of another ref.
 func (l *Ledger) name() string {
 	if l.ref.IsBranch() {
 		return l.ref.Short()
@@ -208,7 +210,7 @@ func (l *Ledger) name() string {
 	return l.ref.String()
 }
 
-// tree is the ledger's directory in the head, and the whole tree's hash.
+// tree returns the ledger's directory at the head, and the hash of the whole tree.
 func (l *Ledger) tree() (fs.FS, plumbing.Hash, error) {
 	head := l.store.State.Head
 	if head.IsZero() {
@@ -222,13 +224,13 @@ func (l *Ledger) tree() (fs.FS, plumbing.Hash, error) {
 	return objects.NewTreeFS(l.store.DB, below, c.Committer.When), c.TreeHash, err
 }
 
-// damaged notes that the cache cannot be read, so that the next sync mends it.
+// damaged records that the cache is unreadable, so that the next sync mends it.
 func (l *Ledger) damaged(ctx context.Context, err error) error {
 	return l.remote.Explain(ctx, l.doing("reading"), l.store.Spoil(err))
 }
 
-// sync brings the head and all its files here: again where what is here cannot be
-// read, and into memory where the disk does not take it.
+// sync fetches the head and all its files. It first mends a damaged cache, and goes on in
+// memory if the disk rejects writes.
 func (l *Ledger) sync(ctx context.Context) error {
 	if err := l.store.Damage(); err != nil {
 		if err := l.store.Mend(err); err != nil {
@@ -269,8 +271,8 @@ func (l *Ledger) syncOnce(ctx context.Context) error {
 	return nil
 }
 
-// find notes where the branch is, and gives the commit to go on from: its own,
-// or that of the branch it starts from.
+// find records the branch's position, and returns the commit to continue from: the branch's
+// own head, or that of the branch to start from.
 func (l *Ledger) find(adv *packp.AdvRefs) plumbing.Hash {
 	l.tip = adv.References[l.ref.String()]
 	if l.tip.IsZero() && l.o.from != "" {
@@ -279,7 +281,7 @@ func (l *Ledger) find(adv *packp.AdvRefs) plumbing.Hash {
 	return l.tip
 }
 
-// gone takes up that the branch is not there, or not any more.
+// gone records that the branch does not exist, or no longer exists.
 func (l *Ledger) gone() error {
 	l.judge(plumbing.ZeroHash, false)
 	if l.store.State.Head.IsZero() {
@@ -292,8 +294,8 @@ func (l *Ledger) gone() error {
 	return nil
 }
 
-// update fetches what is new since the head that is here: without a depth, so
-// that it shows whether the new head descends from it.
+// update fetches the objects since the known head. It sends no depth, so that the history
+// shows whether the new head descends from the known one.
 func (l *Ledger) update(ctx context.Context, c *remote.Conversation, head plumbing.Hash) error {
 	was := l.store.State
 	size, err := c.Fetch(ctx, remote.Wish{
@@ -310,7 +312,8 @@ func (l *Ledger) update(ctx context.Context, c *remote.Conversation, head plumbi
 	if ctx.Err() != nil || errors.Is(err, packfile.ErrTooLarge) || objects.IsCacheError(err) {
 		return err
 	}
-	// A damaged cache, or a remote that cannot continue from it: start over.
+	// The cache is damaged, or the remote cannot continue from our commits, as after a
+	// force push: start over.
 	c.Close()
 	if err := l.store.Renew(); err != nil {
 		return err
@@ -323,14 +326,14 @@ func (l *Ledger) update(ctx context.Context, c *remote.Conversation, head plumbi
 	return l.clone(ctx, again, l.find(again.Adv))
 }
 
-// clone fetches the head alone into an empty store.
+// clone fetches the head into an empty store, without its history.
 func (l *Ledger) clone(ctx context.Context, c *remote.Conversation, head plumbing.Hash) error {
 	if head.IsZero() {
 		return l.gone()
 	}
 	w := remote.Wish{Want: []plumbing.Hash{head}, Depth: 1, MaxBytes: maxLedgerPack}
 	if len(l.doubts) > 0 {
-		w.Depth = 0 // the branch is new, and may have begun with a commit of ours
+		w.Depth = 0 // the branch is new, and its first commit may be one in doubt: arrived needs the history
 	}
 	size, err := c.Fetch(ctx, w, l.store.DB)
 	if err != nil {
@@ -350,8 +353,8 @@ func (l *Ledger) clone(ctx context.Context, c *remote.Conversation, head plumbin
 	return nil
 }
 
-// judge remembers the head as seen where it is in order, and as rewound where
-// it is not.
+// judge records the head as the last good one, or as a rewind. Until a rewind ends, it
+// keeps the old good head.
 func (l *Ledger) judge(head plumbing.Hash, inOrder bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

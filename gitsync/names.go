@@ -10,8 +10,8 @@ import (
 	"certroll/gitsync/objects"
 )
 
-// Names are the branches and tags that Base takes, as they are written: those of the
-// checkout itself and those that it fetched.
+// Names returns the branches and tags that Base accepts, in short form: those of the
+// checkout and those of its remotes.
 func (c *Checkout) Names() ([]string, error) {
 	all, err := localRefs(c.repo)
 	if err != nil {
@@ -20,7 +20,7 @@ func (c *Checkout) Names() ([]string, error) {
 	return shortNames(slices.Collect(maps.Keys(all.byName))), nil
 }
 
-// Names are the remote's branches and tags, as a ref is written in SourceOptions.
+// Names returns the remote's branches and tags, in the form of SourceOptions.Ref.
 func (s *Source) Names(ctx context.Context) ([]string, error) {
 	if err := s.turn.Acquire(ctx, 1); err != nil {
 		return nil, s.remote.Explain(ctx, s.doing(), err)
@@ -41,8 +41,8 @@ func (s *Source) Names(ctx context.Context) ([]string, error) {
 	return shortNames(slices.Collect(maps.Keys(c.Adv.References))), nil
 }
 
-// shortNames are full refs as people write them, sorted; others than branches and tags
-// are left out.
+// shortNames returns the short names of branches and tags, sorted. It leaves out all other
+// refs.
 func shortNames(refs []string) []string {
 	var names []string
 	for _, ref := range refs {

@@ -16,20 +16,20 @@ import (
 	"certroll/spec/text"
 )
 
-// SeedOptions say which branch of a config repo gets its first files, and whose
-// commit that is.
+// SeedOptions describe the branch of a config repo for the first files, and the author of
+// that commit.
 type SeedOptions struct {
 	URL         string
-	Branch      string // made where the repository has no branch yet
+	Branch      string // created if the repository has no branch yet
 	Auth        remote.Auth
 	AuthorName  string
 	AuthorEmail string
 	Timeout     time.Duration // of one exchange with the remote; five minutes unless set
 }
 
-// OpenSeed opens a branch to add files to. A repository that has other branches and
-// not this one is refused: its files would not be seen, and two histories would
-// begin. The ledger's branch does not count.
+// OpenSeed opens a branch for adding files. It returns an error if the repository has other
+// branches but not this one: certroll would not read the files there, and the branch would
+// start a second history. The default branch of a ledger does not count.
 func OpenSeed(ctx context.Context, o SeedOptions) (*Ledger, error) {
 	l, err := OpenLedger(LedgerOptions{
 		URL: o.URL, Branch: o.Branch, Auth: o.Auth, AuthorName: o.AuthorName, AuthorEmail: o.AuthorEmail, Timeout: o.Timeout,
@@ -44,7 +44,7 @@ func OpenSeed(ctx context.Context, o SeedOptions) (*Ledger, error) {
 	return l, nil
 }
 
-// onlyBranch makes sure that the branch is there, or no other one is.
+// onlyBranch checks that the branch exists, or that no other branch does.
 func (l *Ledger) onlyBranch(ctx context.Context) error {
 	ctx, cancel := l.remote.Bound(ctx)
 	defer cancel()
@@ -71,9 +71,9 @@ func (l *Ledger) onlyBranch(ctx context.Context) error {
 		Advice: "name the branch that holds the certificates with --repo-ref"}
 }
 
-// Declared are the *.hcl files of a directory of a tree, by paths in that
-// directory, under the rules and default limits of a Source; none where there is no
-// such directory.
+// Declared returns the *.hcl files of a directory of a tree, with paths relative to it,
+// under the rules and default limits of a Source. It returns none if there is no such
+// directory.
 func Declared(tree fs.FS, directory string) ([]File, error) {
 	doing := "reading " + cmp.Or(directory, "the files") + " of the config repo"
 	if _, err := fs.Stat(tree, cmp.Or(directory, ".")); errors.Is(err, fs.ErrNotExist) {

@@ -23,41 +23,41 @@ import (
 	"certroll/gitsync/signature"
 )
 
-// SourceOptions say where the config repo is and what of it to read.
+// SourceOptions name the config repo and the part of it to read.
 type SourceOptions struct {
 	URL string
-	// Ref is a branch, a tag, a full commit hash or a full ref
-	// ("refs/heads/main"); empty is the branch that the remote's HEAD names.
+	// Ref is a branch, a tag, a full commit hash or a full ref ("refs/heads/main"). If
+	// empty, it is the branch of the remote's HEAD.
 	Ref       string
-	Directory string // only this sub-directory; empty: all
+	Directory string // read only this sub-directory; empty: all
 	Auth      remote.Auth
 	Depth     int           // commits to fetch; 1 unless set
-	CacheDir  string        // keeps objects over restarts; empty: a temporary directory
+	CacheDir  string        // keeps objects across restarts; empty: a temporary directory
 	Timeout   time.Duration // of one fetch; five minutes unless set
 	Limits    Limits
-	Signers   *signature.Signers // whose commits are taken; nil: anybody's
-	Log       *slog.Logger       // of what is wrong with the cache; nil: it is not said
+	Signers   *signature.Signers // the keys that must have signed a commit; nil: accept unsigned commits
+	Log       *slog.Logger       // for warnings about the cache; nil: none
 }
 
-// Source reads revisions of the config repo. It is safe to use side by side.
+// Source reads revisions of the config repo. It is safe for concurrent use.
 type Source struct {
-	turn   *semaphore.Weighted // one at a time, for as long as their contexts last
+	turn   *semaphore.Weighted // serializes the calls; waiting for it ends with the caller's context, unlike a mutex
 	o      SourceOptions
 	remote *remote.Remote
 	store  *objects.Store // nil for a local path
 	last   *Revision
-	asked  ancestry // what the remote was asked for last
+	asked  ancestry // the last answer of the remote about ancestry
 	large  refusedHead
 }
 
-// refusedHead is what the ref named when that was too large to be taken: as long
-// as it names the same, nothing is fetched again.
+// refusedHead is a hash that was too large to fetch, and the error. While the ref has that
+// hash, Source does not fetch it again.
 type refusedHead struct {
 	hash plumbing.Hash
 	err  error
 }
 
-// OpenSource checks the options as far as that goes without the remote.
+// OpenSource checks the options, without connecting to the remote.
 func OpenSource(o SourceOptions) (*Source, error) {
 	var err error
 	if o.Directory, err = cleanDirectory(o.Directory); err != nil {
@@ -78,15 +78,15 @@ func OpenSource(o SourceOptions) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.store.InMemory() { // what is read is copied: nothing is read after Close
+	if s.store.InMemory() { // a Revision has copies of its files, so nothing reads the store after Close
 		s.store = s.store.OnDisk(o.Limits.bounds())
 	}
 	return s, nil
 }
 
-// Close gives the cache back.
+// Close closes the connections and releases the cache.
 func (s *Source) Close() error {
-	_ = s.turn.Acquire(context.Background(), 1) // who has it has a context
+	_ = s.turn.Acquire(context.Background(), 1) // every holder's context ends, so this wait ends
 	defer s.turn.Release(1)
 	s.remote.Close()
 	if s.store == nil {
@@ -95,10 +95,10 @@ func (s *Source) Close() error {
 	return s.store.Close()
 }
 
-// Fetch reads the revision that the ref stands for now. While that does not
-// change it costs one listing of the remote's refs, or nothing at all where
-// the ref is a commit, and gives the same Revision, which callers must not
-// change. A commit that none of the Signers signed is held back.
+// Fetch returns the revision of the ref. While the ref has not changed, Fetch costs one
+// listing of the remote's refs, or nothing if the ref is a commit hash. It then returns the
+// same Revision, so callers must not change it. For a commit without a signature of the
+// Signers it returns an Error with Held set.
 func (s *Source) Fetch(ctx context.Context) (*Revision, error) {
 	if err := s.turn.Acquire(ctx, 1); err != nil {
 		return nil, s.remote.Explain(ctx, s.doing(), err)
@@ -110,7 +110,7 @@ func (s *Source) Fetch(ctx context.Context) (*Revision, error) {
 		return s.last, nil
 	}
 	rev, err := s.fetch(ctx)
-	for range 2 { // what is damaged is fetched again; a disk that takes nothing is left
+	for range 2 { // once to mend a damaged cache, once to leave a disk that rejects writes
 		if !objects.IsCacheError(err) || s.store == nil || ctx.Err() != nil {
 			break
 		}
@@ -143,9 +143,8 @@ func (s *Source) fetch(ctx context.Context) (*Revision, error) {
 	return rev, nil
 }
 
-// leaveCache drops objects that cannot be read. Where instead they cannot be
-// written, the next are kept in a temporary directory, and where that cannot be
-// written either in memory.
+// leaveCache drops a damaged cache. If the disk rejects writes, the next objects go into a
+// temporary directory, and if that fails too, into memory.
 func (s *Source) leaveCache(err error) {
 	if s.store.Damage() != nil {
 		if err = s.store.Mend(err); err == nil {
@@ -159,8 +158,8 @@ func (s *Source) leaveCache(err error) {
 	}
 }
 
-// unread passes a bad revision on; where instead the cache is at fault, that is
-// noted.
+// unread returns the error for a revision that cannot be read. It also records damage if
+// the fault is the cache's, so that Fetch retries.
 func (s *Source) unread(ctx context.Context, commit plumbing.Hash, err error) error {
 	var ours *fault.Error
 	if errors.As(err, &ours) {
@@ -172,7 +171,7 @@ func (s *Source) unread(ctx context.Context, commit plumbing.Hash, err error) er
 	return s.remote.Explain(ctx, s.reading(commit), err)
 }
 
-// Place names the repository, without anything secret; a path is absolute.
+// Place returns the repository without credentials; a local path is absolute.
 func (s *Source) Place() string { return s.remote.Location.String() }
 
 func (s *Source) doing() string {
@@ -187,7 +186,7 @@ func (s *Source) reading(commit plumbing.Hash) string {
 	return fmt.Sprintf("reading commit %s of %s", short(commit), s.remote.Location)
 }
 
-// bring makes the ref's commit present and names it.
+// bring makes the commit of the ref available and returns its hash.
 func (s *Source) bring(ctx context.Context) (*objects.DB, plumbing.Hash, error) {
 	if s.store == nil {
 		return s.local(ctx)
@@ -217,21 +216,23 @@ func (s *Source) bring(ctx context.Context) (*objects.DB, plumbing.Hash, error) 
 	return s.store.DB, commit, err
 }
 
-// leastNews is how much a fetch of what is new may bring in any case.
+// leastNews is the smallest limit of an incremental fetch, in bytes.
 const leastNews = 8 << 20
 
-// download fetches what is new; from nothing where that fails, as it does when
-// the remote was rewritten under a shallow copy or the cache is damaged.
+// download fetches the objects since the last head. If that fails, it fetches from nothing:
+// the remote may have rewritten the history under a shallow copy, or the cache may be
+// damaged.
 //
-// What is new is asked for without a depth: with one, the server sends the whole
-// tree for each commit. But where the new head has merged a branch that left
-// before the commit that is here, without a depth it sends all of that branch's
-// history: if that is more than the whole tree was, the depth is the better way.
-// It is also the way past a file that was too large and is gone again.
+// The incremental fetch sends no depth: with one, the server sends the whole tree for each
+// commit. But if the new head has merged a branch that forked before our commit, a fetch
+// without a depth brings that branch's whole history. If that is larger than the whole tree
+// was, download fetches again with the depth. The second fetch is also the way past a file
+// that was too large and that a later commit removed.
 func (s *Source) download(ctx context.Context, c *remote.Conversation, t target) (plumbing.Hash, error) {
 	w := remote.Wish{Want: []plumbing.Hash{t.hash}, Depth: s.o.Depth, MaxBytes: s.o.Limits.Pack}
 	if t.unlisted && !c.Adv.Capabilities.Supports(capability.AllowReachableSHA1InWant) {
-		// The server gives only what a ref names: take all and look.
+		// The server serves only hashes that a ref names. Fetch everything, then look for
+		// the commit.
 		w.Want, w.Depth = tips(c.Adv), 0
 	}
 	if head := s.store.State.Head; !head.IsZero() {
@@ -258,7 +259,7 @@ func (s *Source) download(ctx context.Context, c *remote.Conversation, t target)
 	return s.take(ctx, c, w, t)
 }
 
-// take fetches and writes down where the store stands then.
+// take fetches a pack and records the new head in the store.
 func (s *Source) take(ctx context.Context, c *remote.Conversation, w remote.Wish, t target) (plumbing.Hash, error) {
 	size, err := c.Fetch(ctx, w, s.store.DB)
 	if err != nil {
@@ -275,8 +276,7 @@ func (s *Source) take(ctx context.Context, c *remote.Conversation, w remote.Wish
 	return commit, nil
 }
 
-// local opens the repository at a path anew each time, since git may have
-// repacked it meanwhile.
+// local opens the repository at a path for each call, because git may have repacked it.
 func (s *Source) local(ctx context.Context) (*objects.DB, plumbing.Hash, error) {
 	repo, objs, err := objects.OpenLocal(ctx, s.remote.Location.Path, false, localBounds())
 	if errors.Is(err, git.ErrRepositoryNotExists) {
@@ -301,7 +301,7 @@ func (s *Source) local(ctx context.Context) (*objects.DB, plumbing.Hash, error) 
 	return objs, commit, err
 }
 
-// errNoRef and its kin say why a ref stands for no commit.
+// errNoRef, errEmpty and errAmbiguous are the reasons why a ref names no commit.
 var (
 	errNoRef     = errors.New("there is no such branch, tag or commit")
 	errEmpty     = errors.New("the repository has no commits yet")
@@ -327,8 +327,8 @@ var abbreviated = regexp.MustCompile(`^[0-9a-fA-F]{4,39}$`)
 
 func isHash(ref string) bool { return plumbing.IsHash(ref) }
 
-// refs are a repository's, by full name, with HEAD, and tags peeled as far as
-// that is known.
+// refs are a repository's refs by full name, with HEAD. peeled has the commit of an
+// annotated tag, if the server sent it.
 type refs struct {
 	byName map[string]plumbing.Hash
 	peeled map[string]plumbing.Hash
@@ -360,13 +360,15 @@ func localRefs(repo *git.Repository) (refs, error) {
 	})
 }
 
-// target is what a ref stands for.
+// target is the result of resolving a ref.
 type target struct {
-	hash     plumbing.Hash // what to ask for: a tag object's own hash
-	commit   plumbing.Hash // where known without fetching
-	unlisted bool          // a commit that no ref names
+	hash     plumbing.Hash // the hash to fetch: for an annotated tag, that of the tag object
+	commit   plumbing.Hash // the commit, if known without fetching
+	unlisted bool          // no ref names the commit
 }
 
+// resolve finds a ref of SourceOptions. A short name that is both a branch and a tag is an
+// error if they differ: git would choose one silently.
 func resolve(r refs, ref string) (target, error) {
 	if len(r.byName) == 0 && r.head.IsZero() {
 		return target{}, errEmpty
@@ -380,7 +382,7 @@ func resolve(r refs, ref string) (target, error) {
 	if strings.HasPrefix(ref, "refs/") {
 		return r.named(ref)
 	}
-	if isHash(ref) { // as git has it, also where somebody calls a branch so
+	if isHash(ref) { // a hash first, as in git, even if a branch has that name
 		h := plumbing.NewHash(ref)
 		return target{hash: h, commit: h, unlisted: !r.lists(h)}, nil
 	}
@@ -418,7 +420,7 @@ func (r refs) lists(h plumbing.Hash) bool {
 	return r.head == h
 }
 
-// tips are all branches and tags, each once.
+// tips returns the hashes of all branches and tags, sorted and without repetitions.
 func tips(adv *packp.AdvRefs) []plumbing.Hash {
 	var list []plumbing.Hash
 	for name, h := range adv.References {

@@ -13,9 +13,9 @@ import (
 	"certroll/gitsync/signature"
 )
 
-// Follows checks that a revision descends from a commit that was taken before;
-// one that does not is held back. "" is no commit; and what a ref that is
-// itself a commit stands for is the business of whoever wrote it down.
+// Follows checks that a revision descends from the last accepted commit, good; otherwise it
+// returns an Error with Held set. It accepts every revision if good is "". It also accepts
+// every revision if the configured ref is a commit hash: the operator chose that commit.
 func (s *Source) Follows(ctx context.Context, rev *Revision, good string) error {
 	if err := s.turn.Acquire(ctx, 1); err != nil {
 		return s.remote.Explain(ctx, s.doing(), err)
@@ -46,7 +46,8 @@ func (s *Source) held(kind fault.Kind, rev *Revision, old, detail, advice string
 	}
 }
 
-// checkSignature holds a commit back that none of the signers signed.
+// checkSignature returns an Error with Held set for a commit that none of the signers
+// signed.
 func (s *Source) checkSignature(objs *objects.DB, head plumbing.Hash) error {
 	if s.o.Signers == nil {
 		return nil
@@ -61,6 +62,7 @@ func (s *Source) checkSignature(objs *objects.DB, head plumbing.Hash) error {
 	}
 	rev := describe(c)
 	tree, err := s.o.Signers.Verify(head, raw)
+	// go-git parses the commit by itself. The tree that it read must be the signed one.
 	if err == nil && tree != c.TreeHash {
 		err = errors.New("its tree is read in two ways")
 	}
@@ -76,8 +78,8 @@ func (s *Source) checkSignature(objs *objects.DB, head plumbing.Hash) error {
 	return s.held(fault.BadSignature, rev, "", err.Error(), "sign it again with a key that verify in certroll.hcl names, or add the signer's key there; ask its author what happened")
 }
 
-// descends tells whether a head descends from a commit, asking the remote for
-// what lies between where that is not here.
+// descends reports whether head descends from old. It fetches the history between the two
+// if the store lacks it.
 func (s *Source) descends(ctx context.Context, head, old plumbing.Hash) (bool, error) {
 	if s.store == nil {
 		objs, _, err := s.local(ctx)
@@ -85,7 +87,7 @@ func (s *Source) descends(ctx context.Context, head, old plumbing.Hash) (bool, e
 			return false, err
 		}
 		ok := objs.Descends(head, old, plumbing.ZeroHash)
-		if !ok { // a walk that was cut short says nothing
+		if !ok { // a canceled walk proves nothing
 			err = ctx.Err()
 		}
 		return ok, err
@@ -98,7 +100,7 @@ func (s *Source) descends(ctx context.Context, head, old plumbing.Hash) (bool, e
 	}
 	connected, err := connects(ctx, s.remote, s.doing(), head, old, min(s.o.Limits.Pack, maxBetween))
 	if errors.Is(err, packfile.ErrTooLarge) {
-		connected, err = false, nil // too much to look through: for a person to decide
+		connected, err = false, nil // too much history to check: a person decides
 	}
 	if err == nil {
 		s.asked = ancestry{head, old, connected}

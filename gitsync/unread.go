@@ -16,14 +16,15 @@ import (
 	"certroll/gitsync/objects"
 )
 
-// Unread is what lies among the files of a revision and is not read, though
-// somebody may think so.
+// Unread is an entry of a revision that certroll does not read, although a user may expect
+// it to.
 type Unread struct {
 	Path string // relative to the directory, with slashes
-	Why  string // goes on a sentence that begins with the path
+	Why  string // continues a sentence that begins with the path
 }
 
-// mostUnread bounds how much of that is noted: as many files as a repo may have.
+// mostUnread bounds the recorded entries. It is below the bound on files, so hostile
+// repositories cost little memory.
 const mostUnread = 20_000
 
 const (
@@ -32,8 +33,8 @@ const (
 	whySubmodule = "is a submodule, which is not read: put its files into this repository"
 )
 
-// otherName says why a file is not read that may hold certificates by its name;
-// "" for all others.
+// otherName returns why certroll does not read a file whose name suggests certificates; ""
+// for any other file.
 func otherName(name string) string {
 	lower := strings.ToLower(name)
 	switch {
@@ -49,13 +50,14 @@ func otherName(name string) string {
 	return ""
 }
 
-// lfsPointer tells that a file is Git LFS's pointer to a content that is not in
-// Git: https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md#the-pointer.
+// lfsPointer reports whether a file is a Git LFS pointer, whose content is not in Git:
+// https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md#the-pointer.
 func lfsPointer(data []byte) bool {
 	return bytes.HasPrefix(data, []byte("version https://git-lfs.github.com/spec/")) || bytes.HasPrefix(data, []byte("version https://hawser.github.com/spec/"))
 }
 
-// checkPointer refuses such a file.
+// checkPointer returns an error for a Git LFS pointer. Read as HCL it would give a parse
+// error that hides the cause.
 func checkPointer(doing, file string, data []byte) error {
 	if !lfsPointer(data) {
 		return nil
@@ -64,7 +66,7 @@ func checkPointer(doing, file string, data []byte) error {
 		"keep *.hcl files out of LFS (git lfs untrack '*.hcl', see .gitattributes) and commit the file itself")
 }
 
-// unread collects what is not read.
+// unread collects Unread entries.
 type unread []Unread
 
 func (u *unread) add(p, why string) {
@@ -73,7 +75,8 @@ func (u *unread) add(p, why string) {
 	}
 }
 
-// entry looks at an entry of a tree that is neither a directory nor a wanted file.
+// entry records an entry of a Git tree that is neither a directory nor a wanted file, if a
+// user may expect it to be read.
 func (u *unread) entry(from *objects.DB, root plumbing.Hash, p string, e object.TreeEntry) {
 	if strings.HasPrefix(e.Name, ".") || !objects.PlainName(e.Name) {
 		if strings.Contains(e.Name, `\`) && wanted(e.Name, e.Mode == filemode.Dir) && path.Base(e.Name) == e.Name {
@@ -93,7 +96,7 @@ func (u *unread) entry(from *objects.DB, root plumbing.Hash, p string, e object.
 	}
 }
 
-// leadsToDir tells whether a link leads to a directory of the same tree.
+// leadsToDir reports whether a symbolic link leads to a directory of the same tree.
 func leadsToDir(from *objects.DB, root plumbing.Hash, p string, link plumbing.Hash) bool {
 	target, err := from.Read(plumbing.BlobObject, link, 4096) // PATH_MAX of Linux
 	if err != nil || path.IsAbs(string(target)) {
@@ -107,7 +110,7 @@ func leadsToDir(from *objects.DB, root plumbing.Hash, p string, link plumbing.Ha
 	return err == nil && !tree.IsZero()
 }
 
-// file looks at a directory's entry on the disk.
+// file is entry for a directory on the disk.
 func (u *unread) file(fsys fs.FS, p string, e fs.DirEntry) {
 	switch {
 	case strings.HasPrefix(e.Name(), "."):
@@ -121,14 +124,14 @@ func (u *unread) file(fsys fs.FS, p string, e fs.DirEntry) {
 	}
 }
 
-// isSubmodule tells whether a directory of a work tree is a repository of its
-// own: Git has no files below it.
+// isSubmodule reports whether a directory of a work tree is a repository of its own. Git
+// tracks no files below it.
 func isSubmodule(fsys fs.FS, p string) bool {
 	_, err := fs.Stat(fsys, path.Join(p, ".git"))
 	return err == nil
 }
 
-// gitUnread is the reason why Git's data of a work tree could not be read.
+// gitUnread returns the Unread entry for a work tree whose Git data cannot be read.
 func gitUnread(err error) Unread {
 	var ours *fault.Error
 	if errors.As(err, &ours) {
