@@ -1,5 +1,5 @@
-// Package hint suggests what a person may have meant by a name that is not known: the
-// known name that it misspells, or the setting that another tool calls so.
+// Package hint suggests a name for an unknown one: the known name that it misspells, or
+// certroll's setting for the name that another tool uses.
 //
-// The package decides nothing, and looks at names alone.
+// The package only compares names; callers decide what to do with a suggestion.
 package hint

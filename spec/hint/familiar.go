@@ -8,9 +8,9 @@ import (
 	"certroll/spec/text"
 )
 
-// familiar are the settings of other tools (cert-manager, Certbot, lego, Caddy,
-// Terraform) by what they are written as here, in the block that a person would
-// expect them in. The names are without underscores, in lower case.
+// familiar maps, per block type, the settings of other tools (cert-manager, Certbot,
+// lego, Caddy, Terraform) to certroll's. The names are in lower case, without underscores
+// and hyphens.
 var familiar = map[string][]alias{
 	"certificate": append([]alias{
 		{`domains = ["www.example.com"]`, "commonname cn san sans subjectaltname subjectaltnames subjectalternativename subjectalternativenames dnsname dnsnames altname altnames alternativenames name names domain domainname domainnames hostname hostnames host hosts ipaddress ipaddresses ipsans ips maindomain"},
@@ -80,7 +80,7 @@ var familiar = map[string][]alias{
 		{`defaults {}`, "default global globals common"},
 	},
 
-	// certroll.hcl: its top, and its blocks
+	// certroll.hcl: its top level, and its blocks
 	"": {
 		{`repo { url = "https://git.example.com/certs.git" }`, "git repository source configrepo url"},
 		{`ledger { branch = "certroll/status" }`, "status audit auditlog statusbranch backend"},
@@ -148,7 +148,7 @@ var familiar = map[string][]alias{
 	},
 }
 
-// shared are those of certificate blocks that defaults blocks have too.
+// shared are the settings that certificate and defaults blocks have in common.
 var shared = []alias{
 	{`renewal { auto = true }`, "autorenew autorenewal renew autorotate"},
 	{`renewal { auto = false }`, "enabled disabled paused pause suspend suspended disable"},
@@ -174,16 +174,15 @@ var gitLogin = []alias{
 	{`ssh_agent = true`, "agent"},
 }
 
-// alias is one thing to write, and the names that others have for it.
+// alias is one setting of certroll, with its names in other tools.
 type alias struct {
 	write string // HCL
-	names string // separated by blanks
+	names string // separated by spaces
 }
 
-// Familiar is what a setting of another tool is written as in a block of that kind,
-// as a sentence; "" where the name is not known. The kinds are the types of blocks,
-// "config repo" for what stands outside them, and for certroll.hcl "", "repo",
-// "settings.vault", "vault.auth" and so on.
+// Familiar returns a sentence with certroll's form of another tool's setting; "" if the
+// name is unknown. kind is a block type, "config repo" for the top level of the repo, or
+// for certroll.hcl "", "repo", "settings.vault", "vault.auth" and so on.
 func Familiar(kind, name string) string {
 	if write := familiarAs(kind, name); write != "" {
 		return fmt.Sprintf("%s is %s here.", text.Short(name), write)
@@ -201,8 +200,9 @@ func familiarAs(kind, name string) string {
 	return ""
 }
 
-// Suggest says what may have been meant by a name that a block of that kind does not
-// have: the name it is a misspelling of, the name that another tool has for it, or "".
+// Suggest returns a suggestion for an unknown name in a block of a kind: a similar known
+// name, or certroll's form of another tool's name, or "". A suggestion begins with a
+// space.
 func Suggest(kind, name string, known []string) string {
 	near := Nearest(name, known)
 	if write := familiarAs(kind, name); write != "" && (near == "" || !strings.HasPrefix(write, near)) {
@@ -214,7 +214,7 @@ func Suggest(kind, name string, known []string) string {
 	return ""
 }
 
-// FamiliarIn is what is written for each such name in a block of that kind.
+// FamiliarIn returns all names of other tools for a kind of block, with certroll's form.
 func FamiliarIn(kind string) map[string]string {
 	all := map[string]string{}
 	for _, a := range familiar[kind] {
@@ -225,12 +225,12 @@ func FamiliarIn(kind string) map[string]string {
 	return all
 }
 
-// MaxCandidates is of how many names the one is looked for that was meant.
+// MaxCandidates is the largest number of known names that Nearest searches.
 const MaxCandidates = 500
 
-// Nearest is the known name that differs least from a mistyped one; "" where
-// none is near, or where looking for it would take long: the distance of two
-// names costs the product of their lengths.
+// Nearest returns the known name closest to a mistyped one. It returns "" if none is
+// close, or if there are more than MaxCandidates: comparing two names costs the product
+// of their lengths.
 func Nearest(name string, known []string) string {
 	if len(known) > MaxCandidates {
 		return ""
@@ -238,8 +238,8 @@ func Nearest(name string, known []string) string {
 	return text.Nearest(name, known)
 }
 
-// DidYouMean asks whether the nearest known name was meant. It begins with a blank; "":
-// none is near.
+// DidYouMean returns a question that suggests the closest known name, with a leading
+// space; "" if none is close.
 func DidYouMean(name string, known []string) string {
 	if near := Nearest(name, known); near != "" {
 		return fmt.Sprintf(" Did you mean %q?", near)

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// AddressVariables are the variables of a provider that hold the address of a
-// server, of all providers that have one, by the provider's code.
+// AddressVariables returns, by provider code, the variables that contain the address of a
+// server. Providers without such a variable are left out.
 func AddressVariables() map[string][]string {
 	all := map[string][]string{}
 	for _, code := range Codes() {
@@ -21,12 +21,13 @@ func AddressVariables() map[string][]string {
 	return all
 }
 
-// Variables are the names of a provider's variables that a dns block may set.
+// Variables returns the names of a provider's variables that a dns block may set.
 func Variables(code string) []string {
 	return slices.DeleteFunc((&Provider{code}).VariableNames(), func(name string) bool { return KindOf(name) == Unclassified })
 }
 
-// GoRound are the providers whose client goes round the proxy that bounds what a
-// DNS child may connect to: from the config repo their address variables are
-// refused whatever trust.endpoints says. TestProvidersUseTheGateway finds them.
+// GoRound returns the providers whose client bypasses the proxy that bounds the
+// connections of a DNS child. The config repo may not set their address variables,
+// whatever trust.endpoints allows. TestProvidersUseTheGateway finds such clients; at
+// present there are none.
 func GoRound() []string { return slices.Sorted(maps.Keys(goRound)) }

@@ -32,14 +32,14 @@ var (
 	caseLine = regexp.MustCompile(`(?m)^\tcase (.*):\n\t\treturn (\w+)\.NewDNSProvider`)
 )
 
-// unspoken are variables that a provider's client library reads.
+// unspoken are variables that a provider's client library reads, but lego does not name.
 var unspoken = map[string][]string{
 	"route53":   {"AWS_SESSION_TOKEN"},
 	"lightsail": {"AWS_SESSION_TOKEN"},
 	"designate": {"OS_DOMAIN_ID", "OS_DOMAIN_NAME", "OS_PASSCODE", "OS_SYSTEM_SCOPE", "OS_TENANT_ID", "OS_USERID"},
 }
 
-// older are the beginnings that variables had before, and are still read by.
+// older maps prefixes of variables to former prefixes that lego still reads.
 var older = map[string]string{"DNSUPDATE_": "RFC2136_", "WEBNAMESRU_": "WEBNAMES_"}
 
 func main() {
@@ -79,7 +79,7 @@ func main() {
 	check(err)
 }
 
-// variables are the names a provider's package speaks of.
+// variables returns the variable names in a provider's documentation and source.
 func variables(dir string) []string {
 	var names []string
 	docs, err := filepath.Glob(filepath.Join(dir, "*.toml"))
@@ -87,7 +87,7 @@ func variables(dir string) []string {
 	for _, f := range docs {
 		text, err := os.ReadFile(f)
 		check(err)
-		// What the examples set is in the section of the variables as well.
+		// The section [Configuration] also lists the variables of the examples.
 		_, section, _ := strings.Cut(string(text), "[Configuration]")
 		section, _, _ = strings.Cut(section, "[Links]")
 		for _, m := range tomlKey.FindAllStringSubmatch(section, -1) {
@@ -107,9 +107,8 @@ func variables(dir string) []string {
 	return slices.Compact(names)
 }
 
-// needed are the variables that a provider cannot do without: those that its
-// constructor takes together, else those that its documentation lists as
-// credentials.
+// needed returns the variables that a provider requires: those that its constructor reads
+// together, or else those that its documentation lists as credentials.
 func needed(dir string) []string {
 	docs, err := filepath.Glob(filepath.Join(dir, "*.toml"))
 	check(err)
@@ -130,7 +129,7 @@ func needed(dir string) []string {
 	return names
 }
 
-// taken are the variables of the first env.Get in a provider's constructor.
+// taken returns the variables of the first env.Get in a provider's constructor.
 func taken(dir string) []string {
 	values := declared(dir)
 	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
@@ -162,7 +161,7 @@ func taken(dir string) []string {
 	return names
 }
 
-// isGet tells whether a call is env.Get, which fails unless all are set.
+// isGet reports whether a call is env.Get, which fails unless all variables are set.
 func isGet(fun ast.Expr) bool {
 	s, ok := fun.(*ast.SelectorExpr)
 	if !ok || s.Sel.Name != "Get" {
@@ -172,8 +171,8 @@ func isGet(fun ast.Expr) bool {
 	return ok && x.Name == "env"
 }
 
-// constants are the values of the constants in a provider's packages that are
-// named as variables are.
+// constants returns the values of the constants in a provider's packages that look like
+// variable names.
 func constants(dir string) []string {
 	var names []string
 	check(filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -192,7 +191,7 @@ func constants(dir string) []string {
 	return names
 }
 
-// declared are the expressions of a package's constants, by name.
+// declared returns the expressions of a package's constants by name.
 func declared(dir string) map[string]ast.Expr {
 	values := map[string]ast.Expr{}
 	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
@@ -215,7 +214,7 @@ func declared(dir string) map[string]ast.Expr {
 	return values
 }
 
-// evaluate joins texts; what is none of them is "".
+// evaluate concatenates string constants; it returns "" for other expressions.
 func evaluate(e ast.Expr, values map[string]ast.Expr) string {
 	switch e := e.(type) {
 	case *ast.BasicLit:

@@ -12,8 +12,8 @@ import (
 // Provider is one of lego's DNS providers.
 type Provider struct{ Code string }
 
-// refusedProviders are those that no dns block may name: they reach beyond the
-// provider, or lego has them in name only.
+// refusedProviders maps the providers that no dns block may use to the reason: they read
+// files, run programs or wait for a person, or lego no longer supports them.
 var refusedProviders = map[string]string{
 	"exec":     "The provider exec runs a program on the reconciler's machine. Use the provider of your DNS service; for a service without one, httpreq may be allowed in certroll.hcl.",
 	"manual":   "The provider manual waits for a person at a terminal. Use the provider of your DNS service.",
@@ -26,8 +26,8 @@ var refusedProviders = map[string]string{
 	"iwantmyname":   "The service behind the provider iwantmyname has shut down. Use the provider that the zone is at now.",
 }
 
-// Lookup finds a provider by one of its codes; nil where there is
-// none. refusal says why one must not be used.
+// Lookup finds a provider by one of its codes. It returns nil if there is none, and
+// refusal if the provider must not be used.
 func Lookup(code string) (p *Provider, refusal string) {
 	if name, ok := providerAliases[code]; ok {
 		code = name
@@ -41,19 +41,20 @@ func Lookup(code string) (p *Provider, refusal string) {
 	return &Provider{code}, ""
 }
 
-// Codes returns the codes of lego's DNS providers that a dns block may
-// name, sorted, without their aliases.
+// Codes returns the codes of lego's DNS providers that a dns block may use, sorted,
+// without aliases.
 func Codes() []string {
 	codes := slices.Sorted(maps.Keys(providerTable))
 	return slices.DeleteFunc(codes, func(code string) bool { return refusedProviders[code] != "" })
 }
 
-// VariableNames are the variables that may be set, without those that are refused.
+// VariableNames returns the variables that a dns block may set.
 func (p *Provider) VariableNames() []string {
 	return slices.DeleteFunc(slices.Clone(providerTable[p.Code]), func(name string) bool { return refusedVariable(name) != "" })
 }
 
-// Variable tells whether the provider has a variable, or why it is refused.
+// Variable reports whether the provider has a variable. refusal is the reason if a dns
+// block must not set it.
 func (p *Provider) Variable(name string) (refusal string, known bool) {
 	if why := refusedVariable(name); why != "" {
 		return why, false
@@ -61,19 +62,19 @@ func (p *Provider) Variable(name string) (refusal string, known bool) {
 	return "", slices.Contains(providerTable[p.Code], name)
 }
 
-// fileVariables name a file, or a section of one, without saying so by _FILE
-// or _PATH.
+// fileVariables name a file, or a section of one, without the usual suffix _FILE or
+// _PATH.
 var fileVariables = []string{
 	"AKAMAI_EDGERC", "AKAMAI_EDGERC_SECTION", "AWS_PROFILE", "AWS_SDK_LOAD_CONFIG", "GOOGLE_APPLICATION_CREDENTIALS",
 	"HYPERONE_PASSPORT_LOCATION", "INFOBLOX_CA_CERTIFICATE", "KUBECONFIG", "OCI_PROFILE", "OS_CLOUD",
 }
 
-// processVariables change the process that reads them rather than the
-// provider: how it is loaded, where it connects to, what it trusts.
+// processVariables affect the process that reads them: how it loads, where it connects,
+// which certificates it trusts.
 var processVariables = []string{"PATH", "HOME", "GODEBUG", "GOTRACEBACK", "GOGC", "GOMEMLIMIT", "GOMAXPROCS", "SSL_CERT_FILE", "SSL_CERT_DIR", "TMPDIR", "IFS", "ENV", "BASH_ENV", "REQUEST_METHOD"}
 
-// refusedVariable says why the config repo must not set a variable, whichever
-// the provider; "" where it may.
+// refusedVariable returns the reason why the config repo must not set a variable of any
+// provider; "" if it may.
 func refusedVariable(name string) string {
 	upper := strings.ToUpper(name)
 	switch {
@@ -93,6 +94,5 @@ func hasAnyPrefix(s string, prefixes ...string) bool {
 	return slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(s, p) })
 }
 
-// Refused returns lego's other DNS providers: by code, why no dns
-// block may name one.
+// Refused returns the providers that no dns block may use, with the reason, by code.
 func Refused() map[string]string { return maps.Clone(refusedProviders) }

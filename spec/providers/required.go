@@ -4,10 +4,10 @@ import (
 	"slices"
 )
 
-// Required are the variables that a provider as a rule cannot do without, in the
-// order in which a person is asked for them, without those that a dns block may
-// not set; nil for a provider that there is not. What they mean stands at
-// https://go-acme.github.io/lego/dns/.
+// Required returns the variables that a provider usually needs, in the order in which
+// certroll prompts for them. It leaves out variables that a dns block may not set. It
+// returns nil for an unknown provider. https://go-acme.github.io/lego/dns/ explains the
+// variables.
 func Required(code string) []string {
 	if name, ok := providerAliases[code]; ok {
 		code = name
@@ -19,8 +19,8 @@ func Required(code string) []string {
 	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return refusedVariable(name) != "" })
 }
 
-// usual are what providers need as a rule where lego knows several ways to log in,
-// or checks what it needs elsewhere than in its constructor.
+// usual overrides the generated table for providers with several ways to log in, and for
+// providers that check their variables outside of their constructor.
 var usual = map[string][]string{
 	"aliesa":       {"ALIESA_ACCESS_KEY", "ALIESA_SECRET_KEY"},
 	"designate":    {"OS_AUTH_URL", "OS_APPLICATION_CREDENTIAL_ID", "OS_APPLICATION_CREDENTIAL_SECRET", "OS_REGION_NAME"},

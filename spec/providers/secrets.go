@@ -9,27 +9,26 @@ import (
 	"certroll/spec/redact"
 )
 
-// notSecret are words at the end of a variable's name that make it one that
-// can be seen by anybody, though a word before them says secret.
+// notSecret are suffixes of variable names with public values, even if an earlier word of
+// the name says secret.
 var notSecret = []string{"_ID", "_NAME", "_TTL", "_TIMEOUT", "_INTERVAL", "_URL", "_HOST", "_ALGORITHM", "_TSIG_KEY", "_FINGERPRINT"}
 
-// secretWords make a variable one whose value must not stand in a file.
+// secretWords in a variable's name mean that its value must not be written into a file.
 var secretWords = []string{
 	"TOKEN", "TOKENS", "SECRET", "PASSWORD", "PASSPHRASE", "PASS", "PASSWD", "PASSCODE", "KEY", "KEYS", "APIKEY", "PRIVKEY", "SECRETKEY",
 	"ACCESSTOKEN", "SIGNATURE", "CREDENTIALS", "PAT", "OTP",
 }
 
-// misnamed are the variables whose names mislead: GCE_SERVICE_ACCOUNT is the
-// account's key, as JSON, and the others are ids of keys whose secret stands in
-// another variable.
+// misnamed overrides the rules for misleading names: GCE_SERVICE_ACCOUNT is the account's
+// key, as JSON. The others are ids of keys whose secret is in another variable.
 var misnamed = map[string]bool{
 	"GCE_SERVICE_ACCOUNT": true,
 	"ALICLOUD_ACCESS_KEY": false, "ALIESA_ACCESS_KEY": false, "IIJ_API_ACCESS_KEY": false, "SCW_ACCESS_KEY": false, "VINYLDNS_ACCESS_KEY": false,
 	"AKAMAI_ACCOUNT_SWITCH_KEY": false, "OVH_APPLICATION_KEY": false,
 }
 
-// IsSecret tells by its name whether a provider's variable holds a secret,
-// which may stand in no file: only a reference to where it is found.
+// IsSecret reports, by its name, whether a provider's variable contains a secret. A file
+// may contain only a reference to a secret.
 func IsSecret(name string) bool {
 	if secret, ok := misnamed[name]; ok {
 		return secret
@@ -43,14 +42,14 @@ func IsSecret(name string) bool {
 var (
 	pemKey = regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY`)
 	login  = regexp.MustCompile(`^[a-z][a-z0-9+.-]*://[^/@:]*:[^/@]+@`)
-	opaque = regexp.MustCompile(`^[A-Za-z0-9+=_-][A-Za-z0-9+/=_-]{31,}$`) // not a path such as Azure's /subscriptions/...
-	// The ids that keys have at AWS, Tencent Cloud and Alibaba Cloud.
+	opaque = regexp.MustCompile(`^[A-Za-z0-9+=_-][A-Za-z0-9+/=_-]{31,}$`) // does not match a path such as Azure's /subscriptions/...
+	// Key ids of AWS, Tencent Cloud and Alibaba Cloud.
 	keyID  = regexp.MustCompile(`^(AKIA|ASIA|AKID|LTAI)[A-Za-z0-9]+$`)
 	hexKey = regexp.MustCompile(`^[0-9a-fA-F]{40,}$`)
 )
 
-// LooksSecret tells whether a text is a secret by its looks, and what it looks
-// like. Names, addresses, numbers and the ids of zones and tenants do not.
+// LooksSecret reports whether a text looks like a secret, and describes the resemblance.
+// Names, addresses, numbers and the ids of zones and tenants do not match.
 func LooksSecret(text string) (why string, secret bool) {
 	text = strings.TrimSpace(text)
 	switch {
@@ -68,10 +67,10 @@ func LooksSecret(text string) (why string, secret bool) {
 	return "", false
 }
 
-// jumbled tells whether upper case, lower case and digits follow each other as
-// in random text, where six of ten neighbours are of different kinds. In names
-// made of words, even where each is capitalized, it is about three. Ids in hex
-// have no upper case.
+// jumbled reports whether upper case, lower case and digits alternate as in random text.
+// There, about six of ten neighbours differ in kind. In names made of words, even
+// capitalized ones, it is about three. Hex ids contain only one case, so they never
+// match.
 func jumbled(s string) bool {
 	letters, changes, last := 0, 0, rune(0)
 	kinds := map[rune]bool{}

@@ -4,41 +4,39 @@ import (
 	"strings"
 )
 
-// TXTEffect is what a DNS provider does to the TXT records that others have at a
-// name where it answers a challenge.
+// TXTEffect is the effect of a DNS provider on TXT records that certroll did not write,
+// at a name where it answers a challenge.
 type TXTEffect int
 
-// The effects, worst first: a provider that is not known replaces.
+// The effects, worst first. The zero value applies to unknown providers.
 const (
-	// ReplacesTXT writes its record in the place of all that are there.
+	// ReplacesTXT replaces all records at the name by its own.
 	ReplacesTXT TXTEffect = iota
-	// DeletesTXT adds its record, and removes others with it when it cleans up.
+	// DeletesTXT adds its record, and removes others when it cleans up.
 	DeletesTXT
-	// MergesTXT reads the set and writes it back, with its value or without.
+	// MergesTXT reads the set and writes it back, with or without its value.
 	MergesTXT
-	// AddsTXT adds and removes its own record, or has a record or a name that is
-	// its own.
+	// AddsTXT adds and removes only its own record, or uses a record or name of its own.
 	AddsTXT
 )
 
-// Spares tells whether the records of others survive a challenge.
+// Spares reports whether other records survive a challenge.
 func (e TXTEffect) Spares() bool { return e == MergesTXT || e == AddsTXT }
 
-// txtLists classify the providers by hand, from Present and CleanUp in the
-// source of lego v4.35.2. TestEveryProviderHasATXTEffect fails for a provider
-// that stands in none of the lists, TestTXTEffectsAreLegos where its source
-// speaks against its list.
+// txtLists classifies the providers by hand, from Present and CleanUp in the source of
+// lego v4.35.2. TestEveryProviderHasATXTEffect fails for a provider in none of the lists,
+// and TestTXTEffectsAreLegos fails if the source contradicts a list.
 //
-// Merging is no transaction with most of these APIs: what somebody else writes
-// between the read and the write is lost. It is a moment, and nothing here can
-// make it none.
+// With most of these APIs, merging is no transaction: a record written by another client
+// between the read and the write is lost. certroll cannot close this window.
 var txtLists = map[TXTEffect]string{
-	// The API has one value for a name, or lego hands it the whole set. joker
-	// does so in one of its modes; of dyndnsfree and myaddr the API is not known.
+	// The API has one value per name, or lego sends it the whole set. joker does so in
+	// one of its modes. The APIs of dyndnsfree and myaddr are unknown, so certroll
+	// assumes the worst.
 	ReplacesTXT: `ddnss dode duckdns dyndnsfree freemyip joker mijnhost mittwald myaddr rcodezero sonic ultradns`,
 
-	// CleanUp removes what has the name: all TXT records, or the first. gandi puts
-	// the zone back as it was before; dnsexit's API may pass over the value.
+	// CleanUp removes records by name: all TXT records, or the first. gandi restores the
+	// zone as it was before the challenge. dnsexit's API may ignore the value.
 	DeletesTXT: `alidns azuredns bindman bluecat bunny clouddns cloudns cloudru designate dnsexit dnsimple dnsmadeeasy dnspod dyn edgecenter
 		f5xc gandi gandiv5 gcloud gcore huaweicloud ibmcloud namecheap namedotcom ns1 otc rackspace selectel stackpath tencentcloud
 		vegadns versio vscale vultr`,
@@ -46,9 +44,9 @@ var txtLists = map[TXTEffect]string{
 	MergesTXT: `artfiles azion beget checkdomain constellix desec edgedns eurodns godaddy hostinger iijdpf ionos keyhelp leaseweb
 		manageengine netcup pdns rimuhosting route53 sakuracloud selectelv2 servercow uniteddomains vinyldns yandexcloud zonomi`,
 
-	// acme-dns writes names that its server makes up; hurricane and selfhostde
-	// overwrite a record that was made for it, and is never removed. rfc2136 is as
-	// package dnschild has it.
+	// acme-dns writes names that its server chooses. hurricane and selfhostde overwrite a
+	// record that the operator created for the challenge, and never remove it. For
+	// rfc2136, package dnschild replaces lego's updates.
 	AddsTXT: `acme-dns active24 aliesa allinkl alwaysdata anexia arvancloud auroradns autodns axelname baiducloud binarylane bluecatv2
 		bookmyname brandit civo cloudflare com35 conoha conohav3 corenetworks cpanel czechia derak digitalocean directadmin dnshomede
 		domeneshop dreamhost dynu easydns edgeone efficientip epik excedo exoscale gigahostno glesys gravity hetzner hostingde hostingnl
@@ -60,7 +58,8 @@ var txtLists = map[TXTEffect]string{
 		zoneedit zoneee`,
 }
 
-// TXTEffectOf is what a provider does to the TXT records of others.
+// TXTEffectOf returns the effect of a provider on TXT records that certroll did not
+// write.
 func TXTEffectOf(code string) TXTEffect { return txtEffects[code] }
 
 var txtEffects = effectsOf(txtLists)

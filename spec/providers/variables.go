@@ -6,32 +6,31 @@ import (
 	"strings"
 )
 
-// What the variables of all providers hold, classified by hand from lego's
-// source. A variable that stands in none of these tables is refused, and
-// TestEveryVariableIsClassified fails.
+// The variables of all providers, classified by hand from lego's source. certroll rejects
+// a variable in none of these tables, and TestEveryVariableIsClassified fails.
 
-// Kind is what a variable may lead to.
+// Kind says how the value of a variable affects the target of connections.
 type Kind int
 
 // The kinds of variables.
 const (
 	Unclassified Kind = iota
 	Plain
-	// URL, Host and Server hold the address of a server: from the config repo
-	// only within trust.endpoints.
-	URL    // a URL, or host and port; https unless it says otherwise
+	// URL, Host, Server and Realm are addresses of servers: trust.endpoints limits them
+	// in the config repo.
+	URL    // a URL, or host and port; https by default
 	Host   // a host, or host and port, of an HTTPS server
-	Server // a name server; port 53 unless it says otherwise
-	Realm  // a Kerberos realm, whose servers are found by DNS
+	Server // a name server; port 53 by default
+	Realm  // a Kerberos realm, whose servers the client finds by DNS
 	// Label becomes part of a host name.
 	Label
-	// Choice is one of the provider's own list.
+	// Choice is one value of the provider's own list.
 	Choice
-	// Ambient chooses an identity of the machine.
+	// Ambient may select an identity of the machine.
 	Ambient
 )
 
-// KindOf is what a provider's variable holds.
+// KindOf returns the kind of a provider's variable.
 func KindOf(name string) Kind {
 	if kind, ok := specialVariables[name]; ok {
 		return kind
@@ -42,29 +41,31 @@ func KindOf(name string) Kind {
 	return Unclassified
 }
 
-// durations are the ends of variables that every provider has; they hold numbers.
+// durations are the suffixes of variables that every provider has; their values are
+// numbers.
 var durations = []string{"_TTL", "_TIMEOUT", "_POLLING_INTERVAL", "_SEQUENCE_INTERVAL"}
 
-// labelText is what may become part of a host name that a provider makes.
+// labelText matches texts that may become part of a provider's host name: no dot, so the
+// domain cannot change.
 var labelText = regexp.MustCompile(`^[a-z0-9-]{1,40}$`)
 
-// choices are the values of choiceVariables, from the providers' own lists.
+// choices are the valid values of Choice variables, from the providers' own lists.
 var choices = map[string][]string{
 	"OVH_ENDPOINT":      {"ovh-eu", "ovh-ca", "ovh-us", "kimsufi-eu", "kimsufi-ca", "soyoustart-eu", "soyoustart-ca"},
 	"AZURE_ENVIRONMENT": {"", "public", "china", "usgovernment", "german"},
 	"VOLC_SCHEME":       {"", "https", "http"},
 }
 
-// notAmbient are the values of ambientVariables that choose an identity which
-// stands in the credentials, not the machine's.
+// notAmbient are the values of Ambient variables that select an identity from the
+// credentials, not the machine's.
 var notAmbient = map[string][]string{
 	"AZURE_AUTH_METHOD": {"oidc"},
 	"OCI_AUTH_TYPE":     {"", "user_principal"},
 }
 
-// explicit says which variables have to be there, by provider, so that it takes
-// no identity of the machine (instance roles, ~/.aws, ADC, az): all of one of
-// the sets. Providers that are not listed know no such identity.
+// explicit lists, by provider, the sets of variables of which one must be complete.
+// Otherwise the provider uses an identity of the machine (instance roles, ~/.aws, ADC,
+// az). Providers without an entry never do.
 var explicit = map[string][][]string{
 	"route53":   {{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}},
 	"lightsail": {{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}},
@@ -80,23 +81,23 @@ var explicit = map[string][][]string{
 	"oraclecloud": {{"OCI_TENANCY_OCID", "OCI_USER_OCID"}},
 }
 
-// IsLabel tells whether a text may become part of a host name that a provider makes.
+// IsLabel reports whether a value may become part of a provider's host name.
 func IsLabel(value string) bool { return labelText.MatchString(value) }
 
-// Choices are the values that a choiceVariable may have.
+// Choices returns the valid values of a Choice variable.
 func Choices(name string) []string { return choices[name] }
 
-// IsChoice tells whether a choiceVariable may have a value.
+// IsChoice reports whether a value is valid for a Choice variable.
 func IsChoice(name, value string) bool {
 	return slices.ContainsFunc(choices[name], func(k string) bool { return strings.EqualFold(k, value) })
 }
 
-// ChoosesAmbient tells whether a value of an ambientVariable chooses an identity of the
-// machine.
+// ChoosesAmbient reports whether a value of an Ambient variable selects an identity of
+// the machine.
 func ChoosesAmbient(name, value string) bool { return !slices.Contains(notAmbient[name], value) }
 
-// ExplicitIdentity are the sets of variables of which a provider needs one so that it
-// takes no identity of the machine; ok is false for one that knows no such identity.
+// ExplicitIdentity returns the sets of variables of which a provider needs one so that it
+// uses no identity of the machine. ok is false for a provider that never uses one.
 func ExplicitIdentity(code string) (sets [][]string, ok bool) {
 	sets, ok = explicit[code]
 	return sets, ok
@@ -198,11 +199,12 @@ var specialVariables = map[string]Kind{
 	"OCI_AUTH_TYPE":     Ambient,
 }
 
-// goRound: see GoRound. rfc2136 speaks DNS and is bounded by its address alone.
+// goRound backs GoRound. rfc2136 is not in it: it sends DNS messages, and only the check
+// of its address bounds it.
 var goRound = map[string]bool{}
 
-// plainVariables hold keys, names, ids and switches: they are sent to the
-// provider's server, and say nothing of which server that is.
+// plainVariables contain keys, names, ids and switches. The provider sends them to its
+// server; they do not select the server.
 var plainVariables = setOf(`
 	ACME_DNS_ALLOWLIST ACTIONS_ID_TOKEN_REQUEST_TOKEN ACTIVE24_API_KEY ACTIVE24_SECRET AKAMAI_ACCESS_TOKEN AKAMAI_ACCOUNT_SWITCH_KEY
 	AKAMAI_CLIENT_SECRET AKAMAI_CLIENT_TOKEN ALICLOUD_ACCESS_KEY ALICLOUD_LINE ALICLOUD_SECRET_KEY ALICLOUD_SECURITY_TOKEN ALIESA_ACCESS_KEY
