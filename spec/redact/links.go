@@ -12,12 +12,12 @@ var (
 	parts = regexp.MustCompile(`[A-Za-z0-9]+`)
 )
 
-// leastPart is the length from which on a run of letters and digits within a
-// URL is a secret of its own.
+// leastPart is the shortest run of letters and digits within a URL that counts as a
+// secret of its own.
 const leastPart = 8
 
-// Links leaves the scheme and the host of the URLs in a text: the URL of a chat
-// service is its credential.
+// Links reduces the URLs in a text to scheme and host: the URL of a chat service is its
+// credential.
 func Links(text string) string { return link.ReplaceAllStringFunc(text, shortLink) }
 
 func shortLink(text string) string {
@@ -36,9 +36,9 @@ func shortLink(text string) string {
 	return m[1] + "://" + host + "/" + Struck
 }
 
-// Parts are the secrets within a service's URL: all but the scheme, and a host
-// that is one. Services make another URL of it, in which a token may stand in
-// pieces.
+// Parts returns the secrets within a service's URL: all parts but the scheme, and the
+// host only if it is no real host. A notification service builds another URL from it, in
+// which a token may appear in pieces.
 func Parts(raw string) []string {
 	secrets := []string{raw}
 	u, err := url.Parse(raw)
@@ -68,5 +68,5 @@ func Parts(raw string) []string {
 	return secrets
 }
 
-// IsScheme tells whether a word is the scheme of a URL.
+// IsScheme reports whether a word is a valid URL scheme.
 func IsScheme(word string) bool { return link.FindString(word+"://") != "" }

@@ -9,34 +9,34 @@ import (
 	"sync"
 )
 
-// Struck stands where a secret was.
+// Struck replaces a secret.
 const Struck = "[redacted]"
 
-// Shortest is the length in bytes below which a value is no secret worth the
-// name: striking it would tear holes into every message.
+// Shortest is the shortest secret in bytes. Striking shorter values would remove ordinary
+// words from every message.
 const Shortest = 4
 
-// mostSecrets bounds what a Redactor remembers. A process that runs for months
-// meets many rotated tokens; the oldest ones are invalid by then.
+// mostSecrets bounds the secrets of a Redactor. A process that runs for months sees many
+// rotated tokens; the oldest ones are invalid by then.
 const mostSecrets = 2000
 
-// Redactor strikes known secrets and everything that Tokens knows. The zero
-// value knows no secret. A Redactor is safe for concurrent use.
+// Redactor strikes known secrets, and everything that Tokens recognizes. The zero value
+// knows no secret. A Redactor is safe for concurrent use.
 type Redactor struct {
 	mu      sync.RWMutex
-	secrets []string                    // oldest first, each once
-	needles map[[Shortest]byte][]needle // by their first bytes
+	secrets []string                    // oldest first, without duplicates
+	needles map[[Shortest]byte][]needle // by their first bytes, so that Strike looks up candidates
 }
 
-// New makes a Redactor of secrets.
+// New returns a Redactor for the secrets.
 func New(secrets ...string) *Redactor {
 	r := &Redactor{}
 	r.Add(secrets...)
 	return r
 }
 
-// Add adds secrets. Those added before stay known: a server may still quote a
-// token that was replaced a moment ago.
+// Add adds secrets. Earlier secrets stay known: a server may still quote a token that was
+// just replaced.
 func (r *Redactor) Add(secrets ...string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -56,23 +56,23 @@ func (r *Redactor) Add(secrets ...string) {
 	}
 }
 
-// public is what people put beside a secret behind a reference: a host with or
-// without a port, an address, a URL without login and query, a number.
+// public matches texts that people store next to a secret: a host with or without a port,
+// an address, a URL without login and query, a number.
 var public = regexp.MustCompile(`^(https?://)?([a-z0-9_-]{1,63}\.)+[a-z]{2,24}\.?(:[0-9]+)?(/[a-zA-Z0-9._/-]*)?$|^(https?://)?[0-9.]+(:[0-9]+)?/?$|^(https?://)?\[?[0-9a-f:]+:[0-9a-f:.]+\]?(:[0-9]+)?/?$`)
 
-// Learn adds what a reference led to. A text that looks public stays: struck
-// from everything, the name of a zone would make every message unreadable.
+// Learn adds the value of a reference. It skips texts that look public: striking the name
+// of a zone everywhere would make every message unreadable.
 func (r *Redactor) Learn(text string) {
 	if len(text) >= leastLearnt && !public.MatchString(text) {
 		r.Add(text)
 	}
 }
 
-// leastLearnt keeps words such as "admin" and "eu-1" out of what is struck
-// everywhere; the text of one DNS account's own child is held to Shortest.
+// leastLearnt excludes short words such as "admin" and "eu-1" from striking everywhere.
+// The texts of one DNS account's own child use Shortest.
 const leastLearnt = 6
 
-// learn must be called with mu held.
+// learn adds the spellings of a secret. The caller holds mu.
 func (r *Redactor) learn(secret string) {
 	if r.needles == nil {
 		r.needles = map[[Shortest]byte][]needle{}
@@ -88,8 +88,8 @@ func (r *Redactor) learn(secret string) {
 	}
 }
 
-// Strike returns text with Struck in place of each secret. A nil Redactor
-// strikes what Tokens does.
+// Strike returns text with Struck in place of each secret. A nil Redactor strikes only
+// what Tokens recognizes.
 func (r *Redactor) Strike(text string) string {
 	if r != nil {
 		text = r.strikeKnown(text)
@@ -111,16 +111,17 @@ func (r *Redactor) strikeKnown(text string) string {
 	return cut(text, found)
 }
 
-// Writer passes on whole lines to w, struck. Log handlers write one line a call.
+// Writer returns a writer that strikes secrets and forwards to w. It finds only secrets
+// within one call of Write; log handlers write one line per call.
 func (r *Redactor) Writer(w interface{ Write([]byte) (int, error) }) *Writer { return &Writer{r, w} }
 
-// Writer strikes what is written through it.
+// Writer strikes the secrets in everything written to it.
 type Writer struct {
 	redactor *Redactor
 	to       interface{ Write([]byte) (int, error) }
 }
 
-// Write writes p without secrets. The count is of p, as io.Writer asks for.
+// Write writes p without secrets. The returned count refers to p, as io.Writer requires.
 func (w *Writer) Write(p []byte) (int, error) {
 	struck := []byte(w.redactor.Strike(string(p)))
 	if bytes.Equal(struck, p) {
@@ -132,11 +133,11 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// span is a part of a text, from the first byte to behind the last.
+// span is the part [from, to) of a text.
 type span struct{ from, to int }
 
-// cut replaces spans, which may overlap: of two secrets, one the beginning of
-// the other, no tail is left standing.
+// cut replaces spans, which may overlap. If one secret is the beginning of another, no
+// tail of the longer one remains.
 func cut(text string, spans []span) string {
 	if len(spans) == 0 {
 		return text

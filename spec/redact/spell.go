@@ -13,15 +13,15 @@ import (
 	"unicode"
 )
 
-// needle is one spelling of a secret. Where the secret is a part of a larger
-// base64 text, the characters before and after hold bits of the secret too.
+// needle is one spelling of a secret. Inside a larger base64 text, the characters before
+// and after the needle also contain bits of the secret.
 type needle struct {
 	text          string
-	before, after int  // characters beside text that go with it
-	base64        bool // before and after count characters of base64, padding follows
+	before, after int  // characters around text to strike too
+	base64        bool // before and after count base64 characters, and padding may follow
 }
 
-// span is what goes where the needle was found at from.
+// span returns the part to strike if the needle was found at from.
 func (n needle) span(text string, from int) span {
 	s := span{from, from + len(n.text)}
 	if !n.base64 {
@@ -44,21 +44,21 @@ func isBase64(c byte) bool {
 }
 
 const (
-	// leastLine is the length from which on a line of a secret is one of its own.
+	// leastLine is the shortest line of a secret that counts as a secret of its own.
 	leastLine = 16
-	// leastDecoded is the length in bytes from which on a secret that is base64
-	// is known by what it encodes.
+	// leastDecoded is the shortest decoded value, in bytes, for which a base64 secret is
+	// also known in its decoded form.
 	leastDecoded = 12
-	// leastHex and leastCore are the lengths from which on hex of a secret, and
-	// the part of a base64 text that the secret alone determines, are no words.
+	// leastHex and leastCore are the lengths from which a hex spelling, and the part of a
+	// base64 text that only the secret determines, cannot be an ordinary word.
 	leastHex  = 8
 	leastCore = 5
 )
 
-// spell lists the spellings of a secret: raw, as URLs, JSON, Go, HTML and PHP
-// escape it, as hex, and as base64 at each of the three places in which it may
-// begin within a larger text, as "user:password" in HTTP's Basic authentication
-// (RFC 7617). A PEM key's lines are spelled one by one.
+// spell lists the spellings of a secret: raw; escaped for URLs, JSON, Go, HTML and PHP;
+// in hex; and in base64 at each of the three offsets within a larger text, such as
+// "user:password" in HTTP's Basic authentication (RFC 7617). Each line of a PEM key has
+// spellings of its own.
 func spell(secret string) []needle {
 	var list []needle
 	for _, s := range variants(secret) {
@@ -74,7 +74,7 @@ func spell(secret string) []needle {
 	return list
 }
 
-// variants are a secret, trimmed, on one line, and its longer lines.
+// variants returns a secret as it is, trimmed, joined to one line, and its longer lines.
 func variants(secret string) []string {
 	list := []string{secret}
 	trimmed := strings.TrimSpace(secret)
@@ -95,7 +95,7 @@ func variants(secret string) []string {
 
 var percent = regexp.MustCompile(`%[0-9A-F]{2}`)
 
-// escaped are the spellings in which each character stands by itself.
+// escaped returns the spellings that escape each character on its own.
 func escaped(s string) []needle {
 	list := []needle{{text: s}}
 	add := func(text string) {
@@ -125,7 +125,7 @@ func jsonText(s string, escapeHTML bool) string {
 	return strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(b.String()), `"`), `"`)
 }
 
-// encoded are the spellings as hex and base64.
+// encoded returns the spellings in hex and base64.
 func encoded(s []byte) []needle {
 	var list []needle
 	if len(s) >= leastHex {
@@ -140,12 +140,13 @@ func encoded(s []byte) []needle {
 	return list
 }
 
-// within is the part of a base64 text that s determines where shift bytes stand
-// before it, counted by three.
+// within returns the part of a base64 text that s alone determines if shift bytes precede
+// it (modulo three).
 func within(s []byte, shift int, e *base64.Encoding) []needle {
 	all := append(make([]byte, shift), s...)
 	text := e.EncodeToString(all)
-	// A character holds six bits: of the first shift*8 bits none, or some, are s's.
+	// Each character holds six bits. The first shift*8 bits do not belong to s, so skip
+	// the characters that contain any of them.
 	from, bits := (shift*8+5)/6, len(all)*8
 	n := needle{text: text[from : bits/6], base64: true}
 	if shift > 0 {
@@ -164,8 +165,8 @@ func within(s []byte, shift int, e *base64.Encoding) []needle {
 	return list
 }
 
-// decode reads a secret that is base64, such as an HMAC key: a client may hold
-// the bytes, and quote them in another alphabet.
+// decode decodes a base64 secret, such as an HMAC key: a client may hold the bytes and
+// quote them in another base64 alphabet.
 func decode(secret string) ([]byte, bool) {
 	text := strings.TrimRight(strings.TrimSpace(secret), "=")
 	for _, e := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {

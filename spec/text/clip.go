@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// FirstOf is the first text that is not empty.
+// FirstOf returns the first text that is not empty.
 func FirstOf(candidates ...string) string {
 	for _, c := range candidates {
 		if c != "" {
@@ -16,7 +16,7 @@ func FirstOf(candidates ...string) string {
 	return ""
 }
 
-// Cut is a text without what it has more than some bytes.
+// Cut shortens a text to at most most bytes, plus "..." if it was longer.
 func Cut(s string, most int) string {
 	if len(s) <= most {
 		return s
@@ -24,21 +24,21 @@ func Cut(s string, most int) string {
 	return strings.ToValidUTF8(s[:most], "") + "..."
 }
 
-// FirstLine is that of a text, fit to be shown.
+// FirstLine returns the first line of a text, safe to display.
 func FirstLine(s string) string {
 	s, _, _ = strings.Cut(s, "\n")
 	return Line(s)
 }
 
-// Clipped is a text of somebody else's as one line that is not too long.
+// Clipped returns a text from outside as one safe line, cut to most bytes.
 func Clipped(s string, most int) string {
 	return Cut(Line(s), most)
 }
 
-// OrNone is a name, or that there is none.
+// OrNone returns a name, or "no name" if it is empty.
 func OrNone(s string) string { return cmp.Or(s, "no name") }
 
-// SortedSet is a copy, sorted, each text once.
+// SortedSet returns a sorted copy without duplicates.
 func SortedSet(list []string) []string {
 	out := append([]string{}, list...)
 	slices.Sort(out)

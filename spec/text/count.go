@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Counted is a number with what it counts: "1 order", "2 orders".
+// Counted returns a number with its noun: "1 order", "2 orders".
 func Counted(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
@@ -13,7 +13,8 @@ func Counted(n int, what string) string {
 	return strconv.Itoa(n) + " " + what + "s"
 }
 
-// Some is a list of names by its first ones: "a, b and 3 more".
+// Some returns a list of at most most names and the number of the others: "a, b and 3
+// more".
 func Some(names []string, most int) string {
 	if len(names) <= most {
 		return strings.Join(names, ", ")

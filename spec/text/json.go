@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// JSON escapes within a JSON text what Line would replace: a parser reads the
-// same values as before. Line breaks and tabs between values stay.
+// JSON escapes, within a JSON text, the characters that Line would replace: a parser
+// reads the same values as before. Line breaks and tabs between values stay.
 func JSON(b []byte) []byte {
 	if inert(b) {
 		return b
@@ -19,7 +19,7 @@ func JSON(b []byte) []byte {
 		switch shown := f.next(r); {
 		case shown == r, r == '\r':
 			out = append(out, b[:n]...)
-		case r == utf8.RuneError: // a byte that is no UTF-8
+		case r == utf8.RuneError: // a byte that is not valid UTF-8
 			out = append(out, `\ufffd`...)
 		default:
 			out = escape(out, r)
@@ -29,7 +29,8 @@ func JSON(b []byte) []byte {
 	return out
 }
 
-// inert reports whether there is nothing to escape, as is nearly always so.
+// inert reports whether there is nothing to escape. This is the common case, and avoids a
+// copy.
 func inert(b []byte) bool {
 	var f filter
 	for len(b) > 0 {
@@ -42,7 +43,7 @@ func inert(b []byte) bool {
 	return true
 }
 
-// escape writes a character as JSON does (RFC 8259 section 7).
+// escape appends a character as a JSON escape (RFC 8259 section 7).
 func escape(out []byte, r rune) []byte {
 	if r > 0xffff {
 		high, low := utf16.EncodeRune(r)

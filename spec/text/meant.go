@@ -8,12 +8,11 @@ import (
 	"github.com/agext/levenshtein"
 )
 
-// maxTyped is how long a name may be that is compared: the distance of two costs the
+// maxTyped is the longest name that Nearest compares: the distance of two names costs the
 // product of their lengths.
 const maxTyped = 128
 
-// Nearest is the known name that differs least from a mistyped one; "" where none is
-// near.
+// Nearest returns the known name closest to a mistyped one; "" if none is close.
 func Nearest(name string, known []string) string {
 	if len(name) > maxTyped {
 		return ""
@@ -21,7 +20,7 @@ func Nearest(name string, known []string) string {
 	best, distance := "", max(2, len(name)/3)+1
 	for _, k := range known {
 		if len(k) > maxTyped || abs(utf8.RuneCountInString(k)-utf8.RuneCountInString(name)) >= distance {
-			continue // they differ by as many letters at least
+			continue // the distance is at least the difference in length
 		}
 		if n := levenshtein.Distance(name, k, nil); n < distance {
 			best, distance = k, n
@@ -32,9 +31,9 @@ func Nearest(name string, known []string) string {
 
 func abs(n int) int { return max(n, -n) }
 
-// Meant asks whether the nearest known name was meant, or else one that begins with the
-// typed one and a dot, as the certificates of a for_each do. It begins with a blank; "":
-// there is none.
+// Meant returns a question that suggests the closest known name, or else one that begins
+// with the typed name and a dot, like the certificates of a for_each. It begins with a
+// space; "" if there is no suggestion.
 func Meant(name string, known []string) string {
 	near := Nearest(name, known)
 	for _, k := range known {

@@ -2,10 +2,10 @@ package text
 
 import "time"
 
-// Stamp is a moment as RFC 3339 writes it, in UTC.
+// Stamp formats a moment as RFC 3339, in UTC.
 func Stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// TimeLeft is a duration in the largest unit of which there are two.
+// TimeLeft formats a duration in the largest unit of which there are at least two.
 func TimeLeft(d time.Duration) string {
 	switch {
 	case d < 2*time.Minute:

@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// OneOf lists what is allowed: "a", "b" or "c", each in quotes.
+// OneOf lists the allowed values: "a", "b" or "c", each in quotes. allowed must not be
+// empty.
 func OneOf(allowed []string) string {
 	quoted := make([]string, len(allowed))
 	for i, s := range allowed {
@@ -17,7 +18,7 @@ func OneOf(allowed []string) string {
 	return strings.Join(quoted[:len(quoted)-1], ", ") + " or " + quoted[len(quoted)-1]
 }
 
-// Article is a noun with its indefinite article: "an issuer", "a certificate".
+// Article returns a noun with its indefinite article: "an issuer", "a certificate".
 func Article(noun string) string {
 	if strings.ContainsAny(noun[:1], "aeiou") {
 		return "an " + noun
@@ -25,7 +26,7 @@ func Article(noun string) string {
 	return "a " + noun
 }
 
-// UpperFirst begins a sentence: its first letter becomes a capital one.
+// UpperFirst capitalizes the first letter, for the beginning of a sentence.
 func UpperFirst(s string) string {
 	if s == "" {
 		return s
@@ -33,10 +34,10 @@ func UpperFirst(s string) string {
 	return strings.ToUpper(s[:1]) + s[1:]
 }
 
-// mostShort is how much of a text Short leaves, in bytes.
+// mostShort is the number of bytes that Short keeps.
 const mostShort = 80
 
-// Short cuts what somebody typed to the part of it that a message quotes.
+// Short cuts a text that a person typed to the part that a message quotes.
 func Short(s string) string {
 	if len(s) > mostShort {
 		return s[:mostShort] + "..."

@@ -9,26 +9,25 @@ import (
 	"unicode/utf8"
 )
 
-// Writer filters what is written as Lines does, whatever the pieces are that it
-// is written in. It may be used by several goroutines at once.
+// Writer filters its input like Lines, however the input is split into writes. It is safe
+// for concurrent use.
 type Writer struct {
-	// Colours lets the sequences pass that colour text: to a terminal, by a
-	// program that writes some itself.
+	// Colours lets escape sequences for colours pass: for a terminal, and a program that
+	// writes such sequences itself.
 	Colours bool
 
 	mu   sync.Mutex
 	w    io.Writer
 	f    filter
-	rest []byte // the beginning of a character whose other bytes are yet to come
+	rest []byte // the first bytes of a character that is not complete yet
 }
 
-// NewWriter makes a Writer in front of w.
+// NewWriter returns a Writer in front of w.
 func NewWriter(w io.Writer) *Writer { return &Writer{w: w} }
 
 var coloured = regexp.MustCompile(`^\x1b\[[0-9;]{0,8}m`)
 
-// Write filters p. It reports all of p as written or an error, since what comes
-// out has another length.
+// Write filters p. It returns len(p) or an error, because the output has another length.
 func (w *Writer) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -42,7 +41,8 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// filtered is what is to be written now.
+// filtered returns the bytes to write now. It keeps an incomplete character for the next
+// call.
 func (w *Writer) filtered(p []byte) []byte {
 	if len(w.rest) > 0 {
 		p = append(w.rest, p...)
@@ -66,7 +66,7 @@ func (w *Writer) filtered(p []byte) []byte {
 	return out
 }
 
-// AtStart reports whether what is written next begins a line.
+// AtStart reports whether the next write begins a line.
 func (w *Writer) AtStart() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
