@@ -9,40 +9,40 @@ import (
 )
 
 const (
-	// Secret is how many bytes a file of a credential may have: a token, a
-	// passphrase, a list of addresses that hold one.
+	// Secret is the size limit of a credential file, in bytes: a token, a passphrase, or
+	// a list of addresses that contain one.
 	Secret = 1 << 20
-	// Named is how many bytes another file may have that our own settings name;
-	// keyrings are the largest.
+	// Named is the size limit of other files that certroll.hcl names, in bytes; keyrings
+	// are the largest.
 	Named = 16 << 20
-	// State is how many bytes a file of certroll's own state may have: the last
-	// good revision is the largest, with up to 256 MiB of HCL in base64.
+	// State is the size limit of certroll's own state files, in bytes: the last good
+	// revision is the largest, with up to 256 MiB of HCL in base64.
 	State = 512 << 20
 )
 
-// pipeTime is how long a pipe may take that stands in a file's place, as a shell's
-// <(command) is one. The command may have to ask a key service first.
+// pipeTime is the time limit for a pipe in place of a file, such as a shell's <(command).
+// The command may have to query a key service first.
 const pipeTime = 30 * time.Second
 
-// TooLargeError says that there is more than was allowed.
+// TooLargeError reports content of more than Most bytes.
 type TooLargeError struct{ Most int64 }
 
 func (e *TooLargeError) Error() string { return fmt.Sprintf("it has more than %d bytes", e.Most) }
 
-// File reads a file of at most so many bytes. A pipe that nobody writes to is
-// empty, one that stays open is given up after half a minute, and a device has
-// an end.
+// File reads a file of at most most bytes. A pipe without a writer reads as empty, and a
+// pipe that stays open fails after pipeTime. A device without an end fails at most bytes.
 func File(path string, most int64) ([]byte, error) { return FileWithin(path, most, pipeTime) }
 
-// FileWithin is File where a pipe may take another time.
+// FileWithin is File with another time limit for pipes.
 func FileWithin(path string, most int64, pipe time.Duration) ([]byte, error) {
-	// To open a pipe that nobody writes to would wait for somebody.
+	// Without O_NONBLOCK, opening a pipe waits until another process opens it for
+	// writing.
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
-	_ = f.SetReadDeadline(time.Now().Add(pipe)) // what knows none has an end
+	_ = f.SetReadDeadline(time.Now().Add(pipe)) // regular files support no deadline, and end by themselves
 	b, err := All(f, most)
 	if err != nil {
 		return nil, &os.PathError{Op: "read", Path: path, Err: unwrapped(err)}
@@ -50,15 +50,14 @@ func FileWithin(path string, most int64, pipe time.Duration) ([]byte, error) {
 	return b, nil
 }
 
-// namedPipeTime is how long a pipe may take that our own settings name.
+// namedPipeTime is the time limit for a pipe that certroll.hcl names.
 const namedPipeTime = 5 * time.Second
 
-// NamedFile reads a file that our own settings name. It is read in the midst of an
-// operation, which may be whatever the file is: a pipe that nobody writes to is
-// empty, one that stays open is given up, and a device has an end.
+// NamedFile reads a file that certroll.hcl names. It runs in the middle of an operation,
+// so its time limit for pipes is shorter than File's.
 func NamedFile(path string) ([]byte, error) { return FileWithin(path, Named, namedPipeTime) }
 
-// unwrapped is what went wrong, without the path, which is said once.
+// unwrapped returns the cause without the path, because the caller adds the path.
 func unwrapped(err error) error {
 	if p, ok := err.(*os.PathError); ok { //nolint:errorlint // os.File gives exactly this
 		return p.Err
@@ -66,8 +65,8 @@ func unwrapped(err error) error {
 	return err
 }
 
-// All reads to the end. More than so many bytes are a TooLargeError, and are not
-// read.
+// All reads r to its end. It returns a TooLargeError for more than most bytes, and reads
+// no further.
 func All(r io.Reader, most int64) ([]byte, error) {
 	b, err := io.ReadAll(io.LimitReader(r, most+1))
 	if err == nil && int64(len(b)) > most {
@@ -76,8 +75,8 @@ func All(r io.Reader, most int64) ([]byte, error) {
 	return b, err
 }
 
-// Reader passes on what it reads, and is a TooLargeError after so many bytes. Unlike
-// io.LimitReader it does not make what is cut off look whole.
+// Reader returns a reader that fails with a TooLargeError after most bytes.
+// io.LimitReader would make the truncated content look complete.
 func Reader(r io.Reader, most int64) io.Reader { return &limited{r, most, most} }
 
 type limited struct {
@@ -89,7 +88,7 @@ func (l *limited) Read(p []byte) (int, error) {
 	if l.left < 0 {
 		return 0, &TooLargeError{l.most}
 	}
-	// One byte more than is allowed tells whether there is more.
+	// Reading one byte more than allowed shows whether there is more.
 	n, err := l.r.Read(p[:min(int64(len(p)), l.left+1)])
 	if l.left -= int64(n); l.left < 0 {
 		return n - 1, &TooLargeError{l.most}

@@ -1,4 +1,4 @@
-// Package bounded reads what comes from outside of the process without needing
-// more memory than was allowed beforehand, and without a wait that only the
-// other side can end. Product code reads whole files and bodies through it alone.
+// Package bounded reads content from outside of the process with a limit on memory and on
+// time: the other side can neither exhaust memory nor block a read forever. Product code
+// reads whole files and bodies only through this package.
 package bounded

@@ -1,9 +1,9 @@
-// Package credential recognises credentials that cannot work by the look of
-// their text: what `echo` and text editors add to a token. It tells what is
-// wrong and where, and never any part of the credential.
+// Package credential recognizes credentials that cannot work, by their text: `echo` and
+// text editors add characters to a token. It reports the fault and its place, and never
+// any part of the credential.
 //
-// Only certain faults are found. A text of several lines, such as a PEM key or
-// JSON, may end in a line break, and a passphrase may be any text.
+// It reports only certain faults. A text of several lines, such as a PEM key or JSON, may
+// end in a line break, and a passphrase may be any text.
 package credential
 
 import (
@@ -14,23 +14,22 @@ import (
 	"unicode/utf8"
 )
 
-// Form is what a credential is made of.
+// Form is the syntax of a credential.
 type Form int
 
 const (
-	// Token is one word, sent as it stands: a token, a password of an API, an id.
+	// Token is one word, sent unchanged: a token, an API password, an id.
 	Token Form = iota
-	// Base64 is one word whose decoder passes over line breaks, as those of TSIG
-	// secrets and of ACME's external account binding do.
+	// Base64 is one word whose decoder ignores line breaks, like the decoders of TSIG
+	// secrets and of ACME's external account binding.
 	Base64
 )
 
-// byteOrderMark begins files that Windows' editors write.
+// byteOrderMark is the first character of files from editors on Windows.
 const byteOrderMark = "\ufeff"
 
-// Fault says what makes a credential of this form unusable, as the end of a
-// sentence that begins with where it was found: "ends in a line break". It is ""
-// where nothing is wrong with it.
+// Fault describes the fault of a credential of this form, as the end of a sentence that
+// begins with its place: "ends in a line break". It returns "" if there is none.
 func Fault(value string, form Form) string {
 	trimmed := strings.TrimSpace(value)
 	switch {
@@ -62,8 +61,8 @@ func Fault(value string, form Form) string {
 	return ""
 }
 
-// Check is Fault as an error that says what to do. where names the place: "the
-// environment variable GIT_TOKEN".
+// Check returns Fault as an error with advice. where names the place: "the environment
+// variable GIT_TOKEN".
 func Check(where, value string, form Form) error {
 	fault := Fault(value, form)
 	if fault == "" {
@@ -83,9 +82,9 @@ func advice(fault string) string {
 	}
 }
 
-// Passphrase is the error err of using a passphrase, with a hint where its end
-// may be to blame. A passphrase may end in anything, so that it is never refused
-// beforehand.
+// Passphrase extends err, the failure to use a passphrase, with a hint if the passphrase
+// begins or ends with white space. A passphrase may contain white space, so it is never
+// rejected beforehand.
 func Passphrase(where, value string, err error) error {
 	if err == nil || value == "" || strings.TrimSpace(value) == value {
 		return err
@@ -93,7 +92,7 @@ func Passphrase(where, value string, err error) error {
 	return fmt.Errorf("%w; %s %s, which may be a mistake", err, where, edge(value))
 }
 
-// edge says where the blanks of a text are.
+// edge describes the white space at the beginning or end of a text.
 func edge(value string) string {
 	switch {
 	case strings.HasSuffix(value, "\n"), strings.HasSuffix(value, "\r"):

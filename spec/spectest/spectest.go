@@ -1,5 +1,5 @@
-// Package spectest is what the tests of spec's packages share: a small config repo, what
-// it may reach, and the files of the decoder's goldens.
+// Package spectest contains fixtures for the tests of spec's packages: a small config
+// repo, its trust settings, and the files of the decoder's goldens.
 package spectest
 
 import (
@@ -15,7 +15,7 @@ import (
 	"certroll/spec"
 )
 
-// World declares an issuer and two DNS accounts, for certificates to refer to.
+// World declares an issuer and two DNS accounts for certificates to refer to.
 const World = `
 issuer "le" {
   directory                = "letsencrypt"
@@ -31,12 +31,12 @@ dns "backup" {
 }
 `
 
-// Strict is what most tests let the repo reach.
+// Strict returns the trust settings of most tests.
 func Strict() spec.Trust {
 	return spec.Trust{Known: true, Vault: []string{"secret/dns/"}, Own: []string{"CERTROLL_DNS_OWN"}, Webroots: []string{"/var/www"}, Endpoints: Allowing("acme.example.com:443", "127.0.0.0/8:*", "192.0.2.53:53", "[2001:db8::]/32:*")}
 }
 
-// Allowing are rules that allow these hosts.
+// Allowing returns rules that allow these hosts.
 func Allowing(hosts ...string) spec.ProbeRules {
 	rules, why := spec.ParseProbeRules(hosts)
 	if why != "" {
@@ -45,7 +45,7 @@ func Allowing(hosts ...string) spec.ProbeRules {
 	return rules
 }
 
-// Told renders diagnostics, each as place, summary and detail.
+// Told formats diagnostics, each as place, summary and detail.
 func Told(diags hcl.Diagnostics) string {
 	var b strings.Builder
 	for _, d := range diags {
@@ -60,7 +60,8 @@ func Told(diags hcl.Diagnostics) string {
 	return b.String()
 }
 
-// Seeds adds the files of the decoder's goldens. It is for the packages beside decode.
+// Seeds adds the files of the decoder's goldens to a fuzz corpus. The path fits packages
+// next to decode.
 func Seeds(f *testing.F) {
 	archives, err := filepath.Glob("../decode/testdata/mistakes/*.txtar")
 	if err != nil || len(archives) == 0 {
@@ -89,7 +90,7 @@ certificate "c" {
 }`))
 }
 
-// Soon ends the test where an input takes far longer than any may.
+// Soon panics if an input takes far longer than any input may; call done at the end.
 func Soon(src []byte) (done func() bool) {
 	return time.AfterFunc(20*time.Second, func() { panic(fmt.Sprintf("still busy after 20 s with %q", src)) }).Stop
 }
