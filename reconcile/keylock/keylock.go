@@ -1,6 +1,6 @@
-// Package keylock is a lock for each key of a set that is not known before:
-// who works on the same thing goes one after another, and nobody else waits.
-// It owns the locks alone; how long to wait for one is its caller's.
+// Package keylock provides a lock for each key of an open set. Work on the same key runs
+// one after another; work on other keys does not wait. The caller's context limits the
+// wait.
 package keylock
 
 import (
@@ -8,20 +8,20 @@ import (
 	"sync"
 )
 
-// Locks are the locks; the zero value is ready.
+// Locks is a set of locks by key. The zero value is ready for use.
 type Locks struct {
 	mu   sync.Mutex
 	keys map[string]*lock
 }
 
 type lock struct {
-	taken chan struct{} // one element while somebody has it
-	users int           // has it or waits for it; at zero the lock is forgotten
+	taken chan struct{} // contains one element while the lock is held
+	users int           // holders and waiters; at zero the lock is deleted, so that the map does not grow
 }
 
-// Take waits until the key is free or ctx ends; its error is ctx's then. waiting
-// is called once where somebody else has it; nil: nothing is. The function
-// returned gives the key back, and is to be called once.
+// Take waits until the key is free, or returns ctx's error. If another caller holds the
+// key, Take calls waiting once, if it is not nil. Call the returned function exactly once
+// to release the key.
 func (l *Locks) Take(ctx context.Context, key string, waiting func()) (func(), error) {
 	k := l.enter(key)
 	give := func() { <-k.taken; l.leave(key, k) }
@@ -65,7 +65,7 @@ func (l *Locks) leave(key string, k *lock) {
 	}
 }
 
-// Len is how many keys are taken or waited for.
+// Len returns the number of keys that are held or waited for.
 func (l *Locks) Len() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -13,18 +13,17 @@ import (
 )
 
 const (
-	// maxCRL bounds a revocation list. The lists of public CAs are split into parts
-	// of well under a megabyte; one of ten has about 200,000 entries.
+	// maxCRL is the size limit of a revocation list, in bytes. Public CAs split their
+	// lists into parts of well under a megabyte; ten megabytes are about 200,000 entries.
 	maxCRL = 10 << 20
-	// crlTimeout is for connecting, asking and reading.
+	// crlTimeout covers connecting, the request and reading the list.
 	crlTimeout   = 15 * time.Second
 	maxRedirects = 3
 )
 
 // CRL fetches a certificate revocation list (RFC 5280 section 4.2.1.13) over HTTP or
-// HTTPS, and returns it as it came: who signed it is the caller's to verify. It
-// connects to the addresses that probes may connect to, redirects included, and uses
-// no proxy.
+// HTTPS and returns it unverified: the caller must verify its signature. It connects only
+// to addresses allowed for probes, also after a redirect, and uses no proxy.
 func (p *Prober) CRL(ctx context.Context, at string) ([]byte, error) {
 	u, err := url.Parse(at)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {

@@ -1,18 +1,13 @@
-// Package probe asks servers for the certificates that they serve.
+// Package probe fetches the certificates that servers serve.
 //
-// It owns the connection: which addresses a host leads to, which of them may
-// be connected to, how a protocol comes to TLS, and the handshake. It sends
-// nothing after that, has no credential, and judges nothing: what a
-// certificate is worth is package reconcile's to say.
+// It owns the connection: resolving a host, checking its addresses against the rules,
+// reaching TLS over a plain-text protocol, and the handshake. It sends nothing after the
+// handshake, has no credential, and does not judge certificates: package reconcile does.
 //
 // # Decisions
 //
-//   - The addresses are resolved first and connected to as such: what was held
-//     against the rules is what is dialed, whatever DNS says a moment later.
-//   - All addresses are asked, to a bound: of several servers behind one name
-//     one may have been forgotten.
-//   - No proxy is used, and no address is named to whom it is denied: that would
-//     tell in Git what the reconciler's resolver knows.
-//   - A server that wants a certificate of the client has shown its own by
-//     then, which is all that is wanted.
+//   - A host is resolved once, and certroll dials the checked addresses, so that a DNS answer that changes later (rebinding) has no effect.
+//   - All addresses are checked, up to a bound: one of several servers behind a name may still serve an old certificate.
+//   - Probes use no proxy. Errors name no denied address: they end up in Git, and would publish the answers of the reconciler's resolver.
+//   - A server that demands a client certificate has already sent its own, so the failed handshake is good enough.
 package probe

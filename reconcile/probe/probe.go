@@ -18,28 +18,28 @@ import (
 )
 
 const (
-	// maxAddresses is how many addresses of a host are asked.
+	// maxAddresses is the number of addresses of one host that certroll checks.
 	maxAddresses = 8
-	// atOnce is how many connections there are at a time.
+	// atOnce is the number of concurrent connections of a Prober.
 	atOnce         = 16
 	defaultTimeout = 10 * time.Second
 )
 
-// Options are a Prober's settings; the zero value is good.
+// Options are a Prober's settings. The zero value is usable.
 type Options struct {
-	Rules   spec.ProbeRules // which addresses may be connected to besides public ones
-	Timeout time.Duration   // of resolving, and of each address; 0: ten seconds
-	// Lookup finds the addresses of a host; nil: the system's resolver.
+	Rules   spec.ProbeRules // allowed addresses besides public ones
+	Timeout time.Duration   // for resolving, and for each address; 0: ten seconds
+	// Lookup resolves a host; nil uses the system's resolver.
 	Lookup func(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
-// Prober asks servers for their certificates.
+// Prober fetches the certificates of servers.
 type Prober struct {
 	o    Options
 	room chan struct{}
 }
 
-// New makes a Prober.
+// New returns a Prober.
 func New(o Options) *Prober {
 	o.Timeout = cmp.Or(o.Timeout, defaultTimeout)
 	if o.Lookup == nil {
@@ -48,16 +48,15 @@ func New(o Options) *Prober {
 	return &Prober{o: o, room: make(chan struct{}, atOnce)}
 }
 
-// DeniedError says that nothing a host leads to may be connected to.
+// DeniedError reports that the rules allow no address of a host.
 type DeniedError = reach.DeniedError
 
-// allow is the setting that says where probes may connect to.
+// allow names, for errors, the setting that allows addresses to probes.
 const allow = "probe in certroll.hcl"
 
-// Served asks all addresses of an endpoint and returns the certificates they
-// serve, leaf first, by address. An error means that none of them answered. A
-// server that has certificates of several key algorithms is asked for the one
-// of the algorithm.
+// Served returns the certificates at all addresses of an endpoint, leaf first, by
+// address. It returns an error only if no address answered. If a server has certificates
+// of several key algorithms, Served prefers the one of algorithm.
 func (p *Prober) Served(ctx context.Context, at spec.Probe, algorithm spec.Algorithm) (map[string][]*x509.Certificate, error) {
 	addrs, err := p.addresses(ctx, at)
 	if err != nil {
@@ -85,12 +84,13 @@ func (p *Prober) Served(ctx context.Context, at spec.Probe, algorithm spec.Algor
 	return nil, failed[0]
 }
 
-// addresses are those of the host that may be connected to.
+// addresses returns the allowed addresses of the host, sorted, so that each probe checks
+// the same ones.
 func (p *Prober) addresses(ctx context.Context, at spec.Probe) ([]netip.AddrPort, error) {
 	found, err := p.resolve(ctx, at.Host)
 	var dns *net.DNSError
 	if errors.As(err, &dns) {
-		err = errors.New(dns.Err) // without the resolver's own address
+		err = errors.New(dns.Err) // leaves out the resolver's own address
 	}
 	if err != nil {
 		return nil, fmt.Errorf("looking up %s: %w", at.Host, err)
@@ -118,7 +118,7 @@ func (p *Prober) resolve(ctx context.Context, host string) ([]netip.Addr, error)
 	return p.o.Lookup(ctx, "ip", host)
 }
 
-// ask has one handshake with an address, and another where the server showed a
+// ask does one handshake with an address, and a second one if the server showed a
 // certificate of the other key algorithm.
 func (p *Prober) ask(ctx context.Context, to netip.AddrPort, at spec.Probe, algorithm spec.Algorithm) ([]*x509.Certificate, error) {
 	select {
@@ -131,7 +131,8 @@ func (p *Prober) ask(ctx context.Context, to netip.AddrPort, at spec.Probe, algo
 	if err != nil || suites[algorithm] == nil || chain[0].PublicKeyAlgorithm == algorithms[algorithm] {
 		return chain, err
 	}
-	// In TLS 1.3 nothing that is ours to say tells the algorithms apart.
+	// In TLS 1.3 crypto/tls cannot select the algorithm, so the second handshake is TLS
+	// 1.2.
 	if other, err := p.handshake(ctx, to, at, suites[algorithm]); err == nil && other[0].PublicKeyAlgorithm == algorithms[algorithm] {
 		return other, nil
 	}
@@ -140,7 +141,7 @@ func (p *Prober) ask(ctx context.Context, to netip.AddrPort, at spec.Probe, algo
 
 var algorithms = map[spec.Algorithm]x509.PublicKeyAlgorithm{spec.RSA: x509.RSA, spec.ECDSA: x509.ECDSA}
 
-// suites are those of TLS 1.2 that only a certificate of the algorithm serves.
+// suites are the TLS 1.2 cipher suites that require a certificate of the algorithm.
 var suites = map[spec.Algorithm][]uint16{
 	spec.RSA: {
 		tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
@@ -150,8 +151,8 @@ var suites = map[spec.Algorithm][]uint16{
 	},
 }
 
-// handshake connects and returns what was shown. With suites it is one of TLS
-// 1.2 by them alone.
+// handshake connects and returns the server's certificates. If only is set, the handshake
+// is TLS 1.2 with these suites.
 func (p *Prober) handshake(ctx context.Context, to netip.AddrPort, at spec.Probe, only []uint16) ([]*x509.Certificate, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.o.Timeout)
 	defer cancel()
@@ -159,9 +160,9 @@ func (p *Prober) handshake(ctx context.Context, to netip.AddrPort, at spec.Probe
 	if err != nil {
 		return nil, fmt.Errorf("connecting to %s: %w", at.Endpoint(), err)
 	}
-	defer conn.Close() //nolint:errcheck // it was only looked at
+	defer conn.Close() //nolint:errcheck // nothing was written
 	if deadline, ok := ctx.Deadline(); ok {
-		_ = conn.SetDeadline(deadline) // a connection that takes none fails by itself
+		_ = conn.SetDeadline(deadline) // a connection that supports no deadline fails by itself
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
@@ -171,7 +172,7 @@ func (p *Prober) handshake(ctx context.Context, to netip.AddrPort, at spec.Probe
 	var shown []*x509.Certificate
 	config := &tls.Config{
 		ServerName: at.ServerName, MinVersion: tls.VersionTLS12, CipherSuites: only,
-		// What is served is looked at, whoever signed it; nothing is sent.
+		// The probe reports any served certificate, whoever signed it, and sends no data.
 		InsecureSkipVerify: true,
 		VerifyPeerCertificate: func(raw [][]byte, _ [][]*x509.Certificate) error {
 			for _, der := range raw {
@@ -197,8 +198,8 @@ func (p *Prober) handshake(ctx context.Context, to netip.AddrPort, at spec.Probe
 	return nil, fmt.Errorf("shaking hands with %s: %w", at.Endpoint(), err)
 }
 
-// refusedUs tells whether it was the server that ended the handshake, as one
-// does that wants a certificate of its clients.
+// refusedUs reports whether the server ended the handshake, as a server does that demands
+// a client certificate.
 func refusedUs(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && op.Op == "remote error"

@@ -12,10 +12,10 @@ import (
 	"certroll/spec"
 )
 
-// mostTalk is how much a server may say before TLS begins.
+// mostTalk is the size limit of a server's plain text before TLS, in bytes.
 const mostTalk = 64 << 10
 
-// startTLS brings a connection to where TLS begins.
+// startTLS brings a connection to the point where TLS begins.
 func startTLS(conn net.Conn, protocol spec.Protocol) error {
 	switch protocol {
 	case spec.PlainTLS:
@@ -37,13 +37,13 @@ func startTLS(conn net.Conn, protocol spec.Protocol) error {
 	return err
 }
 
-// talk is a conversation by lines.
+// talk is a line-based conversation.
 type talk struct {
 	net.Conn
 	r *textproto.Reader
 }
 
-// smtp is the beginning of RFC 3207.
+// smtp starts TLS by RFC 3207.
 func (t *talk) smtp() error {
 	if _, _, err := t.r.ReadResponse(220); err != nil {
 		return fmt.Errorf("its greeting: %w", err)
@@ -62,7 +62,7 @@ func (t *talk) smtp() error {
 	return nil
 }
 
-// imap is RFC 9051 section 6.2.1.
+// imap starts TLS by RFC 9051 section 6.2.1.
 func (t *talk) imap() error {
 	if line, err := t.r.ReadLine(); err != nil || !strings.HasPrefix(strings.ToUpper(line), "* OK") {
 		return unlike(line, err)
@@ -89,7 +89,8 @@ func unlike(line string, err error) error {
 	return errors.New("it answered: " + line)
 }
 
-// startPostgres sends an SSLRequest, which is answered by one byte.
+// startPostgres sends an SSLRequest. The server answers with one byte, S if it supports
+// TLS.
 func startPostgres(conn net.Conn) error {
 	if _, err := conn.Write([]byte{0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f}); err != nil {
 		return err

@@ -1,8 +1,8 @@
-// Package reach connects to addresses that certroll.hcl allows, and to no other.
+// Package reach connects only to addresses that certroll.hcl allows.
 //
-// The address is checked when the socket is about to connect, after the name was
-// resolved: a name that leads elsewhere the second time (DNS rebinding) is of no
-// use. Probes, the ACME client and the proxy of the DNS children share it.
+// It checks the address when the socket connects, after the name was resolved, so that a
+// name that resolves differently the second time (DNS rebinding) does not help an
+// attacker. Probes, the ACME client and the proxy of the DNS children use it.
 package reach
 
 import (
@@ -19,31 +19,31 @@ import (
 	"golang.org/x/net/http/httpproxy"
 )
 
-// DeniedError says that a host leads to no address that may be connected to. It
-// names the host as it was written and no address: the error ends up in Git.
+// DeniedError reports that a host resolves to no allowed address. It contains the host as
+// written and no address, because the error ends up in Git.
 type DeniedError struct {
 	Host  string
-	Allow string // what in certroll.hcl would allow it
+	Allow string // the setting of certroll.hcl that would allow it
 }
 
-// Error tells so.
+// Error names the host and the setting that would allow its addresses.
 func (e *DeniedError) Error() string {
 	return e.Host + " leads to no address that may be connected to: they are private, loopback or link-local, and " + e.Allow + " does not allow them"
 }
 
-// Denied tells that certroll refused it, and nothing was asked of the network.
+// Denied marks errors of certroll's own rules: nothing was sent to the network.
 func (e *DeniedError) Denied() bool { return true }
 
-// Dialer connects to what Dials allows.
+// Dialer connects to the addresses that Dials allows.
 type Dialer struct {
 	Dials   func(netip.AddrPort) bool
-	Allow   string        // for the error: the setting of certroll.hcl, "trust.endpoints"
+	Allow   string        // the setting of certroll.hcl for the error, such as "trust.endpoints"
 	Timeout time.Duration // of one connection; 0: 30 s
 }
 
 var errDenied = errors.New("not allowed")
 
-// DialContext is net.Dialer's, for the addresses that are allowed.
+// DialContext is net.Dialer.DialContext, limited to allowed addresses.
 func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	timeout := d.Timeout
 	if timeout <= 0 {
@@ -67,9 +67,9 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 	return conn, err
 }
 
-// Transport restricts an HTTP transport to what the dialer allows. The
-// operator's own proxy (HTTPS_PROXY) is reached wherever it is; addresses that
-// are written as such are checked before a proxy is asked for them.
+// Transport limits an HTTP transport to allowed addresses. The operator's own proxy
+// (HTTPS_PROXY) is exempt. A proxy resolves names itself, so Transport can check only
+// hosts that are written as addresses before it uses the proxy.
 func (d *Dialer) Transport(t *http.Transport) {
 	proxy := httpproxy.FromEnvironment().ProxyFunc()
 	own := map[string]bool{}
@@ -93,16 +93,16 @@ func (d *Dialer) Transport(t *http.Transport) {
 	}
 }
 
-// Literal refuses a host that is written as an address which is not allowed.
+// Literal rejects a host that is written as an address and not allowed.
 func (d *Dialer) Literal(host, address string) error {
 	at, err := netip.ParseAddrPort(address)
 	if err != nil || d.Dials(netip.AddrPortFrom(at.Addr().Unmap(), at.Port())) {
-		return nil //nolint:nilerr // a name: what it leads to is checked when it is dialed
+		return nil //nolint:nilerr // a name: the dialer checks its addresses
 	}
 	return &DeniedError{Host: host, Allow: d.Allow}
 }
 
-// hostPort is the host of a URL with its port.
+// hostPort returns the host of a URL with its port, explicit or default.
 func hostPort(u *url.URL) string {
 	port := u.Port()
 	if port == "" {
