@@ -17,18 +17,18 @@ import (
 	"certroll/gitsync/objects"
 )
 
-// Checkout is the repository of a work tree, as CI has it. It is read straight
-// from the object database: no git program runs, and nothing that the
-// repository brings along is executed.
+// Checkout is the repository of a work tree, for use in CI. It reads the object database
+// directly. It runs no git program, so no hook or configuration of a pull request can run
+// code.
 type Checkout struct {
 	repo  *git.Repository
 	objs  *objects.DB
 	head  plumbing.Hash
-	below string // the directory, from the root of the work tree
+	below string // the directory, relative to the root of the work tree
 	doing string
 }
 
-// OpenCheckout finds the repository that a directory belongs to.
+// OpenCheckout opens the repository that contains a directory.
 func OpenCheckout(dir string) (*Checkout, error) {
 	doing := "reading the Git repository of " + dir
 	repo, objs, err := objects.OpenLocal(context.Background(), dir, true, localBounds())
@@ -53,7 +53,7 @@ func OpenCheckout(dir string) (*Checkout, error) {
 	return c, nil
 }
 
-// belowRoot is where dir lies in the work tree of repo.
+// belowRoot returns dir relative to the work tree's root.
 func belowRoot(repo *git.Repository, dir string) (string, error) {
 	tree, err := repo.Worktree()
 	if err != nil {
@@ -62,11 +62,10 @@ func belowRoot(repo *git.Repository, dir string) (string, error) {
 	return relative(tree.Filesystem.Root(), dir)
 }
 
-// Base reads the revision that HEAD is to be compared with: the commit where
-// HEAD left ref, so that what came onto ref since is not taken for part of the
-// change. Where the history at hand does not reach that far, as in a shallow
-// clone, it is ref itself, and whole is false. A directory that is not there
-// yet has no files.
+// Base reads the revision to compare HEAD with: the commit at which HEAD forked from ref.
+// Later commits on ref are no part of the change. If the local history does not reach the
+// fork, as in a shallow clone, Base reads ref itself and whole is false. A missing
+// directory has no files.
 func (c *Checkout) Base(ref string) (rev *Revision, whole bool, err error) {
 	doing := fmt.Sprintf("finding %s in the checkout", ref)
 	at, err := c.repo.ResolveRevision(plumbing.Revision(ref))
@@ -80,7 +79,7 @@ func (c *Checkout) Base(ref string) (rev *Revision, whole bool, err error) {
 	commit, whole := c.fork(*at)
 	doing = fmt.Sprintf("reading commit %s of the checkout", short(commit))
 	rev, err = readRevision(c.objs, commit, c.below, doing, Limits{}.withDefaults())
-	if fault.Is(err, fault.Invalid) { // the directory is not there
+	if fault.Is(err, fault.Invalid) { // the directory does not exist yet
 		var at *object.Commit
 		if at, err = c.objs.Commit(commit); err == nil {
 			rev = describe(at)
@@ -98,7 +97,7 @@ func (c *Checkout) Base(ref string) (rev *Revision, whole bool, err error) {
 	return rev, whole, nil
 }
 
-// fork is the commit where HEAD left another one.
+// fork returns the commit at which HEAD forked from another commit.
 func (c *Checkout) fork(from plumbing.Hash) (plumbing.Hash, bool) {
 	ours, err := c.objs.Commit(c.head)
 	if err != nil {
@@ -115,9 +114,9 @@ func (c *Checkout) fork(from plumbing.Hash) (plumbing.Hash, bool) {
 	return common[0].Hash, true
 }
 
-// Ledger is the tree of a ledger's branch as the checkout last fetched it, the
-// commit and when that was made. It is fs.ErrNotExist where the branch was
-// never fetched.
+// Ledger returns the tree of a ledger's branch as the checkout last fetched it, with the
+// commit and its time. The error matches fs.ErrNotExist if the checkout never fetched the
+// branch.
 func (c *Checkout) Ledger(branch, directory string) (tree fs.FS, commit string, at time.Time, err error) {
 	if branch == "" {
 		branch = DefaultBranch
@@ -143,8 +142,8 @@ func (c *Checkout) Ledger(branch, directory string) (tree fs.FS, commit string, 
 	return tree, hash.String(), head.Committer.When.UTC(), nil
 }
 
-// branch is the head of a branch: of the remote origin, of another remote, or
-// a local one, in this order.
+// branch returns the head of a branch: of the remote origin, of another remote, or of the
+// local branch, in this order.
 func (c *Checkout) branch(name string) (plumbing.Hash, error) {
 	all, err := localRefs(c.repo)
 	if err != nil {

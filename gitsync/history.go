@@ -14,15 +14,14 @@ import (
 	"certroll/gitsync/remote"
 )
 
-// Walk fetches the branch's whole history and visits its commits from the head
-// to the root, along the first parents, each with all its parents and the tree
-// below the ledger's directory. The order is a pack's: older files are stored
-// as differences to newer ones. A directory's entries tell the objects they
-// stand for, see ObjectID, so that what is unchanged need not be read. A
-// branch that is not there has no commits.
+// Walk fetches the branch's whole history and visits its commits from the head to the root,
+// along the first parents. visit gets each commit with all its parents and the tree of the
+// ledger's directory. The newest commit comes first, because a pack stores older files as
+// deltas of newer ones. With ObjectID of the directory entries, visit can skip unchanged
+// files. A missing branch has no commits.
 //
-// The history is fetched into a temporary directory, which is gone when Walk
-// returns: until then, and no longer, the trees can be read.
+// Walk keeps the history in a temporary directory and removes it on return, so the trees
+// are readable only during the walk.
 func (l *Ledger) Walk(ctx context.Context, visit func(commit string, parents []string, tree fs.FS) error) error {
 	if err := l.turn.Acquire(ctx, 1); err != nil {
 		return l.remote.Explain(ctx, l.doing("reading the history of"), err)
@@ -52,12 +51,12 @@ func (l *Ledger) Walk(ctx context.Context, visit func(commit string, parents []s
 	return nil
 }
 
-// mostEarlier bounds how far Earlier goes back.
+// mostEarlier bounds the commits that Earlier fetches.
 const mostEarlier = 1000
 
-// Earlier visits the trees that the branch had before the head, the newest
-// first, until visit has seen enough, a thousand at most. As in Walk they can be
-// read until it returns.
+// Earlier visits the trees that the branch had before the head, the newest first, until
+// visit returns false or mostEarlier commits are read. The trees are readable only until
+// Earlier returns.
 func (l *Ledger) Earlier(ctx context.Context, visit func(tree fs.FS) (more bool)) error {
 	doing := l.doing("reading the history of")
 	if err := l.turn.Acquire(ctx, 1); err != nil {
@@ -83,6 +82,7 @@ func (l *Ledger) Earlier(ctx context.Context, visit func(tree fs.FS) (more bool)
 	}
 	skip := func(string, []string, fs.FS) error { return nil }
 	for n := 0; more && !at.IsZero() && past.Has(at) && ctx.Err() == nil; n++ {
+		// The first commit is the head, which the caller has.
 		if n == 0 {
 			at, err = l.visit(past, at, doing, skip)
 		} else {
@@ -98,8 +98,8 @@ func (l *Ledger) Earlier(ctx context.Context, visit func(tree fs.FS) (more bool)
 	return nil
 }
 
-// history fetches the branch, so many commits deep or all of it (0), into a
-// store of its own.
+// history fetches the branch into a store of its own, to a depth in commits; 0 is the whole
+// history.
 func (l *Ledger) history(ctx context.Context, dir, doing string, depth int) (*objects.Store, plumbing.Hash, error) {
 	c, err := l.remote.List(ctx, doing)
 	if err != nil {

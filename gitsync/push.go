@@ -24,16 +24,16 @@ import (
 	"certroll/spec/text"
 )
 
-// Commit runs edit on the newest tree, below the ledger's directory, and
-// pushes the files it returns as one commit; a nil slice deletes a file.
-// Where nothing changes it pushes nothing and returns "".
+// Commit runs edit on the newest tree of the ledger's directory, and pushes the returned
+// files as one commit. A nil slice deletes the file. If nothing changes, Commit pushes
+// nothing and returns "".
 //
-// When somebody else pushed meanwhile, it fetches and runs edit again on what
-// is there now, so edit must do all its work from the tree it is given. When
-// the connection broke and even so the push arrived, that is noticed and it is
-// not pushed twice; only where the remote cannot be reached any more to find
-// out does Commit end in an error for a commit that may stand. An edit that
-// leaves out what it finds already there makes calling Commit again safe.
+// If another writer pushed first, Commit fetches and runs edit again on the new tree, so
+// edit must derive its result from that tree alone. If the connection breaks during a push,
+// the push may have arrived. Commit then checks the branch and does not push twice. Only if
+// it cannot reach the remote for this check does it return an error for a commit that may
+// be on the branch. To make another call of Commit safe, edit leaves out changes that the
+// tree has already.
 func (l *Ledger) Commit(ctx context.Context, message string, edit func(tree fs.FS) (map[string][]byte, error)) (commit string, err error) {
 	if err := l.turn.Acquire(ctx, 1); err != nil {
 		return "", l.remote.Explain(ctx, l.doing("pushing"), err)
@@ -47,7 +47,7 @@ func (l *Ledger) Commit(ctx context.Context, message string, edit func(tree fs.F
 		message = withSkipCI(message)
 	}
 	l.doubts = nil
-	bad, mended := 0, false
+	bad, mended := 0, false // bad counts stuck and unknown pushes; mended: the cache was damaged once already
 	for try := range l.o.Tries {
 		if err := pause(ctx, try); err != nil {
 			return "", l.remote.Explain(ctx, l.doing("pushing"), err)
@@ -63,7 +63,7 @@ func (l *Ledger) Commit(ctx context.Context, message string, edit func(tree fs.F
 		}
 		next, err := l.prepare(ctx, message, edit)
 		if err != nil && !mended && l.store.Damage() != nil {
-			mended = true // by the next round's fetch
+			mended = true // by the fetch of the next round
 			continue
 		}
 		if err != nil || next == nil {
@@ -87,22 +87,22 @@ func (l *Ledger) Commit(ctx context.Context, message string, edit func(tree fs.F
 	}
 }
 
-// verdict is how a push ended.
+// verdict is the result of a push.
 type verdict int
 
 const (
-	refused verdict = iota // it did not happen, and would not the next time
-	lost                   // somebody else was first
+	refused verdict = iota // the remote did not accept it, and would not next time
+	lost                   // another writer pushed first
 	stuck                  // the remote could not lock the branch
-	unknown                // no answer came; it may have happened
+	unknown                // no answer came; the remote may have accepted it
 	pushed
 )
 
-// maxBad is how often one Commit meets stuck or unknown before it says so.
+// maxBad is the number of stuck or unknown pushes after which Commit returns the error.
 const maxBad = 5
 
-// pause waits longer the more races were lost, and never as long as the other
-// writers do.
+// pause waits longer with each lost race, and for a random time, so that competing writers
+// do not stay in step.
 func pause(ctx context.Context, try int) error {
 	if try == 0 {
 		return ctx.Err()
@@ -118,9 +118,8 @@ func pause(ctx context.Context, try int) error {
 	}
 }
 
-// arrived looks whether a commit of which nobody said that it was taken is on
-// the branch all the same; nil: none is. Sync has just fetched all that came
-// since.
+// arrived returns a commit in doubt that is on the branch; nil if there is none. sync has
+// just fetched everything since the push.
 func (l *Ledger) arrived() *nextCommit {
 	head := l.store.State.Head
 	for i, d := range l.doubts {
@@ -131,8 +130,8 @@ func (l *Ledger) arrived() *nextCommit {
 	return nil
 }
 
-// acknowledged ends the story of a rewound branch: a commit that tells it is on
-// the branch, below the head.
+// acknowledged ends a rewind: a commit that records it is on the branch, at or below the
+// head.
 func (l *Ledger) acknowledged() {
 	l.mu.Lock()
 	l.rewound = nil
@@ -141,15 +140,15 @@ func (l *Ledger) acknowledged() {
 	l.store.Settle()
 }
 
-// nextCommit is a commit that is ready to be pushed.
+// nextCommit is a commit that is ready for the push.
 type nextCommit struct {
 	old  plumbing.Hash
 	hash plumbing.Hash
 	news []packfile.Object
-	told bool // somebody had asked whether the branch was rewound
+	told bool // a caller of Rewound knew of the rewind, so this commit may record it
 }
 
-// prepare runs edit and makes the commit; nil where nothing changes.
+// prepare runs edit and builds the commit; nil if nothing changes.
 func (l *Ledger) prepare(ctx context.Context, message string, edit func(fs.FS) (map[string][]byte, error)) (*nextCommit, error) {
 	if l.o.from != "" && !l.tip.IsZero() {
 		return nil, fault.BadSetting(l.doing("making"), "there is such a branch already", "name another one, or delete it")
@@ -158,6 +157,7 @@ func (l *Ledger) prepare(ctx context.Context, message string, edit func(fs.FS) (
 	if err != nil {
 		return nil, l.damaged(ctx, err)
 	}
+	// Before edit: a rewind that is found later is not in the files of this commit.
 	told := l.toldOfRewind()
 	files, err := edit(tree)
 	if err != nil {
@@ -175,7 +175,7 @@ func (l *Ledger) prepare(ctx context.Context, message string, edit func(fs.FS) (
 	if newRoot == root {
 		return nil, nil
 	}
-	if newRoot.IsZero() { // the last file went
+	if newRoot.IsZero() { // the edit deleted the last file; a commit needs a tree
 		empty := packfile.NewObject(plumbing.TreeObject, nil)
 		newRoot, e.News = empty.Hash, append(e.News, empty)
 	}
@@ -192,6 +192,7 @@ func (l *Ledger) toldOfRewind() bool {
 	return l.rewound != nil && l.rewound.told
 }
 
+// commitObject encodes and signs the commit on top of the head.
 func (l *Ledger) commitObject(message string, tree plumbing.Hash) (packfile.Object, error) {
 	who := object.Signature{Name: signable(l.o.AuthorName), Email: signable(l.o.AuthorEmail), When: l.o.Now()}
 	c := &object.Commit{Author: who, Committer: who, Message: message + "\n", TreeHash: tree}
@@ -213,22 +214,23 @@ func (l *Ledger) commitObject(message string, tree plumbing.Hash) (packfile.Obje
 	return packfile.NewObject(plumbing.CommitObject, data), err
 }
 
-// skipCI is what GitHub, GitLab, Gitea and Forgejo look for in the message of
-// a commit that is to start no pipeline.
+// skipCI stops the pipelines of GitHub, GitLab, Gitea and Forgejo when a commit message
+// contains it.
 const skipCI = "[skip ci]"
 
-// withSkipCI puts it after the first paragraph, so that trailers stay last.
+// withSkipCI inserts skipCI after the first paragraph, so that trailers stay last.
 func withSkipCI(message string) string {
 	subject, rest, _ := strings.Cut(message, "\n\n")
 	return strings.TrimSpace(subject + "\n\n" + skipCI + "\n\n" + strings.TrimLeft(rest, "\n"))
 }
 
-// signable drops what would end a name or address in a commit early.
+// signable removes the characters that would end a name or an address in a commit.
 func signable(s string) string {
 	return strings.TrimSpace(strings.NewReplacer("<", "", ">", "", "\n", " ", "\x00", "").Replace(s))
 }
 
-// distinct drops objects that come twice: two files of the same content.
+// distinct removes repeated objects: two files with the same content. A pack must not have
+// an object twice.
 func distinct(news []packfile.Object) []packfile.Object {
 	seen := map[plumbing.Hash]bool{}
 	out := news[:0]
@@ -241,7 +243,7 @@ func distinct(news []packfile.Object) []packfile.Object {
 	return out
 }
 
-// push sends the commit. With any verdict but pushed and lost comes the error
+// push sends the commit. For the verdicts refused, stuck and unknown the error is the one
 // to give up with.
 func (l *Ledger) push(whole context.Context, next *nextCommit) (verdict, error) {
 	ctx, cancel := l.remote.Bound(whole)
@@ -259,6 +261,7 @@ func (l *Ledger) push(whole context.Context, next *nextCommit) (verdict, error) 
 	if err != nil {
 		return refused, l.remote.Explain(ctx, doing, err)
 	}
+	// The remote checks the old hash again; this check saves sending the pack.
 	if adv.References[l.ref.String()] != next.old {
 		return lost, nil
 	}
@@ -281,8 +284,8 @@ func (l *Ledger) push(whole context.Context, next *nextCommit) (verdict, error) 
 	}
 }
 
-// request asks the remote to compare and swap the branch, and brings nothing
-// but the new objects.
+// request asks the remote to compare and swap the branch (old hash, new hash), with a pack
+// of only the new objects.
 func (l *Ledger) request(caps *capability.List, next *nextCommit, said *remote.Words) (*packp.ReferenceUpdateRequest, error) {
 	pack, err := packfile.Of(next.news, !caps.Supports("no-thin"))
 	if err != nil {
@@ -300,7 +303,7 @@ func (l *Ledger) request(caps *capability.List, next *nextCommit, said *remote.W
 	return req, nil
 }
 
-// settled makes a pushed commit the head.
+// settled makes a pushed commit the head, and ends a rewind that the commit records.
 func (l *Ledger) settled(next *nextCommit) {
 	s := l.store
 	l.mu.Lock()
@@ -316,8 +319,8 @@ func (l *Ledger) settled(next *nextCommit) {
 	s.KeepPushed(next.hash, next.news)
 }
 
-// declined judges a push that the remote answered with no: a race if the
-// branch moved, which the next round finds out, or a refusal.
+// declined handles a push that the remote rejected: a lost race if the branch moved, else a
+// refusal.
 func (l *Ledger) declined(ctx context.Context, next *nextCommit, report *packp.ReportStatus, said string) (verdict, error) {
 	status := report.UnpackStatus
 	for _, c := range report.CommandStatuses {
@@ -330,8 +333,7 @@ func (l *Ledger) declined(ctx context.Context, next *nextCommit, report *packp.R
 	case err != nil:
 		return refused, err
 	case moved:
-		// Perhaps by this very commit, where something on the way sent the
-		// request twice.
+		// Perhaps this very commit moved it: a proxy may have sent the request twice.
 		l.doubts = append(l.doubts, *next)
 		return lost, nil
 	}
@@ -346,8 +348,8 @@ func (l *Ledger) declined(ctx context.Context, next *nextCommit, report *packp.R
 	return refused, err
 }
 
-// isLockFault is git's way to say that somebody is writing the ref right now,
-// or that a branch is in the way of this one's name.
+// isLockFault reports git's messages for a ref that another process is writing, or for a
+// branch whose name excludes this one.
 func isLockFault(words string) bool {
 	words = strings.ToLower(words)
 	for _, w := range []string{"cannot lock ref", "failed to update ref", "reference already exists", ".lock': file exists", "failed to lock", "stale info"} {
@@ -358,7 +360,7 @@ func isLockFault(words string) bool {
 	return false
 }
 
-// moved reports whether the branch is elsewhere now.
+// moved reports whether the branch is no longer at old.
 func (l *Ledger) moved(ctx context.Context, old plumbing.Hash) (bool, error) {
 	c, err := l.remote.List(ctx, l.doing("pushing"))
 	if err != nil {
@@ -368,8 +370,8 @@ func (l *Ledger) moved(ctx context.Context, old plumbing.Hash) (bool, error) {
 	return c.Adv.References[l.ref.String()] != old, nil
 }
 
-// unanswered judges a push that ended without a report. Who was not let in did
-// not push; anything else may have happened.
+// unanswered handles a push without a report. After a failed login nothing was pushed.
+// After any other error the remote may have accepted the push.
 func (l *Ledger) unanswered(ctx context.Context, next *nextCommit, err error, said string) (verdict, error) {
 	if err == nil {
 		err = io.ErrUnexpectedEOF

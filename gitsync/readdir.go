@@ -21,11 +21,10 @@ import (
 	"certroll/gitsync/packfile"
 )
 
-// ReadDir reads a plain directory's *.hcl files, on a laptop or in a checkout
-// of CI, under the rules and default limits of a Source. Where the directory
-// is in a Git work tree, Commit is that of HEAD, with "-dirty" where the files
-// read are not the ones committed; it is "" elsewhere, and where Git's data
-// cannot be read.
+// ReadDir reads the *.hcl files of a plain directory, on a laptop or in a CI checkout,
+// under the rules and default limits of a Source. In a Git work tree, Commit is HEAD's
+// hash, with "-dirty" appended if the files differ from the committed ones. Commit is ""
+// outside a work tree and if Git's data cannot be read.
 func ReadDir(dir string) (*Revision, error) {
 	doing := "reading the directory " + dir
 	if root, to := leadsOut(dir); root != "" {
@@ -55,8 +54,8 @@ func ReadDir(dir string) (*Revision, error) {
 	return rev, nil
 }
 
-// leadsOut finds a work tree that a directory leads out of by a symbolic link:
-// what a change brings along must not have other files read, and shown.
+// leadsOut returns the work tree that dir leaves through a symbolic link, and the target. A
+// pull request may add such a link, and CI must not read and print other files through it.
 func leadsOut(dir string) (root, to string) {
 	if !filepath.IsAbs(dir) {
 		here, err := os.Getwd()
@@ -64,7 +63,7 @@ func leadsOut(dir string) (root, to string) {
 			here, err = filepath.EvalSymlinks(here)
 		}
 		if err != nil {
-			return "", "" // opening it fails too
+			return "", "" // opening the directory will fail too
 		}
 		dir = filepath.Join(here, dir)
 	}
@@ -72,6 +71,7 @@ func leadsOut(dir string) (root, to string) {
 	if err != nil {
 		return "", ""
 	}
+	// Look for the work tree along the path as written, not along the resolved one.
 	for at := filepath.Clean(dir); at != filepath.Dir(at); {
 		at = filepath.Dir(at)
 		if _, err := os.Lstat(filepath.Join(at, ".git")); err != nil {
@@ -84,8 +84,9 @@ func leadsOut(dir string) (root, to string) {
 	return "", ""
 }
 
-// readFiles walks without following symbolic links, nor into other repositories
-// of a work tree. root is the same directory on the disk; nil: it is a tree in Git.
+// readFiles reads the wanted files of a directory. It follows no symbolic links, and enters
+// no other repository inside a work tree. root is the same directory on the disk; nil for a
+// tree in Git.
 func readFiles(fsys fs.FS, root *os.Root, count *tally, passed *unread, inGit bool) ([]File, error) {
 	var files []File
 	visited := 0
@@ -104,7 +105,7 @@ func readFiles(fsys fs.FS, root *os.Root, count *tally, passed *unread, inGit bo
 		case !objects.PlainName(e.Name()):
 			passed.add(path, whyName)
 			return skipped(e)
-		case e.IsDir() && !utf8.ValidString(e.Name()): // which an fs.FS does not open
+		case e.IsDir() && !utf8.ValidString(e.Name()): // fs.ValidPath requires UTF-8, so an fs.FS cannot open it
 			return cmp.Or(count.hidden(root, path, 0), fs.SkipDir)
 		case e.IsDir() && inGit && isSubmodule(fsys, path):
 			passed.add(path, whySubmodule)
@@ -130,7 +131,7 @@ func readFiles(fsys fs.FS, root *os.Root, count *tally, passed *unread, inGit bo
 		}
 		data, err := fs.ReadFile(fsys, path)
 		if err == nil && int64(len(data)) > count.FileSize {
-			err = count.add(path, int64(len(data))) // it grew meanwhile
+			err = count.add(path, int64(len(data))) // the file grew after Info
 		}
 		if err == nil {
 			err = checkPointer(count.doing, path, data)
@@ -142,7 +143,7 @@ func readFiles(fsys fs.FS, root *os.Root, count *tally, passed *unread, inGit bo
 	return files, err
 }
 
-// skipped leaves out one entry: of a directory all that is in it.
+// skipped skips one entry, for a directory with everything below it.
 func skipped(e fs.DirEntry) error {
 	if e.IsDir() {
 		return fs.SkipDir
@@ -150,9 +151,9 @@ func skipped(e fs.DirEntry) error {
 	return nil
 }
 
-// hidden refuses a directory whose name is no UTF-8 where there is a wanted file in
-// it, as a revision with such a name is refused that Git has; else it is passed over.
-// In a tree in Git it was looked for when the revision was read.
+// hidden returns an error if a directory with an invalid UTF-8 name has a wanted file,
+// because a Source rejects such a revision. Otherwise readFiles skips the directory. For a
+// tree in Git, root is nil and hidden does nothing: reading the revision has checked it.
 func (t *tally) hidden(root *os.Root, dir string, depth int) error {
 	if root == nil {
 		return nil
@@ -184,7 +185,7 @@ func (t *tally) hidden(root *os.Root, dir string, depth int) error {
 	return nil
 }
 
-// workTree describes HEAD where dir is in a work tree, else nothing.
+// workTree returns a Revision that describes HEAD; an empty one outside a work tree.
 func workTree(dir string, files []File) *Revision {
 	repo, objs, err := objects.OpenLocal(context.Background(), dir, true, localBounds())
 	if errors.Is(err, git.ErrRepositoryNotExists) {
@@ -194,7 +195,7 @@ func workTree(dir string, files []File) *Revision {
 		return &Revision{Unread: []Unread{gitUnread(err)}}
 	}
 	head, err := repo.Head()
-	if errors.Is(err, plumbing.ErrReferenceNotFound) { // nothing is committed yet
+	if errors.Is(err, plumbing.ErrReferenceNotFound) { // no commits yet
 		return &Revision{}
 	}
 	var c *object.Commit
@@ -216,8 +217,8 @@ func workTree(dir string, files []File) *Revision {
 	return rev
 }
 
-// differs compares by content what was read with what is committed. It counts
-// as different where it cannot tell.
+// differs reports whether the files differ in content from the committed ones. It returns
+// true if it cannot compare them.
 func differs(objs *objects.DB, repo *git.Repository, commit plumbing.Hash, dir string, files []File) bool {
 	below, err := belowRoot(repo, dir)
 	if err != nil {
@@ -238,7 +239,7 @@ func differs(objs *objects.DB, repo *git.Repository, commit plumbing.Hash, dir s
 	return !slices.Equal(read, committed)
 }
 
-// relative is dir below root, with slashes; "" for root itself.
+// relative returns dir relative to root, with slashes; "" for root itself.
 func relative(root, dir string) (string, error) {
 	root, err := filepath.EvalSymlinks(root)
 	if err != nil {

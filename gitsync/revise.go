@@ -18,11 +18,11 @@ import (
 	"certroll/gitsync/remote"
 )
 
-// ReviseOptions say which branch of the config repo to change, and who does.
+// ReviseOptions name the branch of the config repo to change, and the author.
 type ReviseOptions struct {
 	URL         string
-	Ref         string // a branch; empty is the one that the remote's HEAD names
-	NewBranch   string // where set the commit goes to this branch, made of Ref's
+	Ref         string // a branch; empty: the branch of the remote's HEAD
+	NewBranch   string // if set, the commit goes to this new branch, which starts at Ref
 	Directory   string // only this sub-directory; empty: all
 	Auth        remote.Auth
 	AuthorName  string // a person
@@ -32,17 +32,16 @@ type ReviseOptions struct {
 	Limits      Limits
 }
 
-// Revised is a commit that was pushed.
+// Revised is the pushed commit.
 type Revised struct {
 	Commit string
-	Branch string // that it was pushed to
-	From   string // the branch that a new one was made of; else ""
+	Branch string // the branch that has the commit
+	From   string // the branch that a new branch started from; else ""
 }
 
-// Revise runs edit on the *.hcl files of the config repo and pushes what it
-// returns, by path, as one commit. When somebody else pushed meanwhile, edit
-// runs again on the files that are there now. Commits of others are never
-// written over; a new branch must not be there yet.
+// Revise runs edit on the *.hcl files of the config repo, and pushes the returned files, by
+// path, as one commit. If another person pushed first, edit runs again on the new files.
+// Revise never overwrites commits of others, and NewBranch must not exist yet.
 func Revise(ctx context.Context, o ReviseOptions, message string, edit func(files []File) (map[string][]byte, error)) (Revised, error) {
 	branch, err := o.branch(ctx)
 	if err != nil {
@@ -86,7 +85,7 @@ func (o ReviseOptions) files(tree fs.FS, doing string) ([]File, error) {
 	return files, nil
 }
 
-// branch is the one that Ref names, which must be there.
+// branch returns the full name of the branch that Ref names. The branch must exist.
 func (o ReviseOptions) branch(ctx context.Context) (plumbing.ReferenceName, error) {
 	r, err := remote.Open(o.URL, o.Auth, o.Timeout)
 	if err != nil {
@@ -112,7 +111,7 @@ func (o ReviseOptions) branch(ctx context.Context) (plumbing.ReferenceName, erro
 	return "", e
 }
 
-// branchNamed finds the branch that a Source's ref stands for.
+// branchNamed returns the branch for a ref of SourceOptions.
 func branchNamed(adv *packp.AdvRefs, ref string) (plumbing.ReferenceName, error) {
 	if ref == "" || ref == "HEAD" {
 		for _, link := range adv.Capabilities.Get(capability.SymRef) {
@@ -142,8 +141,8 @@ func branchNamed(adv *packp.AdvRefs, ref string) (plumbing.ReferenceName, error)
 	}
 }
 
-// GlobalAuthor is the name and address in the user's own Git configuration,
-// each "" where it has none. Files that it includes are not read.
+// GlobalAuthor returns the name and address in the user's own Git configuration, each "" if
+// unset. go-git does not read included files.
 func GlobalAuthor() (name, email string, err error) {
 	c, err := config.LoadConfig(config.GlobalScope)
 	if err != nil {

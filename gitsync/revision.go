@@ -19,20 +19,20 @@ import (
 	"certroll/spec/text"
 )
 
-// Revision is one commit of the config repo, as far as it is of interest.
+// Revision is one commit of the config repo.
 type Revision struct {
-	Commit  string    // full hash; see ReadDir for a plain directory
+	Commit  string    // full hash; for a plain directory see ReadDir
 	Author  string    // "Name <mail>"
 	Time    time.Time // when it was committed
 	Subject string    // first line of the message
-	Files   []File    // *.hcl files below the directory, by path
-	// Directory is where the files lie in the repository; "" for its root, and
-	// where nothing is known of one.
+	Files   []File    // *.hcl files below the directory, sorted by path
+	// Directory is the path of the files in the repository; "" for its root, and outside a
+	// repository.
 	Directory string
-	// Unread is what lies there and is not read: links, submodules, files whose
-	// names end otherwise.
+	// Unread are the entries there that certroll does not read: links, submodules, files
+	// with similar names.
 	Unread []Unread
-	// Astray is what ReadDir read in a work tree and Git does not have.
+	// Astray are the files of a work tree that Git does not have; only ReadDir sets it.
 	Astray []Astray `json:"-"`
 }
 
@@ -42,15 +42,15 @@ type File struct {
 	Bytes []byte
 }
 
-// Limits bound what one revision may hold. Zero fields take the defaults.
+// Limits bound one revision. A zero field means the default.
 type Limits struct {
 	FileSize int64 // bytes of one file; 1 MiB
 	Files    int   // number of files; 50,000
 	Total    int64 // bytes of all files; 256 MiB
 	Pack     int64 // bytes of one fetch, whatever it holds; 1 GiB
-	Object   int64 // bytes of any file that is packed a hundred times as densely, as only bombs are; 512 MiB
+	Object   int64 // bytes of any file that is packed more than a hundred times as densely, as only bombs are; 512 MiB
 	Objects  int   // number of files, directories and commits in one fetch; 1,000,000
-	Inflated int64 // bytes of all that one fetch brings, once it is inflated; 8 GiB
+	Inflated int64 // inflated bytes of all objects of one fetch; 8 GiB
 }
 
 func (l Limits) withDefaults() Limits {
@@ -78,13 +78,13 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// bounds are those of a fetch. Deltas are resolved as far as files may be read,
-// and directories.
+// bounds returns the limits of a fetch. Delta is large enough for every file and directory
+// that certroll reads.
 func (l Limits) bounds() packfile.Bounds {
 	return packfile.Bounds{Pack: l.Pack, Objects: l.Objects, Object: l.Object, Delta: max(l.FileSize, packfile.MaxTree), Total: l.Inflated}
 }
 
-// tally holds a growing revision against the limits.
+// tally checks a growing revision against the limits.
 type tally struct {
 	Limits
 	doing string
@@ -92,6 +92,7 @@ type tally struct {
 	bytes int64
 }
 
+// add counts one file.
 func (t *tally) add(file string, size int64) error {
 	t.files++
 	t.bytes += size
@@ -109,8 +110,8 @@ func (t *tally) add(file string, size int64) error {
 	return nil
 }
 
-// unseen is a character that names of files have only to deceive: a control
-// character, a mark of direction, one without a width.
+// unseen reports characters that serve only to deceive in a file name: control characters,
+// marks of direction, characters without width.
 func unseen(r rune) bool {
 	return r == utf8.RuneError || !text.Visible(r)
 }
@@ -123,25 +124,25 @@ func (t *tally) tooLarge(detail, advice string) error {
 	return &fault.Error{Kind: fault.TooLarge, Doing: t.doing, Detail: detail, Advice: advice}
 }
 
-// wanted reports whether a directory is looked into, or a file taken. Hidden
-// ones are not: .git, .github, editors' backups, .terraform.lock.hcl.
+// wanted reports whether to enter a directory, or to read a file. Hidden names are not
+// wanted: .git, .github, editors' backups, .terraform.lock.hcl.
 func wanted(name string, isDir bool) bool {
 	return !strings.HasPrefix(name, ".") && (isDir || strings.HasSuffix(name, ".hcl"))
 }
 
-// blobRef is a file that is in a tree.
+// blobRef is a file in a tree.
 type blobRef struct {
 	path string // relative to the directory
 	hash plumbing.Hash
 }
 
-// mostVisited bounds how many directories of one revision are looked into: few
-// objects make a tree of as many paths as somebody likes, each directory being
-// there many times.
+// mostVisited bounds the directories that one revision visits. A few objects can form a
+// tree of any number of paths, if each directory contains the next one many times.
 const mostVisited = 200_000
 
-// listFiles finds the wanted files below a directory of a commit, by path, most
-// of them at most. Symbolic links and submodules are passed over.
+// listFiles returns the wanted files below a directory of a commit, sorted by path. More
+// than most files are an error. It skips symbolic links and submodules, and records them in
+// passed.
 func listFiles(from *objects.DB, c *object.Commit, directory, doing string, most int, passed *unread) ([]blobRef, error) {
 	root, err := objects.Subtree(from, c.TreeHash, directory)
 	if err != nil {
@@ -152,7 +153,7 @@ func listFiles(from *objects.DB, c *object.Commit, directory, doing string, most
 	}
 	var list []blobRef
 	visited := 0
-	empty := map[plumbing.Hash]bool{} // directories that have none: each is looked into once
+	empty := map[plumbing.Hash]bool{} // directories without files, to visit each only once
 	count := &tally{Limits: Limits{Files: most}, doing: doing}
 	var walk func(tree plumbing.Hash, below string, depth int) error
 	walk = func(tree plumbing.Hash, below string, depth int) error {
@@ -239,7 +240,7 @@ func readRevision(from *objects.DB, commit plumbing.Hash, directory, doing strin
 	return rev, nil
 }
 
-// describe is a revision without its files.
+// describe returns a Revision without files.
 func describe(c *object.Commit) *Revision {
 	subject, _, _ := strings.Cut(strings.TrimSpace(c.Message), "\n")
 	return &Revision{
@@ -252,7 +253,7 @@ func describe(c *object.Commit) *Revision {
 
 func short(h plumbing.Hash) string { return h.String()[:12] }
 
-// cleanDirectory takes "certs", "/certs/" and "./certs" alike.
+// cleanDirectory normalizes a directory: "certs", "/certs/" and "./certs" are the same.
 func cleanDirectory(d string) (string, error) {
 	clean := strings.Trim(strings.TrimPrefix(d, "./"), "/")
 	if clean == "." {
@@ -264,5 +265,5 @@ func cleanDirectory(d string) (string, error) {
 	return clean, nil
 }
 
-// localBounds are those of a repository on this machine.
+// localBounds returns the bounds for a repository on this machine.
 func localBounds() packfile.Bounds { return Limits{}.withDefaults().bounds() }
