@@ -140,6 +140,8 @@ func (l *Ledger) visit(past *objects.Store, at plumbing.Hash, doing string, show
 	}
 	err = show(at.String(), parents, objects.NewTreeFS(past.DB, below, c.Committer.When))
 	switch {
+	// visit reads files lazily, so a missing object of the remote's history shows up as
+	// visit's error.
 	case errors.Is(err, plumbing.ErrObjectNotFound):
 		return plumbing.ZeroHash, unreadable(fmt.Errorf("commit %s: %w", at, err))
 	case err != nil || len(parents) == 0:

@@ -245,6 +245,7 @@ func (l *Ledger) sync(ctx context.Context) error {
 	return err
 }
 
+// syncOnce is one attempt of sync: it lists the refs, and fetches if the head has moved.
 func (l *Ledger) syncOnce(ctx context.Context) error {
 	ctx, cancel := l.remote.Bound(ctx)
 	defer cancel()

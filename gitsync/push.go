@@ -62,6 +62,7 @@ func (l *Ledger) Commit(ctx context.Context, message string, edit func(tree fs.F
 			return d.hash.String(), nil
 		}
 		next, err := l.prepare(ctx, message, edit)
+		// The cache failed, not the edit. The next sync fetches it again, once.
 		if err != nil && !mended && l.store.Damage() != nil {
 			mended = true // by the fetch of the next round
 			continue
@@ -186,6 +187,7 @@ func (l *Ledger) prepare(ctx context.Context, message string, edit func(fs.FS) (
 	return &nextCommit{old: l.tip, hash: c.Hash, news: distinct(append(e.News, c)), told: told}, nil
 }
 
+// toldOfRewind reports whether a call of Rewound returned the current rewind.
 func (l *Ledger) toldOfRewind() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

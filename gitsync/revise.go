@@ -71,6 +71,8 @@ func Revise(ctx context.Context, o ReviseOptions, message string, edit func(file
 	return done, err
 }
 
+// files returns the *.hcl files of the tree. No files are an error: the directory or the
+// branch is probably misspelled.
 func (o ReviseOptions) files(tree fs.FS, doing string) ([]File, error) {
 	files, err := readFiles(tree, nil, &tally{Limits: o.Limits.withDefaults(), doing: doing}, &unread{}, false)
 	var ours *fault.Error

@@ -124,6 +124,7 @@ func (s *Source) Fetch(ctx context.Context) (*Revision, error) {
 	return rev, nil
 }
 
+// fetch is one attempt of Fetch. It checks the signature before it reads any file.
 func (s *Source) fetch(ctx context.Context) (*Revision, error) {
 	objs, commit, err := s.bring(ctx)
 	if err != nil {
@@ -206,6 +207,8 @@ func (s *Source) bring(ctx context.Context) (*objects.DB, plumbing.Hash, error) 
 	if t.commit == s.store.State.Head {
 		return s.store.DB, t.commit, nil
 	}
+	// Fetching it again would cost up to Limits.Pack bytes in every pass, for the same
+	// error.
 	if t.hash == s.large.hash {
 		return nil, plumbing.ZeroHash, s.large.err
 	}
@@ -308,6 +311,7 @@ var (
 	errAmbiguous = errors.New("it is both a branch and a tag, and they differ")
 )
 
+// noRef returns the Error for a ref that names no commit.
 func (s *Source) noRef(err error) error {
 	e := &fault.Error{Kind: fault.RefNotFound, Doing: s.doing(), Detail: err.Error()}
 	switch {
@@ -343,6 +347,8 @@ func advertised(adv *packp.AdvRefs) refs {
 	return r
 }
 
+// localRefs returns the refs of a repository on this machine. peeled stays empty: Peel reads
+// the tag objects.
 func localRefs(repo *git.Repository) (refs, error) {
 	r := refs{byName: map[string]plumbing.Hash{}}
 	if head, err := repo.Head(); err == nil {
@@ -399,6 +405,7 @@ func resolve(r refs, ref string) (target, error) {
 	return target{}, errNoRef
 }
 
+// named returns the target of a full ref name.
 func (r refs) named(name string) (target, error) {
 	h, ok := r.byName[name]
 	if !ok {
@@ -411,6 +418,8 @@ func (r refs) named(name string) (target, error) {
 	return target{hash: h, commit: commit}, nil
 }
 
+// lists reports whether a ref names the hash. A server may refuse to serve any other
+// commit.
 func (r refs) lists(h plumbing.Hash) bool {
 	for _, at := range r.byName {
 		if at == h {

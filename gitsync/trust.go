@@ -39,6 +39,8 @@ func (s *Source) Follows(ctx context.Context, rev *Revision, good string) error 
 		fmt.Sprintf("look at what it changes (git diff %s %.12s), and if that is right, take it with: certroll accept %[2]s", short(old), rev.Commit))
 }
 
+// held returns the Error for a revision that is not accepted, with the author and subject
+// that a person needs to judge it.
 func (s *Source) held(kind fault.Kind, rev *Revision, old, detail, advice string) *fault.Error {
 	return &fault.Error{
 		Kind: kind, Doing: fmt.Sprintf("taking commit %s of %s", rev.Commit, s.remote.Location), Advice: advice,
@@ -95,6 +97,7 @@ func (s *Source) descends(ctx context.Context, head, old plumbing.Hash) (bool, e
 	if s.store.Descends(head, old, plumbing.ZeroHash) {
 		return true, nil
 	}
+	// A held head stays for many passes: ask the remote about it once.
 	if s.asked.head == head && s.asked.old == old {
 		return s.asked.descends, nil
 	}

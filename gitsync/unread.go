@@ -69,6 +69,7 @@ func checkPointer(doing, file string, data []byte) error {
 // unread collects Unread entries.
 type unread []Unread
 
+// add records an entry; an empty why means that certroll leaves it out as expected.
 func (u *unread) add(p, why string) {
 	if why != "" && len(*u) < mostUnread {
 		*u = append(*u, Unread{p, why})

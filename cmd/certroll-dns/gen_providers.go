@@ -1,8 +1,8 @@
 //go:build ignore
 
-// This program writes providers.go: how to make each of lego's DNS providers
-// that package providers takes. lego's own list links all of them, those too that
-// no dns block may name, with client libraries that nobody maintains any more.
+// This program generates providers.go: a maker for each DNS provider of lego that package
+// providers allows. lego's own list would link all providers, including those that no dns
+// block may name and those with unmaintained client libraries.
 package main
 
 import (
@@ -29,6 +29,8 @@ func main() {
 	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}} {{.Version}}", module).Output()
 	check(err)
 	dir, version, _ := strings.Cut(strings.TrimSpace(string(out)), " ")
+	// lego's generated switch has one case per provider, with the codes and the
+	// constructor.
 	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(dir, "providers", "dns", "zz_gen_dns_providers.go"), nil, parser.SkipObjectResolution)
 	check(err)
 	paths := imports(file)
@@ -74,7 +76,8 @@ var providers = map[string]maker{
 	check(err)
 }
 
-// imports are the paths of a file's imports, by the packages' names.
+// imports maps the package names of a file's imports to their paths. It assumes that a
+// package is named like the last element of its path, as in lego's providers.
 func imports(file *ast.File) map[string]string {
 	paths := map[string]string{}
 	for _, i := range file.Imports {

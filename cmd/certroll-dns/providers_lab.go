@@ -13,9 +13,9 @@ import (
 	"github.com/go-acme/lego/v4/providers/dns/rfc2136"
 )
 
-// providers are the few that `make demo` and `make test` use. The whole list takes
-// a thousand packages more, three of the four minutes that a demo from empty caches
-// may take. No release is built with this tag.
+// providers are the few that `make demo` and `make test` use. The full list compiles a
+// thousand packages more, which takes three of the four minutes that a demo from empty
+// caches may take. No release has this build tag.
 var providers = map[string]maker{
 	"acme-dns":   by(acmedns.NewDNSProvider),
 	"cloudflare": by(cloudflare.NewDNSProvider),

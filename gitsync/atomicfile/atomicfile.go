@@ -20,6 +20,7 @@ import (
 // failed, syncing the directory: then path has the new content, which a power loss may
 // undo.
 func Write(path string, data []byte, mode fs.FileMode) (err error) {
+	// The temporary file is in the same directory: a rename cannot cross file systems.
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {
 		return err

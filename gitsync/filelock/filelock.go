@@ -59,6 +59,7 @@ func Take(path string) (*Lock, error) {
 // mostHolder bounds the holder's text, in bytes. Another program may have written the file.
 const mostHolder = 200
 
+// holder returns the holder's text as one printable line; "" if it cannot be read.
 func holder(path string) string {
 	f, err := os.Open(path)
 	if err != nil {

@@ -118,10 +118,12 @@ func (j *Journal) read() error {
 	}
 }
 
+// formatLine returns the line of an entry, with checksum and newline.
 func formatLine(entry []byte) []byte {
 	return fmt.Appendf(nil, "%08x %s\n", crc32.Checksum(entry, castagnoli), entry)
 }
 
+// parseLine returns the entry of a line; false if the line is damaged.
 func parseLine(line []byte) ([]byte, bool) {
 	entry, found := bytes.CutSuffix(line, []byte("\n"))
 	if !found || len(entry) < 9 {
@@ -264,6 +266,8 @@ func (j *Journal) inPlace() bool {
 	return err == nil && os.SameFile(open, named)
 }
 
+// usable returns an error after Close, and after a failure that left the disk in an unknown
+// state.
 func (j *Journal) usable() error {
 	switch {
 	case j.file == nil:

@@ -139,6 +139,7 @@ func (o *DB) sumPacks() error {
 	return nil
 }
 
+// sumPack checks one pack. Its last 20 bytes are the SHA-1 of all bytes before them.
 func sumPack(name string) error {
 	f, err := os.Open(name)
 	if err != nil {

@@ -256,6 +256,8 @@ func (s *Store) compact() error {
 	if next.Fresh, err = s.copyLive(to); err != nil {
 		return err
 	}
+	// Remove only the generation before the old one: trees that Snapshot returned may still
+	// read the old one.
 	before, was, old := s.State.Generation-1, s.State, s.DB
 	s.DB, s.State = to, next
 	if err := s.save(); err != nil {

@@ -72,6 +72,7 @@ func (t *TreeFS) Sub(name string) (fs.FS, error) {
 
 var errNotDir = fmt.Errorf("not a directory: %w", fs.ErrInvalid)
 
+// isNotExist reports whether the error of find is about a missing name.
 func isNotExist(err error) bool {
 	p, ok := err.(*fs.PathError) //nolint:errorlint // find returns exactly this
 	return ok && errors.Is(p.Err, fs.ErrNotExist)

@@ -62,6 +62,7 @@ func (p *Writer) Delta(base plumbing.Hash, delta []byte) error {
 	return p.entry(plumbing.REFDeltaObject, base[:], delta)
 }
 
+// entry writes the head, the base's hash of a delta, and the compressed data.
 func (p *Writer) entry(kind plumbing.ObjectType, base, data []byte) error {
 	if _, err := p.Write(append(EntryHead(kind, len(data)), base...)); err != nil {
 		return err
@@ -116,6 +117,7 @@ func Of(news []Object, thin bool) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
+// add writes an object, as a delta if that is less than half as large.
 func (p *Writer) add(n Object, thin bool) error {
 	if thin && n.BaseData != nil && len(n.Data) >= minDelta {
 		d := packfile.DiffDelta(n.BaseData, n.Data)

@@ -159,6 +159,7 @@ func (r *Remote) describe(e *fault.Error, err error) {
 	}
 }
 
+// adviseDenied returns the next step after a failed login.
 func (r *Remote) adviseDenied() string {
 	switch r.Location.scheme {
 	case overHTTP, overHTTPS:
@@ -170,6 +171,7 @@ func (r *Remote) adviseDenied() string {
 	}
 }
 
+// adviseReach returns the next step for an unreachable remote and for all other errors.
 func (r *Remote) adviseReach(err error) string {
 	var unknown x509.UnknownAuthorityError
 	var verification *tls.CertificateVerificationError

@@ -23,6 +23,7 @@ type hostKeys struct {
 	addr  string // host:port
 }
 
+// knownHostsFiles returns the files in OpenSSH's order: the user's, then the system's.
 func knownHostsFiles(a Auth) []string {
 	if a.KnownHostsFile != "" {
 		return []string{a.KnownHostsFile}
@@ -43,6 +44,7 @@ type hostCheck struct {
 	verdict    error         // the result of known for it
 }
 
+// open reads the files for one connection.
 func (h hostKeys) open() (*hostCheck, error) {
 	check := &hostCheck{hostKeys: h}
 	var present []string
@@ -73,6 +75,7 @@ func (h hostKeys) open() (*hostCheck, error) {
 
 var errUnknownHost = errors.New("the host is in no known_hosts file")
 
+// callback is the ssh.HostKeyCallback. It keeps the key and the result for explain.
 func (c *hostCheck) callback(hostname string, remote net.Addr, key ssh.PublicKey) error {
 	c.offered = key
 	if c.known == nil {
@@ -103,6 +106,8 @@ func (c *hostCheck) explain(err error) error {
 	}
 }
 
+// unknown returns the error for a host that no file knows. The advice warns first:
+// ssh-keyscan alone proves nothing.
 func (c *hostCheck) unknown() error {
 	host, port, _ := net.SplitHostPort(c.addr)
 	scan := "ssh-keyscan "
@@ -118,6 +123,8 @@ func (c *hostCheck) unknown() error {
 	}
 }
 
+// changed returns the error for a host that has another key on file. It is loud, because
+// the reason may be an attack.
 func (c *hostCheck) changed(detail string) error {
 	return &fault.Error{
 		Kind:   fault.HostChanged,

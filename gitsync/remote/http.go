@@ -34,6 +34,8 @@ type httpConnector struct {
 	idle   func() // closes the idle connections of client
 }
 
+// newHTTPConnector reads the token and the CA bundle once, so that a wrong setting fails at
+// the start.
 func newHTTPConnector(loc Location, a Auth, learn func(string)) (*httpConnector, error) {
 	if _, err := a.currentToken(); err != nil {
 		return nil, err
@@ -168,6 +170,7 @@ func readPage(res *http.Response) error {
 // reads them to the end. Fetch bounds packs by itself.
 type brief struct{ next http.RoundTripper }
 
+// RoundTrip sends a request, and bounds the body of its answer.
 func (b brief) RoundTrip(req *http.Request) (*http.Response, error) {
 	res, err := b.next.RoundTrip(req)
 	if err != nil {

@@ -78,6 +78,7 @@ func parseLocation(raw string) (loc Location, user, password string, err error) 
 	}
 }
 
+// portOf returns the port of a URL; 0 if it has none. url.Parse accepts any number.
 func portOf(u *url.URL) (int, error) {
 	if u.Port() == "" {
 		return 0, nil
@@ -97,6 +98,7 @@ func sshPath(path string) string {
 	return path
 }
 
+// sshLocation fills in the user git, which the well-known hosts expect.
 func sshLocation(user, host string, port int, path string) Location {
 	if user == "" {
 		user = "git"

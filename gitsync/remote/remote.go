@@ -144,6 +144,7 @@ func (c *Conversation) Fetch(ctx context.Context, w Wish, into *objects.DB) (siz
 	}
 	defer func() { _ = res.Close() }()
 	var said Words
+	// Two bounds: the wish's, for this fetch, and the store's, which is smaller in memory.
 	in := &meter{r: demux(req.Capabilities, res, &said), ctx: ctx, left: min(w.MaxBytes, into.MaxPack())}
 	if err := into.AddPack(ctx, in); err != nil {
 		if said.String() != "" {

@@ -134,6 +134,8 @@ func (s *stream) AdvertisedReferences() (*packp.AdvRefs, error) {
 	return s.AdvertisedReferencesContext(context.Background())
 }
 
+// AdvertisedReferencesContext reads the list of refs once. It needs no context: newStream
+// bound the program to one.
 func (s *stream) AdvertisedReferencesContext(context.Context) (*packp.AdvRefs, error) {
 	if s.adv != nil {
 		return s.adv, nil
@@ -147,6 +149,8 @@ func (s *stream) AdvertisedReferencesContext(context.Context) (*packp.AdvRefs, e
 	return adv, nil
 }
 
+// UploadPack sends the request and returns the answer. Closing the answer closes the
+// stream.
 func (s *stream) UploadPack(_ context.Context, req *packp.UploadPackRequest) (*packp.UploadPackResponse, error) {
 	s.done = true
 	if err := s.request(req); err != nil {
@@ -162,6 +166,8 @@ func (s *stream) UploadPack(_ context.Context, req *packp.UploadPackRequest) (*p
 	return res, nil
 }
 
+// request sends the "want", "shallow" and "have" lines and "done" at once, without a
+// negotiation: certroll has one commit to name.
 func (s *stream) request(req *packp.UploadPackRequest) error {
 	if err := req.UploadRequest.Encode(s.in); err != nil {
 		return err
@@ -172,6 +178,7 @@ func (s *stream) request(req *packp.UploadPackRequest) error {
 	return pktline.NewEncoder(s.in).Encodef("done\n")
 }
 
+// ReceivePack sends the push and returns the report.
 func (s *stream) ReceivePack(_ context.Context, req *packp.ReferenceUpdateRequest) (*packp.ReportStatus, error) {
 	s.done = true
 	// A server that rejects a push early stops reading. Its report says more than the

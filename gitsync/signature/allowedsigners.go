@@ -42,6 +42,7 @@ func parseAllowedSigners(text []byte) ([]allowedSigner, error) {
 	return list, nil
 }
 
+// parseAllowedSigner parses one line: PRINCIPALS [OPTIONS] TYPE KEY.
 func parseAllowedSigner(line string) (s allowedSigner, err error) {
 	principals, rest, err := cutPrincipals(line)
 	if err != nil {

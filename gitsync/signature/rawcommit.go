@@ -87,6 +87,7 @@ func splitHeaders(raw []byte) (headers []header, body []byte, err error) {
 	}
 }
 
+// headerLetter reports a character of a header name.
 func headerLetter(r rune) bool {
 	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == ':'
 }

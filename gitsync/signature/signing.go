@@ -71,6 +71,7 @@ func ReadOpenPGPKey(file, passphrase string) (*Key, error) {
 	}}, nil
 }
 
+// readOpenPGP returns the first key of a file. Its errors quote nothing of the file.
 func readOpenPGP(file string) (*openpgp.Entity, error) {
 	b, err := bounded.NamedFile(file)
 	if err != nil {

@@ -62,6 +62,7 @@ func (g *Signers) Verify(hash plumbing.Hash, raw []byte) (tree plumbing.Hash, er
 	return s.tree, g.verifySignature(s)
 }
 
+// verifySignature checks the signature by its type.
 func (g *Signers) verifySignature(s *signed) error {
 	text := strings.TrimRight(string(s.signature), " \n")
 	kind, err := armored(text)
