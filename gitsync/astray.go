@@ -39,6 +39,7 @@ func astray(repo *git.Repository, dot, below string, files []File) []Astray {
 		if tracked[name] {
 			continue
 		}
+		// Read the patterns only if needed: most work trees have no such file.
 		if rules == nil {
 			tree, err := repo.Worktree()
 			if err != nil {

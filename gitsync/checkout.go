@@ -111,6 +111,7 @@ func (c *Checkout) fork(from plumbing.Hash) (plumbing.Hash, bool) {
 	if err != nil || len(common) == 0 {
 		return from, false
 	}
+	// After criss-cross merges there are several; any of them precedes the change.
 	return common[0].Hash, true
 }
 

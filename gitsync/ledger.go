@@ -79,8 +79,8 @@ type Ledger struct {
 // rewind is a head, new, that does not descend from the last good one, old.
 type rewind struct {
 	old, new plumbing.Hash
-	// told is set after a call of Rewound returned it. Only a commit after that call ends
-	// the rewind: the caller can write an event about it.
+	// told is set once Rewound has returned the rewind. Only a later commit ends the
+	// rewind: the caller can write an event about it.
 	told bool
 }
 
@@ -134,6 +134,7 @@ func (o LedgerOptions) withDefaults() LedgerOptions {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	// With the waits of pause, 40 lost races take about 15 seconds.
 	if o.Tries <= 0 {
 		o.Tries = 40
 	}
@@ -257,6 +258,7 @@ func (l *Ledger) syncOnce(ctx context.Context) error {
 	defer c.Close()
 	head, was := l.find(c.Adv), l.store.State.Head
 	switch {
+	// Nothing was pushed since: no fetch.
 	case head == was && !head.IsZero():
 		return nil
 	case head.IsZero():
@@ -344,6 +346,7 @@ func (l *Ledger) clone(ctx context.Context, c *remote.Conversation, head plumbin
 		return err
 	}
 	inOrder := true
+	// A shallow clone has no history, so fetch the part between the two heads.
 	if seen := l.store.State.Seen; !seen.IsZero() && seen != head {
 		if inOrder, err = connects(ctx, l.remote, l.doing("fetching"), head, seen, maxLedgerPack); err != nil {
 			return err

@@ -61,6 +61,7 @@ func (l *Ledger) Commit(ctx context.Context, message string, edit func(tree fs.F
 			}
 			return d.hash.String(), nil
 		}
+		// No commit in doubt arrived: build the commit again, on the new head.
 		next, err := l.prepare(ctx, message, edit)
 		// The cache failed, not the edit. The next sync fetches it again, once.
 		if err != nil && !mended && l.store.Damage() != nil {
@@ -277,6 +278,8 @@ func (l *Ledger) push(whole context.Context, next *nextCommit) (verdict, error) 
 	case err == nil && report != nil:
 		l.settled(next)
 		return pushed, nil
+	// The caller gave up. The push may have arrived: the contract on edit makes another
+	// Commit safe.
 	case whole.Err() != nil:
 		return refused, fault.OfContext(whole, doing)
 	case report != nil:

@@ -232,6 +232,7 @@ func differs(objs *objects.DB, repo *git.Repository, commit plumbing.Hash, dir s
 	if err != nil {
 		return len(files) > 0
 	}
+	// Compare hashes: computing them is cheaper than reading the committed files.
 	read := make([]blobRef, len(files))
 	for i, f := range files {
 		read[i] = blobRef{path: f.Path, hash: plumbing.ComputeHash(plumbing.BlobObject, f.Bytes)}

@@ -218,6 +218,7 @@ func readRevision(from *objects.DB, commit plumbing.Hash, directory, doing strin
 	rev.Directory, rev.Unread = directory, passed
 	count := &tally{Limits: limits, doing: doing}
 	for _, ref := range list {
+		// Check the size before the content is in memory.
 		size, err := from.Size(ref.hash)
 		if errors.Is(err, plumbing.ErrObjectNotFound) && from.StaysPacked() {
 			err = count.tooLarge(fmt.Sprintf("%s is stored as a difference to a file that is too large to be read", path.Join(directory, ref.path)), "store it anew (git repack -a -d -F at the remote)")

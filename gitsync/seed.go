@@ -59,6 +59,7 @@ func (l *Ledger) onlyBranch(ctx context.Context) error {
 		switch ref := plumbing.ReferenceName(name); {
 		case ref == l.ref:
 			return nil
+		// A ledger's default branch holds no certificates, so it does not count.
 		case ref.IsBranch() && ref.Short() != DefaultBranch:
 			others = append(others, ref.Short())
 		}

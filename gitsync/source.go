@@ -192,6 +192,7 @@ func (s *Source) bring(ctx context.Context) (*objects.DB, plumbing.Hash, error) 
 	if s.store == nil {
 		return s.local(ctx)
 	}
+	// A commit never changes: do not even list the refs.
 	if h := plumbing.NewHash(s.o.Ref); isHash(s.o.Ref) && h == s.store.State.Head {
 		return s.store.DB, h, nil
 	}
@@ -241,6 +242,7 @@ func (s *Source) download(ctx context.Context, c *remote.Conversation, t target)
 	if head := s.store.State.Head; !head.IsZero() {
 		again := w
 		again.Have, again.Shallow = []plumbing.Hash{head}, s.store.State.Cut
+		// Beyond the size of the whole tree, a fetch with a depth is cheaper.
 		again.Depth, again.MaxBytes = 0, min(w.MaxBytes, max(s.store.State.Fresh, leastNews))
 		commit, err := s.take(ctx, c, again, t)
 		if err == nil || ctx.Err() != nil || objects.IsCacheError(err) {
@@ -248,6 +250,7 @@ func (s *Source) download(ctx context.Context, c *remote.Conversation, t target)
 		}
 		c.Close()
 		if errors.Is(err, packfile.ErrTooLarge) {
+			// The store is intact: keep it, and fetch with the depth.
 			w.Have, w.Shallow = again.Have, again.Shallow
 		} else if err := s.store.Renew(); err != nil {
 			return plumbing.ZeroHash, err

@@ -100,6 +100,7 @@ func (u *unread) entry(from *objects.DB, root plumbing.Hash, p string, e object.
 // leadsToDir reports whether a symbolic link leads to a directory of the same tree.
 func leadsToDir(from *objects.DB, root plumbing.Hash, p string, link plumbing.Hash) bool {
 	target, err := from.Read(plumbing.BlobObject, link, 4096) // PATH_MAX of Linux
+	// An absolute link leads out of the tree.
 	if err != nil || path.IsAbs(string(target)) {
 		return false
 	}

@@ -40,6 +40,7 @@ func Write(path string, data []byte, mode fs.FileMode) (err error) {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
+	// Only now: the data is on the disk.
 	if err = os.Rename(f.Name(), path); err != nil {
 		return err
 	}

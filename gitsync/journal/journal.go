@@ -47,6 +47,8 @@ func Open(dir string) (*Journal, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, &fault.Error{Kind: fault.Invalid, Doing: doing, Detail: fault.Reason(err), Advice: fault.DiskAdvice(err), Err: err}
 	}
+	// Lock before load: load truncates a torn line, and that line may be a write of another
+	// process.
 	lock, err := filelock.Take(filepath.Join(dir, "lock"))
 	var held *filelock.HeldError
 	if errors.As(err, &held) {
@@ -157,6 +159,7 @@ func (j *Journal) Append(entry []byte) error {
 		return j.failed("writing", errors.New("an entry is one line and this one has several"))
 	}
 	line := formatLine(entry)
+	// At j.size, not at the end: the rest of a failed write is overwritten.
 	_, err := j.file.WriteAt(line, j.size)
 	if err == nil {
 		err = j.file.Sync()

@@ -127,6 +127,7 @@ func (e *Editor) entry(was object.TreeEntry, c *Change) (object.TreeEntry, error
 	if isFile {
 		now.Mode = was.Mode
 	}
+	// The content is the same: nothing to push.
 	if isFile && was.Hash == blob.Hash {
 		return now, nil
 	}

@@ -82,6 +82,7 @@ func Open(cacheDir, purpose, remote string, bound packfile.Bounds, log *slog.Log
 		s := &Store{Ripe: defaultRipeness, bound: bound.InMemory(), log: log}
 		return s, s.Renew()
 	}
+	// A hash, because a URL is not a file name.
 	sum := sha256.Sum256([]byte(remote))
 	base := filepath.Join(cacheDir, purpose+"-"+hex.EncodeToString(sum[:8]))
 	s := &Store{base: base, Ripe: defaultRipeness, bound: bound, log: log, purpose: purpose}

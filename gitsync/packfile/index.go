@@ -119,6 +119,7 @@ func NewIndex(ctx context.Context, r io.ReadSeeker, length int64, b Bounds) (*In
 	if x.Sum, err = x.s.Checksum(); err != nil {
 		return nil, fmt.Errorf("reading the pack: %w", err)
 	}
+	// Before resolve: weigh skips deltas, and resolve replaces their kind.
 	x.weigh(length)
 	if err := x.resolve(); err != nil {
 		return nil, fmt.Errorf("reading the pack: %w", err)

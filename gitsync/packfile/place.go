@@ -35,6 +35,7 @@ func (x *Index) Write(to io.Writer) error {
 			w.number(uint32(at))
 			continue
 		}
+		// The high bit marks an index into the table of offsets from 2 GiB.
 		w.number(1<<31 | uint32(len(far)))
 		far = append(far, at)
 	}

@@ -96,6 +96,7 @@ func (a Auth) currentToken() (string, error) {
 	if err != nil {
 		return "", &fault.Error{Kind: fault.Invalid, Doing: doing, Detail: fault.Reason(err), Advice: "let this user read it, or mend token_file", Err: err}
 	}
+	// Editors and echo end the file with a newline.
 	token := strings.TrimSpace(string(b))
 	if token == "" {
 		return "", fault.BadSetting(doing, "it is empty", "put the token there")

@@ -26,6 +26,7 @@ import (
 // Explain converts an error of a transport into a fault.Error about the operation doing. It
 // drops the cause if the cause may hold a secret.
 func (r *Remote) Explain(ctx context.Context, doing string, err error) error {
+	// First, because after the end of ctx a transport returns arbitrary errors.
 	if e := fault.OfContext(ctx, doing); e != nil {
 		return e
 	}
@@ -202,6 +203,7 @@ func (r *Remote) detail(err error) string {
 	case errors.Is(err, packp.ErrEmptyInput), errors.Is(err, io.ErrUnexpectedEOF):
 		text = "it closed the connection"
 	}
+	// Cut off an HTML page.
 	if i := strings.IndexByte(text, '<'); i >= 0 && strings.Contains(text[i:], ">") {
 		text = text[:i]
 	}

@@ -54,6 +54,7 @@ func cleanEnv(env []string) []string {
 	clean := []string{"LC_ALL=C"}
 	for _, v := range env {
 		name, _, _ := strings.Cut(v, "=")
+		// GIT_CONFIG* carries the operator's settings, such as safe.directory.
 		keep := name == "GIT_EXEC_PATH" || strings.HasPrefix(name, "GIT_CONFIG")
 		if name != "LC_ALL" && (keep || !strings.HasPrefix(name, "GIT_")) {
 			clean = append(clean, v)

@@ -43,6 +43,8 @@ func parseLocation(raw string) (loc Location, user, password string, err error) 
 		return loc, "", "", fault.BadSetting(doing, "it is empty", "set the repository's url")
 	}
 	if !strings.Contains(raw, "://") {
+		// Before local paths, as in git: "host:path" is an SSH URL even if such a file
+		// exists.
 		if m := scpLike.FindStringSubmatch(raw); m != nil {
 			return sshLocation(m[1], strings.Trim(m[2], "[]"), 0, m[3]), "", "", nil
 		}

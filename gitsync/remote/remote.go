@@ -125,6 +125,7 @@ func (c *Conversation) Fetch(ctx context.Context, w Wish, into *objects.DB) (siz
 	if c.multiAck { // Azure DevOps needs it; go-git removes it from the server's list, because it supports it only in part
 		err = req.Capabilities.Set(capability.MultiACK)
 	}
+	// Progress is for people at a terminal.
 	if c.Adv.Capabilities.Supports(capability.NoProgress) {
 		err = errors.Join(err, req.Capabilities.Set(capability.NoProgress))
 	}

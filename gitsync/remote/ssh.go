@@ -75,6 +75,7 @@ func (c *sshConnector) run(ctx context.Context, service string) (*stream, error)
 		program
 		err error
 	}
+	// Buffered, so that an abandoned begin can still send and end.
 	answer := make(chan begun, 1)
 	go func() {
 		p, err := c.begin(conn, methods, check, service+" "+shellQuote(c.loc.Path))
@@ -116,7 +117,7 @@ func (c *sshConnector) methods() ([]ssh.AuthMethod, func(), error) {
 		}
 		return []ssh.AuthMethod{ssh.PublicKeys(signer)}, func() {}, nil
 	}
-	conn, err := net.Dial("unix", os.Getenv("SSH_AUTH_SOCK")) //nolint:noctx // a local socket; what is asked over it is bound to the context
+	conn, err := net.Dial("unix", os.Getenv("SSH_AUTH_SOCK")) //nolint:noctx // a local socket; run bounds the requests over it by the context
 	if err != nil {
 		return nil, nil, &fault.Error{Kind: fault.Denied, Doing: "asking the SSH agent for its keys", Detail: err.Error(),
 			Advice: "check that the agent at SSH_AUTH_SOCK runs, or name a private key file", Err: err}

@@ -83,6 +83,7 @@ func splitHeaders(raw []byte) (headers []header, body []byte, err error) {
 		if !ok || len(key) == 0 || bytes.ContainsFunc(key, func(r rune) bool { return !headerLetter(r) }) {
 			return nil, nil, fmt.Errorf("%q is no header", clip(line))
 		}
+		// Clone: continuation lines are appended, and must not overwrite raw.
 		headers = append(headers, header{string(key), bytes.Clone(value), bytes.Clone(whole)})
 	}
 }

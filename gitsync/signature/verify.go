@@ -177,6 +177,7 @@ func (s *allowedSigner) certifies(cert *ssh.Certificate, at time.Time) (reason s
 		return "signed a certificate by SHA-1", false
 	}
 	reason = "signed a certificate with none of the principals " + strings.Join(s.principals, ",")
+	// The certificate must have been valid at the commit's time, as in git.
 	checker := &ssh.CertChecker{Clock: func() time.Time { return at }}
 	for _, principal := range cert.ValidPrincipals {
 		if !matchPatterns(s.principals, principal) {
