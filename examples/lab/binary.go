@@ -8,16 +8,15 @@ import (
 	"path/filepath"
 )
 
-// ErrMissing says that a server's program is not on this machine.
+// ErrMissing reports that a server's program is not installed.
 var ErrMissing = errors.New("program not found")
 
-// BinEnv names the environment variable that holds a directory to look for
-// the lab's programs in before anywhere else.
+// BinEnv names the environment variable with a directory that Find searches first.
 const BinEnv = "CERTROLL_LAB_BIN"
 
-// Find returns the path of one of the lab's programs: from the directory
-// that CERTROLL_LAB_BIN names, from examples/lab/bin of the module that the
-// working directory is in, or from the PATH.
+// Find returns the path of one of the lab's programs. It searches the directory in
+// CERTROLL_LAB_BIN, examples/lab/bin of the module around the working directory, the
+// PATH, and /usr/sbin.
 func Find(program string) (string, error) {
 	for _, dir := range []string{os.Getenv(BinEnv), builtDir()} {
 		if dir == "" {
@@ -31,7 +30,7 @@ func Find(program string) (string, error) {
 	if path, err := exec.LookPath(program); err == nil {
 		return path, nil
 	}
-	// Daemons are often out of a user's PATH.
+	// Daemons are often outside of a user's PATH.
 	path := filepath.Join("/usr/sbin", program)
 	if _, err := os.Stat(path); err == nil {
 		return path, nil
@@ -67,7 +66,8 @@ func remedy(program string) string {
 	return "run `make lab`, or set " + BinEnv + " to a directory that holds it"
 }
 
-// builtDir is where `make lab` puts what it builds; empty outside the module.
+// builtDir returns the directory for the programs that `make lab` builds; "" outside the
+// module.
 func builtDir() string {
 	dir, err := os.Getwd()
 	if err != nil {

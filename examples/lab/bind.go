@@ -16,13 +16,12 @@ import (
 	"github.com/miekg/dns"
 )
 
-// BIND is the real name server named, authoritative for dynamic zones that
-// one TSIG key may update. Every name below a zone has the address 127.0.0.1
-// by a wildcard record.
+// BIND is the real name server named, authoritative for dynamic zones that one TSIG key
+// may update. A wildcard record gives every name below a zone the address 127.0.0.1.
 type BIND struct {
 	*Process
 	Addr      string // "127.0.0.1:port", UDP and TCP
-	KeyName   string // of the TSIG key, with the final dot
+	KeyName   string // of the TSIG key, with the trailing dot
 	Secret    string // of the TSIG key, in base64
 	Algorithm string // of the TSIG key: "hmac-sha256."
 
@@ -43,7 +42,7 @@ func StartBIND(ctx context.Context, o DNSOptions) (*BIND, error) {
 	return b, nil
 }
 
-// start runs named with what configure writes into its directory.
+// start runs named on the configuration that configure writes into its directory.
 func (b *BIND) start(ctx context.Context, dir string, configure func() error, probe func(context.Context) error) error {
 	program, err := Find("named")
 	if err != nil {
@@ -69,7 +68,8 @@ func (b *BIND) run(ctx context.Context, program string, configure func() error, 
 	if program, err = b.unconfined(program); err != nil {
 		return err
 	}
-	// One thread of work is plenty; -g stays in the foreground and logs here.
+	// One worker thread is enough. -g keeps named in the foreground and sends its log to
+	// stderr.
 	b.Process, err = startPath(b.dir.path, nil, program, "-g", "-n", "1", "-c", b.path("named.conf"))
 	if err != nil {
 		return err
@@ -98,7 +98,7 @@ key "lab-key" { algorithm hmac-sha256; secret "{{.Secret}}"; };
 zone "{{.}}" { type primary; file "{{.}}zone"; update-policy { grant lab-key zonesub ANY; };{{if $.Signed}} dnssec-policy default;{{end}} };
 {{end}}`))
 
-// configure writes named.conf and the zones as they are before any update.
+// configure writes named.conf and the initial zones.
 func (b *BIND) configure(o DNSOptions) error {
 	var conf strings.Builder
 	data := map[string]any{"Dir": b.dir.path, "Port": b.port.Port, "Secret": b.Secret, "Zones": b.zones, "Signed": o.Signed}
@@ -129,18 +129,18 @@ func (b *BIND) zoneFile(zone string, o DNSOptions) string {
 	return strings.Join(lines, "\n") + "\n"
 }
 
-// zoneOf is the closest zone around a name.
+// zoneOf returns the closest zone around a name.
 func (b *BIND) zoneOf(name string) string {
 	zones := newZoneData(b.zones, false)
 	zone, _ := zones.zone(name)
 	return zone
 }
 
-// unconfined copies named into the server's directory where AppArmor would
-// keep Debian's and Ubuntu's own from reading a configuration there: the
-// profile goes by the program's path.
+// unconfined copies named into the server's directory if AppArmor is on. Debian's and
+// Ubuntu's profile applies by the program's path, and would deny named the configuration
+// there.
 func (b *BIND) unconfined(program string) (string, error) {
-	// Where the file cannot be read there is no AppArmor.
+	// Without AppArmor the file does not exist.
 	if enabled, _ := os.ReadFile("/sys/module/apparmor/parameters/enabled"); !strings.HasPrefix(string(enabled), "Y") {
 		return program, nil
 	}
@@ -179,7 +179,7 @@ func (b *BIND) cleanUp() {
 	b.dir.remove()
 }
 
-// TXT asks the server for the TXT records at a name, sorted.
+// TXT queries the server for the TXT records at a name, sorted.
 func (b *BIND) TXT(ctx context.Context, name string) ([]string, error) {
 	m := new(dns.Msg)
 	m.SetQuestion(canonical(name), dns.TypeTXT)
@@ -197,8 +197,8 @@ func (b *BIND) TXT(ctx context.Context, name string) ([]string, error) {
 	return texts, nil
 }
 
-// Challenges are the names in all zones that hold TXT records, sorted, taken
-// from a dump of the zones: after a clean run there are none.
+// Challenges returns the names in all zones with TXT records, sorted, from a zone
+// transfer. After a clean run there are none.
 func (b *BIND) Challenges(ctx context.Context) ([]string, error) {
 	names := []string{}
 	for _, zone := range b.zones {

@@ -4,9 +4,9 @@ package lab
 
 import "syscall"
 
-// dieWithParent can ask for nothing here: only Linux ties a child's life to
-// its parent's. Close still ends it.
+// dieWithParent returns no attributes: only Linux ties a child's life to its parent's.
+// Close still ends the child.
 func dieWithParent() *syscall.SysProcAttr { return &syscall.SysProcAttr{} }
 
-// stopped cannot be told here: the signal is taken for done.
+// stopped always reports true: this system offers no way to check.
 func stopped(int) bool { return true }

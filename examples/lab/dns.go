@@ -16,24 +16,23 @@ import (
 type DNSOptions struct {
 	// Zones the server is authoritative for: "lab.test".
 	Zones []string
-	// Records are added from the start, as a zone file has them:
-	// "_acme-challenge.www.lab.test. 60 IN CNAME www.other.test."
+	// Records are the initial records in zone file syntax: "_acme-challenge.www.lab.test.
+	// 60 IN CNAME www.other.test."
 	Records []string
-	// IPv6 gives every name the address ::1 as well. A CA that validates over
-	// HTTP then goes there first, so leave it off unless somebody listens.
+	// IPv6 also gives every name the address ::1. A CA that validates over HTTP tries it
+	// first, so leave it off unless a server listens there.
 	IPv6 bool
-	// Signed lets StartBIND sign its zones with keys of their own (DNSSEC).
+	// Signed makes StartBIND sign its zones with its own keys (DNSSEC).
 	Signed bool
-	Dir    string // StartBIND: where it may write; empty: a temporary directory
+	Dir    string // StartBIND: working directory; "": a temporary one
 }
 
-// DNS is an authoritative name server in this process. Besides the records
-// it is told, every name in its zones has the address 127.0.0.1, except those
-// with a label that begins with "_". It takes dynamic updates (RFC 2136)
-// signed with its TSIG key (RFC 8945), and no others.
+// DNS is an authoritative name server in this process. Every name in its zones has the
+// address 127.0.0.1, except names with a label that begins with "_". It accepts only
+// dynamic updates (RFC 2136) signed with its TSIG key (RFC 8945).
 type DNS struct {
 	Addr      string // "127.0.0.1:port", UDP and TCP
-	KeyName   string // of the TSIG key, with the final dot
+	KeyName   string // of the TSIG key, with the trailing dot
 	Secret    string // of the TSIG key, in base64
 	Algorithm string // of the TSIG key: "hmac-sha256."
 
@@ -53,7 +52,7 @@ type DNS struct {
 	lag        time.Duration
 }
 
-// question is a name and type.
+// question is a name with a record type.
 type question struct {
 	name   string
 	rrtype uint16
@@ -83,7 +82,7 @@ func StartDNS(_ context.Context, o DNSOptions) (*DNS, error) {
 	return d, nil
 }
 
-// listen returns when both sockets are being served.
+// listen returns when both sockets are served.
 func (d *DNS) listen() error {
 	packets, err := patiently(func() (net.PacketConn, error) { return net.ListenPacket("udp", d.Addr) })
 	if err != nil {
@@ -107,8 +106,8 @@ func (d *DNS) listen() error {
 	return nil
 }
 
-// acceptUpdates is the library's own gate, which turns updates away, opened
-// for them.
+// acceptUpdates extends the library's filter, which rejects dynamic updates, to accept
+// them.
 func acceptUpdates(h dns.Header) dns.MsgAcceptAction {
 	const response = 1 << 15
 	opcode := int(h.Bits>>11) & 0xF
@@ -131,9 +130,8 @@ func (d *DNS) Close() error {
 	return errors.Join(errs...)
 }
 
-// tsigError is what the answer to a signed message says of its signature: which of
-// key, MAC and time is wrong (RFC 8945 section 5.2). An answer that says one of the
-// first two is not signed.
+// tsigError returns the TSIG error code for a failed verification: key, MAC or time (RFC
+// 8945 section 5.2). An answer with one of the first two is not signed.
 func tsigError(err error) uint16 {
 	switch {
 	case err == nil:
@@ -147,7 +145,7 @@ func tsigError(err error) uint16 {
 	}
 }
 
-// Unverified is how many messages came with a signature that is wrong.
+// Unverified returns the number of messages with an invalid signature.
 func (d *DNS) Unverified() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -168,7 +166,7 @@ func (d *DNS) serve(w dns.ResponseWriter, r *dns.Msg) {
 		reply.SetTsig(tsig.Hdr.Name, tsig.Algorithm, 300, time.Now().Unix())
 		reply.IsTsig().Error = tsigError(w.TsigStatus())
 	}
-	// The client's time-out tells of an answer that could not be sent.
+	// If the answer cannot be sent, the client's time-out shows it.
 	_ = w.WriteMsg(reply)
 }
 

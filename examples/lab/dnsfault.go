@@ -6,20 +6,19 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Fault is a way for the DNS server to go wrong.
+// Fault is a failure of the DNS server.
 type Fault int
 
 // The faults.
 const (
-	None     Fault = iota // works
+	None     Fault = iota // no fault
 	Refuse                // answers REFUSED
 	ServFail              // answers SERVFAIL
-	Drop                  // answers nothing; the client runs into its time-out
-	Swallow               // answers NOERROR with nothing in it, and stores nothing
+	Drop                  // sends no answer; the client times out
+	Swallow               // answers an empty NOERROR and stores nothing
 )
 
-// apply fills in the reply of a server with this fault; false where there is
-// none.
+// apply fills in the reply for a fault. It returns false for None.
 func (f Fault) apply(reply *dns.Msg) bool {
 	switch f {
 	case Refuse:
@@ -30,22 +29,22 @@ func (f Fault) apply(reply *dns.Msg) bool {
 	return f != None
 }
 
-// FailQueries switches a fault of every query on, or off with None.
+// FailQueries sets the fault of all queries; None ends it.
 func (d *DNS) FailQueries(f Fault) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.onQuery = f
 }
 
-// FailUpdates switches a fault of every update on, or off with None.
+// FailUpdates sets the fault of all updates; None ends it.
 func (d *DNS) FailUpdates(f Fault) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.onWrite = f
 }
 
-// SetLag hides records that come by an update from queries for a while, as a
-// provider does whose servers copy the zone from each other.
+// SetLag delays the visibility of updated records in queries, like a provider whose
+// servers copy the zone from each other.
 func (d *DNS) SetLag(lag time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Add adds records, each written as in a zone file.
+// Add adds records in zone file syntax.
 func (d *DNS) Add(records ...string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -33,8 +33,8 @@ func (d *DNS) Remove(name, rrtype string) {
 	d.data.removeSet(canonical(name), dns.StringToType[rrtype])
 }
 
-// TXT is what the TXT records at a name say, sorted; records that a lag still
-// hides from queries are among them.
+// TXT returns the texts of the TXT records at a name, sorted, including records that a
+// lag still hides from queries.
 func (d *DNS) TXT(name string) []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -48,8 +48,8 @@ func (d *DNS) TXT(name string) []string {
 	return texts
 }
 
-// Challenges are the names that hold TXT records right now, sorted: after a
-// clean run there are none.
+// Challenges returns the names that have TXT records now, sorted. After a clean run there
+// are none.
 func (d *DNS) Challenges() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -63,21 +63,21 @@ func (d *DNS) Challenges() []string {
 	return names
 }
 
-// Queries counts the questions so far; faults count as well.
+// Queries returns the number of queries so far, including faulty ones.
 func (d *DNS) Queries() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.queries
 }
 
-// Updates counts the dynamic updates so far; refused ones count as well.
+// Updates returns the number of dynamic updates so far, including refused ones.
 func (d *DNS) Updates() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.updates
 }
 
-// Asked counts the questions so far for one name and type.
+// Asked returns the number of queries so far for a name and type.
 func (d *DNS) Asked(name, rrtype string) int {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -6,9 +6,9 @@ import (
 	"github.com/miekg/dns"
 )
 
-// update carries out one dynamic update and returns the response code, in
-// the order of RFC 2136 section 3: the zone, the signature, the
-// prerequisites, a scan of all changes, and only then the changes.
+// update applies a dynamic update and returns the response code, in the order of RFC 2136
+// section 3: the zone, the signature, the prerequisites, a scan of all changes, and only
+// then the changes.
 func (d *DNS) update(w dns.ResponseWriter, r *dns.Msg) int {
 	if len(r.Question) != 1 || r.Question[0].Qtype != dns.TypeSOA {
 		return dns.RcodeFormatError
@@ -40,9 +40,8 @@ func (d *DNS) update(w dns.ResponseWriter, r *dns.Msg) int {
 	return dns.RcodeSuccess
 }
 
-// prerequisite checks one condition of RFC 2136 section 2.4. Sets are
-// compared by presence: no client of the lab asks for the exact set, so the
-// class that would is refused rather than half done.
+// prerequisite checks one condition of RFC 2136 section 2.4. It checks only the presence
+// of sets: no client of the lab compares exact sets, so the class for them is refused.
 func (z *zoneData) prerequisite(zone string, rr dns.RR) int {
 	h := rr.Header()
 	name := canonical(h.Name)
@@ -74,8 +73,7 @@ func (z *zoneData) present(name string, rrtype uint16) bool {
 	return false
 }
 
-// prescan refuses what could only be carried out in part (RFC 2136 section
-// 3.4.1).
+// prescan rejects changes that could only be applied in part (RFC 2136 section 3.4.1).
 func (z *zoneData) prescan(zone string, rr dns.RR) int {
 	h := rr.Header()
 	if !dns.IsSubDomain(zone, canonical(h.Name)) {
@@ -93,12 +91,12 @@ func (z *zoneData) prescan(zone string, rr dns.RR) int {
 	return dns.RcodeSuccess
 }
 
-// change carries out one change; its class says which (RFC 2136 section 2.5).
+// change applies one change; the record's class is the operation (RFC 2136 section 2.5).
 func (z *zoneData) change(rr dns.RR, from time.Time) {
 	switch rr.Header().Class {
 	case dns.ClassINET: // add to an RRset
 		z.insert(rr, from)
-	case dns.ClassANY: // delete an RRset, or all of a name
+	case dns.ClassANY: // delete an RRset, or all records of a name
 		z.removeSet(canonical(rr.Header().Name), rr.Header().Rrtype)
 	case dns.ClassNONE: // delete one record of an RRset
 		rr.Header().Class = dns.ClassINET

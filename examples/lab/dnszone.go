@@ -9,11 +9,11 @@ import (
 	"github.com/miekg/dns"
 )
 
-// maxChain bounds the CNAMEs followed for one answer.
+// maxChain is the number of CNAMEs that one answer follows.
 const maxChain = 8
 
-// zoneData is what the server knows. Names are canonical: lower case, with
-// the final dot.
+// zoneData is the server's content. Names are canonical: lower case, with the trailing
+// dot.
 type zoneData struct {
 	zones  []string
 	ipv6   bool
@@ -21,7 +21,7 @@ type zoneData struct {
 	serial uint32
 }
 
-// entry is one record, and from when on queries see it.
+// entry is one record, and the moment from which queries see it.
 type entry struct {
 	rr   dns.RR
 	from time.Time
@@ -35,7 +35,7 @@ func newZoneData(zones []string, ipv6 bool) zoneData {
 	return z
 }
 
-// zone is the closest enclosing zone of a name.
+// zone returns the closest enclosing zone of a name.
 func (z *zoneData) zone(name string) (string, bool) {
 	name, best := canonical(name), ""
 	for _, zone := range z.zones {
@@ -46,10 +46,9 @@ func (z *zoneData) zone(name string) (string, bool) {
 	return best, best != ""
 }
 
-// query answers as an authoritative server does (RFC 1034 section 4.3.2):
-// CNAMEs first, then the set asked for, else the SOA that says how long
-// nothing was found. It follows CNAMEs from zone to zone, as a resolver would,
-// because a CA under test has no other resolver.
+// query answers like an authoritative server (RFC 1034 section 4.3.2): CNAMEs first, then
+// the queried set, or else the SOA with the TTL of the negative answer. It follows CNAMEs
+// from zone to zone like a resolver, because a CA under test has no other one.
 func (z *zoneData) query(reply *dns.Msg, q dns.Question, now time.Time) {
 	name := canonical(q.Name)
 	zone, ok := z.zone(name)
@@ -66,7 +65,7 @@ func (z *zoneData) query(reply *dns.Msg, q dns.Question, now time.Time) {
 		reply.Answer = append(reply.Answer, alias...)
 		name = canonical(alias[0].(*dns.CNAME).Target)
 		if zone, ok = z.zone(name); !ok {
-			return // another server's to answer
+			return // another server has to answer
 		}
 	}
 	set := z.set(zone, name, q.Qtype, now)
@@ -79,8 +78,8 @@ func (z *zoneData) query(reply *dns.Msg, q dns.Question, now time.Time) {
 	}
 }
 
-// set is the records of one name and type, those that need no telling
-// included.
+// set returns the records of a name and type, including the implied ones: SOA, NS and
+// addresses.
 func (z *zoneData) set(zone, name string, rrtype uint16, now time.Time) []dns.RR {
 	if told := z.visible(name, rrtype, now); len(told) > 0 {
 		return told
@@ -117,12 +116,12 @@ func (z *zoneData) soa(zone string) dns.RR {
 	}
 }
 
-// hasAddress is false for names that no host can have.
+// hasAddress returns false for names that no host can have.
 func hasAddress(name string) bool {
 	return !slices.ContainsFunc(dns.SplitDomainName(name), func(label string) bool { return strings.HasPrefix(label, "_") })
 }
 
-// exists says whether there is anything at or below a name (RFC 8020).
+// exists reports whether there is a record at or below a name (RFC 8020).
 func (z *zoneData) exists(zone, name string) bool {
 	if name == zone || hasAddress(name) {
 		return true
@@ -135,8 +134,8 @@ func (z *zoneData) exists(zone, name string) bool {
 	return false
 }
 
-// insert adds a record unless it is there: with the same data only the TTL
-// changes (RFC 2136 section 3.4.2.2).
+// insert adds a record. If one with the same data exists, only its TTL changes (RFC 2136
+// section 3.4.2.2).
 func (z *zoneData) insert(rr dns.RR, from time.Time) {
 	rr.Header().Name = canonical(rr.Header().Name)
 	key := question{rr.Header().Name, rr.Header().Rrtype}
@@ -148,7 +147,7 @@ func (z *zoneData) insert(rr dns.RR, from time.Time) {
 		}
 	}
 	if key.rrtype == dns.TypeCNAME {
-		z.sets[key] = nil // one name, one alias
+		z.sets[key] = nil // a name has at most one CNAME
 	}
 	z.sets[key] = append(z.sets[key], entry{rr, from})
 }

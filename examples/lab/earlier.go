@@ -13,14 +13,15 @@ import (
 	"syscall"
 )
 
-// earlier are the certrolls of earlier commits, by commit.
+// earlier caches certroll programs built from earlier commits, by commit.
 var earlier struct {
 	sync.Mutex
 	built map[string]string
 }
 
-// Earlier builds certroll as a commit of this repository's history has it, and
-// returns its path. It stays in examples/lab/bin: what a commit has does not change.
+// Earlier builds certroll from a commit of this repository's history and returns its
+// path. The program stays in examples/lab/bin: a commit never changes, so later runs
+// reuse it.
 func Earlier(ctx context.Context, commit string) (string, error) {
 	earlier.Lock()
 	defer earlier.Unlock()
@@ -51,7 +52,7 @@ func buildEarlier(ctx context.Context, commit string) (path string, err error) {
 	if err != nil {
 		return "", err
 	}
-	defer func() { err = errors.Join(err, lock.Close()) }() // which unlocks
+	defer func() { err = errors.Join(err, lock.Close()) }() // closing unlocks the file
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
 		return "", fmt.Errorf("locking %s: %w", lock.Name(), err)
 	}
@@ -66,7 +67,7 @@ func buildEarlier(ctx context.Context, commit string) (path string, err error) {
 	if err := archive(ctx, filepath.Join(dir, "..", "..", ".."), commit, source); err != nil {
 		return "", err
 	}
-	// Under another name until it is whole.
+	// Build under another name: an interrupted build must not leave a partial program.
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path+".new", "./cmd/certroll")
 	cmd.Dir = source
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -76,7 +77,7 @@ func buildEarlier(ctx context.Context, commit string) (path string, err error) {
 	return path, os.Rename(path+".new", path)
 }
 
-// archive writes the files of a commit below a directory.
+// archive extracts the files of a commit below a directory.
 func archive(ctx context.Context, repo, commit, to string) error {
 	if _, err := Git(ctx, repo, "cat-file", "-e", commit+"^{commit}"); err != nil {
 		return fmt.Errorf("the history of %s does not reach back to it, as in a shallow clone; run git fetch --unshallow there: %w", repo, err)
@@ -95,7 +96,7 @@ func archive(ctx context.Context, repo, commit, to string) error {
 		return fmt.Errorf("git archive: %w", err)
 	}
 	err = extract(out, to)
-	_, _ = io.Copy(io.Discard, out) // or it would wait for its reader
+	_, _ = io.Copy(io.Discard, out) // git would wait for its reader otherwise
 	return errors.Join(err, cmd.Wait())
 }
 

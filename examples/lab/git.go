@@ -10,20 +10,20 @@ import (
 	"strings"
 )
 
-// CreateBare makes a bare repository dir/name.git with the default branch
-// main and returns its path. The name may end in ".git" already.
+// CreateBare creates a bare repository dir/name.git with the default branch main and
+// returns its path. The name may already end in ".git".
 func CreateBare(dir, name string) (string, error) {
 	ctx, path := context.Background(), barePath(dir, name)
 	if _, err := Git(ctx, "", "init", "--quiet", "--bare", "--initial-branch=main", path); err != nil {
 		return "", err
 	}
-	// A push over HTTP is allowed to whom the server has let in.
+	// git refuses pushes over HTTP by default; the server authenticates them.
 	_, err := Git(ctx, path, "config", "http.receivepack", "true")
 	return path, err
 }
 
-// Push commits files, by path and content, onto a branch of the repository at
-// a path or URL and pushes it; the branch is made where there is none.
+// Push commits files, by path and content, to a branch of the repository at a path or URL
+// and pushes it. It creates the branch if there is none.
 func Push(ctx context.Context, repo, branch string, files map[string]string, message string) error {
 	return commit(ctx, repo, branch, message, func(tree string) error {
 		for name, content := range files {
@@ -51,7 +51,7 @@ func Remove(ctx context.Context, repo, branch, message string, files ...string) 
 	})
 }
 
-// commit changes a branch through a work tree that lives as long as the call.
+// commit changes a branch in a temporary work tree.
 func commit(ctx context.Context, repo, branch, message string, change func(tree string) error) error {
 	tree, err := os.MkdirTemp("", "certroll-lab-tree-")
 	if err != nil {
@@ -84,24 +84,24 @@ func commit(ctx context.Context, repo, branch, message string, change func(tree 
 	return nil
 }
 
-// Show is the content of one file at a revision of a repository on disk.
+// Show returns the content of a file at a revision of a repository on disk.
 func Show(ctx context.Context, repo, rev, path string) (string, error) {
 	return Git(ctx, repo, "show", rev+":"+path)
 }
 
-// Head is the hash of the commit at a revision, such as a branch, of a
-// repository on disk.
+// Head returns the hash of the commit at a revision, such as a branch, of a repository on
+// disk.
 func Head(ctx context.Context, repo, rev string) (string, error) {
 	return Git(ctx, repo, "rev-parse", "--verify", rev+"^{commit}")
 }
 
-// Git runs git in a directory, which may be a bare repository, without the
-// user's own configuration, and returns what it prints.
+// Git runs git in a directory, which may be a bare repository, without the user's
+// configuration, and returns its output.
 func Git(ctx context.Context, dir string, args ...string) (string, error) {
 	return gitWith(ctx, dir, nil, args...)
 }
 
-// gitWith is Git with more in git's environment.
+// gitWith is Git with additional environment variables.
 func gitWith(ctx context.Context, dir string, env []string, args ...string) (string, error) {
 	path, err := Find("git")
 	if err != nil {
@@ -118,7 +118,7 @@ func gitWith(ctx context.Context, dir string, env []string, args ...string) (str
 	return strings.TrimRight(stdout.String(), "\n"), nil
 }
 
-// gitEnv cuts git off from the machine's configuration and from any terminal.
+// gitEnv isolates git from the machine's configuration and from any terminal.
 func gitEnv() []string {
 	return []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + os.DevNull, "LC_ALL=C",

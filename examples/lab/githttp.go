@@ -15,12 +15,12 @@ import (
 	"sync/atomic"
 )
 
-// GitHTTP serves the bare repositories of one directory by git's own
-// http-backend, behind HTTP basic authentication.
+// GitHTTP serves the bare repositories of one directory with git's own http-backend,
+// behind HTTP basic authentication.
 type GitHTTP struct {
 	Dir      string // the repositories' directory
 	User     string
-	Token    string // the password, as forges take an access token, until Rotate
+	Token    string // the password until Rotate, like a forge's access token
 	now      atomic.Value
 	listener net.Listener
 	server   *http.Server
@@ -45,19 +45,18 @@ func StartGitHTTP(ctx context.Context, dir string) (*GitHTTP, error) {
 	backend := &cgi.Handler{
 		Path: filepath.Join(execPath, "git-http-backend"),
 		Env:  append(gitEnv(), "GIT_PROJECT_ROOT="+dir, "GIT_HTTP_EXPORT_ALL=1"),
-		// cgi replaces the PATH from this process's environment only for names
-		// it is told to inherit.
+		// cgi passes on the PATH only if it is listed.
 		InheritEnv: []string{"PATH"},
 	}
 	g.server = &http.Server{Handler: g.guard(withLength(backend))}
 	go func() {
 		defer close(g.done)
-		_ = g.server.Serve(listener) // ends with ErrServerClosed
+		_ = g.server.Serve(listener) // returns ErrServerClosed
 	}()
 	return g, nil
 }
 
-// Rotate replaces the token by a new one; the old one opens nothing any more.
+// Rotate replaces the token. The server rejects the old one from then on.
 func (g *GitHTTP) Rotate() string {
 	token := random("lab-token-")
 	g.now.Store(token)
@@ -71,7 +70,7 @@ func (g *GitHTTP) token() string {
 	return g.Token
 }
 
-// guard lets in only who knows the token.
+// guard rejects requests without the user and token.
 func (g *GitHTTP) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user, token, _ := r.BasicAuth()
@@ -84,8 +83,8 @@ func (g *GitHTTP) guard(next http.Handler) http.Handler {
 	})
 }
 
-// withLength reads the whole body first: CGI states its length beforehand,
-// and git sends larger packs in chunks, without one.
+// withLength reads the whole body first: CGI needs its length beforehand, and git sends
+// large packs in chunks, without a length.
 func withLength(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength < 0 {
@@ -100,19 +99,18 @@ func withLength(next http.Handler) http.Handler {
 	})
 }
 
-// Create makes a bare repository and returns its URL.
+// Create creates a bare repository and returns its URL.
 func (g *GitHTTP) Create(name string) (string, error) {
 	_, err := CreateBare(g.Dir, name)
 	return g.URL(name), err
 }
 
-// URL is the URL of a repository, without user and token.
+// URL returns the URL of a repository, without user and token.
 func (g *GitHTTP) URL(repo string) string {
 	return "http://" + g.listener.Addr().String() + "/" + strings.TrimSuffix(repo, ".git") + ".git"
 }
 
-// AuthURL is the URL with user and token in it, for git's command line and
-// for Push.
+// AuthURL returns the URL with user and token, for git's command line and for Push.
 func (g *GitHTTP) AuthURL(repo string) string {
 	u, err := url.Parse(g.URL(repo))
 	if err != nil {
@@ -122,14 +120,14 @@ func (g *GitHTTP) AuthURL(repo string) string {
 	return u.String()
 }
 
-// Path is the repository's path on disk.
+// Path returns the repository's path on disk.
 func (g *GitHTTP) Path(repo string) string { return barePath(g.Dir, repo) }
 
 func barePath(dir, repo string) string {
 	return filepath.Join(dir, strings.TrimSuffix(repo, ".git")+".git")
 }
 
-// Close stops the server, cutting off what is under way.
+// Close stops the server and aborts open requests.
 func (g *GitHTTP) Close() error {
 	err := g.server.Close()
 	<-g.done

@@ -14,14 +14,14 @@ import (
 	"strings"
 )
 
-// GitSSH serves the bare repositories of one directory over SSH, by a real
-// sshd that runs as the current user and lets that user in by one key.
+// GitSSH serves the bare repositories of one directory over SSH, with a real sshd that
+// runs as the current user and accepts one key for that user.
 type GitSSH struct {
 	*Process
 	Dir        string // the repositories' directory
 	User       string
-	KeyFile    string // the private key that is let in (ed25519, OpenSSH's format)
-	KnownHosts string // a known_hosts file with the server's host key, and only that
+	KeyFile    string // the accepted private key (ed25519, OpenSSH's format)
+	KnownHosts string // a known_hosts file with only the server's host key
 
 	port *reservation
 	work workdir
@@ -70,8 +70,8 @@ func (g *GitSSH) run(ctx context.Context) (err error) {
 
 func (g *GitSSH) path(name string) string { return filepath.Join(g.work.path, name) }
 
-// keys makes the host's key and the user's, and the files that let each know
-// the other.
+// keys creates the host's key and the user's, and the files by which each verifies the
+// other.
 func (g *GitSSH) keys(ctx context.Context) error {
 	keygen, err := Find("ssh-keygen")
 	if err != nil {
@@ -97,24 +97,24 @@ func (g *GitSSH) keys(ctx context.Context) error {
 		os.WriteFile(g.KnownHosts, []byte(known), 0o600))
 }
 
-// config lets one key in, from loopback, for nothing but commands. PAM stays
-// out: without it sshd needs no rights but its user's.
+// config accepts one key, from loopback, for commands only. PAM is off: without it sshd
+// needs no rights beyond its user's.
 func (g *GitSSH) config() string {
 	return strings.Join([]string{
 		"ListenAddress 127.0.0.1", "Port " + strconv.Itoa(g.port.Port), "PidFile none", "LogLevel VERBOSE",
 		"HostKey " + g.path("host"), "AuthorizedKeysFile " + g.path("authorized_keys"),
-		// The directory may be below a world-writable /tmp.
+		// The directory may lie below a world-writable /tmp.
 		"StrictModes no", "UsePAM no", "PasswordAuthentication no", "KbdInteractiveAuthentication no",
 		"PermitRootLogin prohibit-password", "AllowUsers " + g.User, "AcceptEnv GIT_PROTOCOL",
 		"MaxStartups 100", "UseDNS no", "PrintMotd no",
-		// Debian's bash runs ~/.bashrc for each command of sshd's, and what
-		// that does on the machine at hand is not the lab's.
+		// Debian's bash runs ~/.bashrc for each command of sshd. Another HOME keeps the
+		// machine's .bashrc out.
 		"SetEnv HOME=" + g.work.path, "",
 	}, "\n")
 }
 
-// privilegeSeparation makes the empty directory that sshd, run by root,
-// changes its root to; on an installed system that never ran it is missing.
+// privilegeSeparation creates the empty directory into which sshd, run by root, changes
+// its root. It is missing if sshd is installed but never ran.
 func privilegeSeparation() error {
 	if os.Getuid() != 0 {
 		return nil
@@ -136,27 +136,27 @@ func (g *GitSSH) probe(ctx context.Context) error {
 	return err
 }
 
-// Create makes a bare repository and returns its URL.
+// Create creates a bare repository and returns its URL.
 func (g *GitSSH) Create(name string) (string, error) {
 	_, err := CreateBare(g.Dir, name)
 	return g.URL(name), err
 }
 
-// URL is the URL of a repository.
+// URL returns the URL of a repository.
 func (g *GitSSH) URL(repo string) string {
 	return "ssh://" + g.User + "@" + g.port.Addr + barePath(g.Dir, repo)
 }
 
-// Path is the repository's path on disk.
+// Path returns the repository's path on disk.
 func (g *GitSSH) Path(repo string) string { return barePath(g.Dir, repo) }
 
-// Command is what git's GIT_SSH_COMMAND must be to use the key and to accept
-// the host: for git's own command line.
+// Command returns a GIT_SSH_COMMAND for git's command line, with the key and the host's
+// key.
 func (g *GitSSH) Command() string {
 	return fmt.Sprintf("ssh -F none -i %s -o IdentitiesOnly=yes -o UserKnownHostsFile=%s -o StrictHostKeyChecking=yes", g.KeyFile, g.KnownHosts)
 }
 
-// Close ends the server. Connections that are open end with their clients.
+// Close ends the server. Open connections end with their clients.
 func (g *GitSSH) Close() error {
 	err := g.Process.Close()
 	g.cleanUp()

@@ -2,11 +2,11 @@ package lab
 
 import "sync"
 
-// maxLog bounds what is kept of one server's output. Servers are as chatty
-// as they like, and only the end explains a failure.
+// maxLog is the number of bytes kept of one server's output. Some servers log a lot, and
+// only the end explains a failure.
 const maxLog = 256 << 10
 
-// logs keeps the end of what is written to it.
+// logs keeps the end of everything written to it.
 type logs struct {
 	mu   sync.Mutex
 	tail []byte

@@ -11,11 +11,11 @@ import (
 	"syscall"
 )
 
-// ownProgram is a program of this repository that tests start. It is built from
-// the source at hand, once in a process, and never taken from CERTROLL_LAB_BIN
-// or the PATH: it belongs to the certroll under test.
+// ownProgram is a program of this repository that tests start. It is built from the
+// working tree, once per process, and never taken from CERTROLL_LAB_BIN or the PATH: it
+// must match the certroll under test.
 type ownProgram struct {
-	name, module, pkg string // the module's directory, below the repository's
+	name, module, pkg string // the module's directory, relative to the repository
 	tags              string
 
 	once sync.Once
@@ -29,12 +29,12 @@ var (
 	browserDriver = ownProgram{name: "browser", module: "examples/lab/browser", pkg: "."}
 )
 
-// DNSProgram builds certroll-dns, and returns its path. Another build of the
-// same source takes it from Go's build cache.
+// DNSProgram builds certroll-dns and returns its path. Go's build cache makes repeated
+// builds cheap.
 func DNSProgram(ctx context.Context) (string, error) { return dnsProgram.built(ctx) }
 
-// FewProviders builds a certroll-dns that links the providers of the lab's tests
-// alone, which spares a thousand packages.
+// FewProviders builds a certroll-dns with only the providers of the lab's tests. This
+// saves compiling a thousand packages.
 func FewProviders(ctx context.Context) (string, error) { return fewProviders.built(ctx) }
 
 // BrowserDriver builds the program that drives a browser for tests.
@@ -57,21 +57,20 @@ func (p *ownProgram) build(ctx context.Context) (path string, err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
-	// Tests of several packages run side by side: one builds, the others wait
-	// and find it built.
+	// Tests of several packages run at the same time: one builds, and the others wait for
+	// the lock.
 	lock, err := os.OpenFile(filepath.Join(dir, "."+p.name+".lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return "", err
 	}
-	defer func() { err = errors.Join(err, lock.Close()) }() // which unlocks
+	defer func() { err = errors.Join(err, lock.Close()) }() // closing unlocks the file
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
 		return "", fmt.Errorf("locking %s: %w", lock.Name(), err)
 	}
 	path = filepath.Join(dir, p.name)
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-tags", p.tags, "-o", path, p.pkg)
 	cmd.Dir = filepath.Join(dir, "..", "..", "..", p.module)
-	// As make build has it, whatever the tests are built with, so that it comes
-	// from the same build cache.
+	// The same setting as in make build, so that both share the build cache.
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w\n%s", err, out)

@@ -10,10 +10,10 @@ import (
 	"strings"
 )
 
-// CheckPair is the second opinion on what came out: the chain's first
-// certificate has the private key (PKCS #8), is for exactly these DNS names,
-// in any order, and verifies up to one of the roots; all in PEM. It returns
-// that certificate.
+// CheckPair checks a result independently of certroll's code: the chain's first
+// certificate matches the private key (PKCS #8), is for exactly these DNS names, in any
+// order, and verifies up to one of the roots. All arguments are PEM. It returns that
+// certificate.
 func CheckPair(chain, key, roots string, names ...string) (*x509.Certificate, error) {
 	certificates, err := parseChain(chain)
 	if err != nil {
@@ -56,7 +56,7 @@ func checkKey(leaf *x509.Certificate, text string) error {
 	}
 	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
-		return errors.New("the private key is not PKCS #8") // never the parser's words on a key
+		return errors.New("the private key is not PKCS #8") // the parser's error could quote the key
 	}
 	signer, ok := key.(crypto.Signer)
 	if !ok {

@@ -14,48 +14,48 @@ import (
 	"strconv"
 )
 
-// PebbleOptions are the settings of StartPebble. The zero value is a CA that
-// answers as fast as it can, never rejects a good nonce and never reuses an
-// authorization, so that a test sees the same thing each time.
+// PebbleOptions are the settings of StartPebble. The zero value is a CA that answers at
+// once, never rejects a good nonce and never reuses an authorization, so that tests are
+// repeatable.
 type PebbleOptions struct {
-	Dir string // where the server may write; empty: a temporary directory
-	// DNS is the resolver ("127.0.0.1:port") that the CA asks for every name.
-	// Empty is the system's, which is of no use for names made up here.
+	Dir string // working directory; "": a temporary one
+	// DNS is the CA's resolver ("127.0.0.1:port"). "" is the system's, which does not
+	// know the names of the lab.
 	DNS         string
-	HTTPPort    int // where http-01 is validated; 0: a free port
-	TLSPort     int // where tls-alpn-01 is validated; 0: a free port
+	HTTPPort    int // port for http-01 validation; 0: a free port
+	TLSPort     int // port for tls-alpn-01 validation; 0: a free port
 	NonceReject int // percentage of good nonces that are rejected
-	AuthzReuse  int // percentage of valid authorizations that are used again
-	// Sleep lets the CA wait some seconds before each validation, as Pebble
-	// does by default.
+	AuthzReuse  int // percentage of valid authorizations that are reused
+	// Sleep makes the CA wait some seconds before each validation, as Pebble does by
+	// default.
 	Sleep bool
-	// AlwaysValid makes every challenge succeed without a look at it.
+	// AlwaysValid makes every challenge succeed without validation.
 	AlwaysValid bool
-	// Profiles are the ACME profiles by name, with their validity in seconds.
-	// Empty: "default", of 90 days.
+	// Profiles are the ACME profiles by name, with their validity in seconds. Empty: one
+	// profile "default" of 90 days.
 	Profiles map[string]uint64
-	// EAB, where not empty, makes external account binding required: HMAC
-	// keys (base64url) by key id.
+	// EAB, if not empty, makes external account binding mandatory. It maps key ids to
+	// HMAC keys (base64url).
 	EAB map[string]string
-	// Blocked are names the CA refuses by policy.
+	// Blocked are names that the CA rejects by policy.
 	Blocked []string
-	// RetryAfterAuthz and RetryAfterOrder, where above 0, are the seconds of
-	// the Retry-After header on pending authorizations and orders.
+	// RetryAfterAuthz and RetryAfterOrder, if positive, are the seconds in the
+	// Retry-After header of pending authorizations and orders.
 	RetryAfterAuthz, RetryAfterOrder int
-	ChainLength                      int // intermediates between leaf and root; 0: 1
-	AlternateRoots                   int // chains offered besides the default one
+	ChainLength                      int // intermediates between leaf and root; 0 means 1
+	AlternateRoots                   int // chains offered in addition to the default one
 	Strict                           bool
 }
 
-// Pebble is a running Pebble: an ACME CA for tests by Let's Encrypt, which
-// keeps everything in memory.
+// Pebble is a running Pebble: Let's Encrypt's ACME CA for tests, which keeps everything
+// in memory.
 type Pebble struct {
 	*Process
 	Directory  string // URL of the ACME directory
-	Management string // URL of the management interface, no slash at the end
-	CABundle   string // PEM of the root that vouches for both URLs
-	HTTPPort   int    // where http-01 is validated
-	TLSPort    int    // where tls-alpn-01 is validated
+	Management string // URL of the management interface, without trailing slash
+	CABundle   string // PEM of the root that signs both URLs' certificate
+	HTTPPort   int    // port for http-01 validation
+	TLSPort    int    // port for tls-alpn-01 validation
 
 	options PebbleOptions
 	dir     workdir
@@ -63,7 +63,7 @@ type Pebble struct {
 	client  *http.Client
 }
 
-// StartPebble starts a CA with a root of its own.
+// StartPebble starts a CA with its own root.
 func StartPebble(ctx context.Context, o PebbleOptions) (*Pebble, error) {
 	dir, err := openDir(o.Dir, "pebble")
 	if err != nil {
@@ -80,7 +80,7 @@ func StartPebble(ctx context.Context, o PebbleOptions) (*Pebble, error) {
 	return p, nil
 }
 
-// prepare chooses ports and writes the configuration, once for all restarts.
+// prepare chooses the ports and writes the configuration, once for all restarts.
 func (p *Pebble) prepare() error {
 	for range 4 {
 		r, err := reservePort()
@@ -185,8 +185,8 @@ func (p *Pebble) run(ctx context.Context) error {
 	})
 }
 
-// Restart ends the CA and starts it anew at the same addresses. It forgets
-// all: accounts, orders, certificates, even its root.
+// Restart restarts the CA at the same addresses. It loses everything: accounts, orders,
+// certificates and its root.
 func (p *Pebble) Restart(ctx context.Context) error {
 	if err := p.Process.Close(); err != nil {
 		return err
@@ -208,21 +208,21 @@ func (p *Pebble) cleanUp() {
 	p.dir.remove()
 }
 
-// Roots is the PEM of the root certificate that issued chains end in.
+// Roots returns the root certificate of the default chain, as PEM.
 func (p *Pebble) Roots(ctx context.Context) (string, error) {
 	return p.get(ctx, p.Management+"/roots/0")
 }
 
-// AlternateRoot is the PEM of the root of the nth alternate chain, from 1.
+// AlternateRoot returns the root of the nth alternate chain as PEM, from 1.
 func (p *Pebble) AlternateRoot(ctx context.Context, n int) (string, error) {
 	return p.get(ctx, p.Management+"/roots/"+strconv.Itoa(n))
 }
 
-// Client is an HTTP client that trusts the two URLs.
+// Client returns an HTTP client that trusts both URLs.
 func (p *Pebble) Client() *http.Client { return p.client }
 
-// SetRenewalInfo replaces what the CA answers when asked for a certificate's
-// renewal information (RFC 9773). The answer may be anything, even no JSON.
+// SetRenewalInfo replaces the CA's answer to requests for a certificate's renewal
+// information (RFC 9773). The answer may be any text, even invalid JSON.
 func (p *Pebble) SetRenewalInfo(ctx context.Context, certificatePEM, answer string) error {
 	body, err := json.Marshal(map[string]string{"Certificate": certificatePEM, "ARIResponse": answer})
 	if err != nil {

@@ -8,20 +8,20 @@ import (
 	"time"
 )
 
-// The lab's ports are below the range that systems hand out for outgoing
-// connections, so that none is lost between the choice and the server's bind.
+// The lab's ports lie below the system's range for outgoing connections, so that none is
+// taken between the choice and the server's bind.
 const (
 	firstPort   = 11000
 	ports       = 10000
-	guardOffset = ports // the guard of port N listens on N+guardOffset
+	guardOffset = ports // the guard of port N listens on port N+guardOffset
 )
 
 // reservation holds a free loopback port, for TCP and UDP, and the next one.
 //
-// Several test programs start servers at the same time, and a port that is
-// free now may be another's by the time our server binds it. So a reservation
-// listens on a second port, the guard: whoever has the guard has the port.
-// The kernel drops guards with their process; no lock file stays behind.
+// Several test programs start servers at the same time, and another may take a port that
+// is free now before our server binds it. A reservation therefore listens on a second
+// port, the guard, which reserves the first. The kernel closes guards with their process,
+// so no lock file stays behind.
 type reservation struct {
 	Port  int
 	Addr  string // "127.0.0.1:port"
@@ -30,7 +30,7 @@ type reservation struct {
 
 func reservePort() (*reservation, error) {
 	for range 200 {
-		port := firstPort + 2*rand.IntN(ports/2) // even: Vault wants the next one as well
+		port := firstPort + 2*rand.IntN(ports/2) // even, because Vault also uses the next port
 		guard, err := net.Listen("tcp", loopback(port+guardOffset))
 		if err != nil {
 			continue
@@ -43,8 +43,8 @@ func reservePort() (*reservation, error) {
 	return nil, errors.New("no free loopback port found in 200 tries; are many labs left running?")
 }
 
-// ReserveAddr is a free address on loopback, which no other lab takes until
-// release is called.
+// ReserveAddr returns a free address on loopback. No other lab takes it before release is
+// called.
 func ReserveAddr() (addr string, release func(), err error) {
 	r, err := reservePort()
 	if err != nil {
@@ -73,9 +73,9 @@ func portFree(port int) bool {
 	return true
 }
 
-// patiently binds a reserved port of this process's own. A child forked at the
-// moment portFree tried the port has that socket too, until it calls exec: the
-// port is taken for so long.
+// patiently binds a reserved port in this process, and retries for a second. A child
+// forked while portFree tried the port inherits its socket until exec, and the port is in
+// use for so long.
 func patiently[S any](bind func() (S, error)) (s S, err error) {
 	for range 100 {
 		if s, err = bind(); err == nil {

@@ -14,19 +14,19 @@ import (
 	"time"
 )
 
-// Process is a running child. The servers that are programs embed it.
+// Process is a running child process. The servers that are programs embed it.
 type Process struct {
-	// Pid is the process's number; after a Restart, the new one's.
+	// Pid is the process id; after a Restart, that of the new process.
 	Pid int
 
 	name  string
 	cmd   *exec.Cmd
 	logs  *logs
-	done  chan struct{} // closed when the process has been waited for
+	done  chan struct{} // closed after Wait
 	close sync.Once
 }
 
-// start runs a program with just the environment it is given.
+// start runs a program with only the given environment.
 func start(dir string, env []string, program string, args ...string) (*Process, error) {
 	path, err := Find(program)
 	if err != nil {
@@ -35,9 +35,8 @@ func start(dir string, env []string, program string, args ...string) (*Process, 
 	return startPath(dir, env, path, args...)
 }
 
-// StartProgram starts a program that is no server of the lab's own, in a
-// directory and with just the environment it is given. That it is ready is for
-// the caller to see.
+// StartProgram starts a program that is not one of the lab's servers, in a directory and
+// with only the given environment. The caller must check that it is ready.
 func StartProgram(dir string, env []string, program string, args ...string) (*Process, error) {
 	return start(dir, env, program, args...)
 }
@@ -49,7 +48,7 @@ func startPath(dir string, env []string, path string, args ...string) (*Process,
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir}, env...)
 	p.cmd.Stdout, p.cmd.Stderr = p.logs, p.logs
 	p.cmd.SysProcAttr = dieWithParent()
-	p.cmd.WaitDelay = 2 * time.Second // a child of its own may have its output, and live on
+	p.cmd.WaitDelay = 2 * time.Second // its own children may keep its output open and outlive it
 	started := make(chan error, 1)
 	go p.own(started)
 	if err := <-started; err != nil {
@@ -59,9 +58,9 @@ func startPath(dir string, env []string, path string, args ...string) (*Process,
 	return p, nil
 }
 
-// own starts the process and waits for it on one OS thread: the kernel's
-// parent-death signal means the thread that forked, not the whole process,
-// and Go ends idle threads as it likes.
+// own starts the process and waits for it on one OS thread. The kernel sends the
+// parent-death signal when the forking thread ends, not the whole process, and Go ends
+// idle threads at any time.
 func (p *Process) own(started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -70,16 +69,16 @@ func (p *Process) own(started chan<- error) {
 		return
 	}
 	started <- nil
-	// How it ended is in its logs, and in ProcessState.
+	// Its logs and ProcessState show how it ended.
 	_ = p.cmd.Wait()
 	close(p.done)
 }
 
-// Close ends the process and waits for it: politely first, then by force.
-// Closing twice is fine.
+// Close ends the process and waits for it: with SIGTERM, and after three seconds with
+// SIGKILL. It may be called twice.
 func (p *Process) Close() error {
 	p.close.Do(func() {
-		_ = p.cmd.Process.Signal(syscall.SIGCONT) // in case of Pause
+		_ = p.cmd.Process.Signal(syscall.SIGCONT) // it may be paused
 		_ = p.cmd.Process.Signal(syscall.SIGTERM)
 		select {
 		case <-p.done:
@@ -91,15 +90,15 @@ func (p *Process) Close() error {
 	return nil
 }
 
-// Kill ends the process at once, as a crash would.
+// Kill ends the process at once, like a crash.
 func (p *Process) Kill() {
 	_ = p.cmd.Process.Kill()
 	<-p.done
 }
 
-// Pause stops the process from running: it holds its connections and answers
-// nothing, like a machine that hangs. Resume lets it go on. The kernel stops a
-// process after the signal was sent, so that Pause waits until it has.
+// Pause stops the process: it keeps its connections and answers nothing, like a machine
+// that hangs. The kernel stops a process some time after the signal was sent, so Pause
+// waits for it. Resume continues the process.
 func (p *Process) Pause() error {
 	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		return err
@@ -112,14 +111,14 @@ func (p *Process) Pause() error {
 	return nil
 }
 
-// Resume ends a Pause.
+// Resume continues a paused process.
 func (p *Process) Resume() error { return p.cmd.Process.Signal(syscall.SIGCONT) }
 
-// Logs is the end of what the process has written so far.
+// Logs returns the end of the process's output so far.
 func (p *Process) Logs() string { return p.logs.String() }
 
-// ExitCode is the exit code of a process that has ended; -1 where a signal ended
-// it, or where it still runs.
+// ExitCode returns the exit code of an ended process; -1 if a signal ended it or it still
+// runs.
 func (p *Process) ExitCode() int {
 	select {
 	case <-p.done:
@@ -129,18 +128,18 @@ func (p *Process) ExitCode() int {
 	}
 }
 
-// Done is closed when the process has ended.
+// Done returns a channel that is closed when the process has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// errNotReady lets a probe say that there is nothing wrong but the time.
+// errNotReady is a probe's error if the server only needs more time.
 var errNotReady = errors.New("not ready yet")
 
-// startTimeout bounds a start whose context does not: a cold disk and a
-// busy machine included.
+// startTimeout bounds a start whose context has no deadline. It is long enough for a cold
+// disk and a busy machine.
 const startTimeout = 60 * time.Second
 
-// ready calls probe until it succeeds. Where the process ends first or time
-// runs out the process is closed and the error shows the end of its log.
+// ready calls probe until it succeeds. If the process ends first or time runs out, ready
+// closes the process and returns an error with the end of its log.
 func (p *Process) ready(ctx context.Context, probe func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// SelfSigned makes a certificate for 127.0.0.1 and localhost that is its own
-// root, in PEM, and its key.
+// SelfSigned makes a self-signed certificate for 127.0.0.1 and localhost, valid as its
+// own root, and its key. Both are PEM.
 func SelfSigned(name string) (certPEM, keyPEM []byte, err error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -19,27 +19,27 @@ import (
 	"time"
 )
 
-// stepCAName is the program that StartStepCA starts.
+// stepCAName is the program of StartStepCA.
 const stepCAName = "step-ca"
 
 // StepCAOptions are the settings of StartStepCA.
 type StepCAOptions struct {
-	Dir string // where the server may write; empty: a temporary directory
-	// DNS is the resolver ("127.0.0.1:port") that the CA asks for every name.
+	Dir string // working directory; "": a temporary one
+	// DNS is the CA's resolver ("127.0.0.1:port").
 	DNS      string
-	Lifetime time.Duration // of what it issues; 0: 90 days
+	Lifetime time.Duration // of certificates; 0: 90 days
 }
 
-// StepCA is a running step-ca: a real CA by Smallstep, which keeps accounts, orders
-// and what it revoked on disk. It offers no renewal information (RFC 9773) and no
-// profiles; what it revoked is in a CRL that it makes anew at once.
+// StepCA is a running step-ca: a real CA by Smallstep, which stores accounts, orders and
+// revocations on disk. It offers no renewal information (RFC 9773) and no profiles. It
+// updates its CRL at each revocation.
 type StepCA struct {
 	*Process
 	Directory string // URL of the ACME directory
-	CABundle  string // PEM of the root, which vouches for the URL and for what is issued
+	CABundle  string // PEM of the root, for the URL and for issued certificates
 	CRL       string // URL of the CRL, which every certificate names
-	HTTPPort  int    // where http-01 is validated
-	TLSPort   int    // where tls-alpn-01 is validated
+	HTTPPort  int    // port for http-01 validation
+	TLSPort   int    // port for tls-alpn-01 validation
 
 	options StepCAOptions
 	dir     workdir
@@ -47,7 +47,7 @@ type StepCA struct {
 	client  *http.Client
 }
 
-// StartStepCA starts a CA with a root and an intermediate of its own.
+// StartStepCA starts a CA with its own root and intermediate.
 func StartStepCA(ctx context.Context, o StepCAOptions) (*StepCA, error) {
 	dir, err := openDir(o.Dir, stepCAName)
 	if err != nil {
@@ -64,7 +64,7 @@ func StartStepCA(ctx context.Context, o StepCAOptions) (*StepCA, error) {
 	return s, nil
 }
 
-// prepare chooses ports and writes keys and configuration, once for all starts.
+// prepare chooses the ports and writes keys and configuration, once for all starts.
 func (s *StepCA) prepare() error {
 	for range 4 {
 		r, err := reservePort()
@@ -94,7 +94,7 @@ func (s *StepCA) prepare() error {
 
 func (s *StepCA) path(name string) string { return filepath.Join(s.dir.path, name) }
 
-// leafTemplate is step-ca's own one for TLS, with the CRL besides.
+// leafTemplate is step-ca's own template for TLS, plus the CRL's URL.
 const leafTemplate = `{
 	"subject": {{ toJson .Subject }},
 	"sans": {{ toJson .SANs }},
@@ -122,7 +122,7 @@ func (s *StepCA) config() any {
 	}
 }
 
-// Start starts a CA that Process.Close has ended, with all that it knew.
+// Start starts the CA again after Stop, with its stored state.
 func (s *StepCA) Start(ctx context.Context) error {
 	args := []string{s.path("ca.json"), "--insecure", "--acme-http-port", strconv.Itoa(s.HTTPPort), "--acme-tls-port", strconv.Itoa(s.TLSPort)}
 	if s.options.DNS != "" {
@@ -138,7 +138,7 @@ func (s *StepCA) Start(ctx context.Context) error {
 	})
 }
 
-// Stop ends the CA for a while; Start has it back.
+// Stop ends the CA until the next Start.
 func (s *StepCA) Stop() error { return s.Process.Close() }
 
 // Close ends the CA.
@@ -155,10 +155,10 @@ func (s *StepCA) cleanUp() {
 	s.dir.remove()
 }
 
-// Client is an HTTP client that trusts the CA's URLs.
+// Client returns an HTTP client that trusts the CA's URLs.
 func (s *StepCA) Client() *http.Client { return s.client }
 
-// Revoked are the CRL's entries.
+// Revoked returns the CRL's entries.
 func (s *StepCA) Revoked(ctx context.Context) ([]x509.RevocationListEntry, error) {
 	der, err := s.get(ctx, s.CRL)
 	if err != nil {
@@ -188,8 +188,8 @@ func (s *StepCA) get(ctx context.Context, url string) ([]byte, error) {
 	return b, err
 }
 
-// hierarchy makes a root and an intermediate: PEM files by name. The root's key is
-// dropped, as nobody needs it any more.
+// hierarchy makes a root and an intermediate, as PEM files by name. It drops the root's
+// key, which is not needed any more.
 func hierarchy(name string) (map[string][]byte, error) {
 	rootKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

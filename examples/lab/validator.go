@@ -13,8 +13,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Validator is named as a resolver that validates DNSSEC. It knows a few zones
-// and where their servers are; beyond those there is nothing in its world.
+// Validator is named as a resolver that validates DNSSEC. It knows only the given zones
+// and their servers.
 type Validator struct {
 	Addr string // "127.0.0.1:port", UDP and TCP
 	*Process
@@ -24,10 +24,9 @@ type Validator struct {
 
 // ValidatorOptions are the settings of StartValidator.
 type ValidatorOptions struct {
-	// Servers are the authoritative servers ("127.0.0.1:port") by zone.
+	// Servers are the authoritative servers ("127.0.0.1:port"), by zone.
 	Servers map[string]string
-	// Anchors are the keys by zone that its signatures have to lead to. A zone
-	// without one is taken unsigned.
+	// Anchors are the trust anchors by zone. A zone without one counts as unsigned.
 	Anchors map[string]*dns.DNSKEY
 }
 
@@ -44,8 +43,8 @@ func StartValidator(ctx context.Context, o ValidatorOptions) (*Validator, error)
 // Close ends the server.
 func (v *Validator) Close() error { return v.named.Close() }
 
-// Its own root keeps it from asking the Internet's; a zone that is forwarded
-// has to be delegated there.
+// An own root zone keeps named from querying the Internet's root servers. It must
+// delegate each forwarded zone.
 var validatorConf = template.Must(template.New("named.conf").Parse(`
 options {
 	directory "{{.Dir}}";
@@ -99,8 +98,8 @@ func (v *Validator) probe(ctx context.Context) error {
 	return err
 }
 
-// SigningKey waits until a zone is signed and returns the key that a trust
-// anchor, or a DS record, has to name.
+// SigningKey waits until a zone is signed and returns its key for a trust anchor or a DS
+// record.
 func (b *BIND) SigningKey(ctx context.Context, zone string) (*dns.DNSKEY, error) {
 	var key *dns.DNSKEY
 	err := b.ready(ctx, func(ctx context.Context) error {

@@ -15,13 +15,13 @@ import (
 	"strings"
 )
 
-// VaultEnv names the environment variable that chooses the server: "embedded" is
-// labvault, which runs Vault's KV engine and has no policies; "vault" and "bao"
-// are those programs, found as Find does; anything else is a program's path.
-// Empty: the first that is there of vault, bao and labvault.
+// VaultEnv names the environment variable that selects the server. "embedded" is
+// labvault, which runs Vault's KV engine and has no policies. "vault" and "bao" are those
+// programs, found by Find. Any other value is a program's path. "" selects the first one
+// found of vault, bao and labvault.
 const VaultEnv = "CERTROLL_LAB_VAULT"
 
-// The servers that VaultEnv knows by name.
+// The names that VaultEnv accepts.
 const (
 	Embedded = "embedded"
 	RealName = "vault"
@@ -30,19 +30,19 @@ const (
 	embeddedProgram = "labvault"
 )
 
-// VaultOptions are the settings of StartVault; the zero value is good.
+// VaultOptions are the settings of StartVault. The zero value is usable.
 type VaultOptions struct {
-	Dir      string // where the server may write; empty: a temporary directory
+	Dir      string // working directory; "": a temporary one
 	LogLevel string // trace, debug, info (default), warn, error
-	Server   string // as VaultEnv's value; empty: what VaultEnv says
+	Server   string // a value of VaultEnv; "": the variable's
 }
 
-// Vault is a Vault server in dev mode: unsealed, in memory, KV v2 at
-// "secret/", gone with its process.
+// Vault is a Vault server in dev mode: unsealed, in memory, with KV v2 at "secret/". Its
+// data dies with its process.
 type Vault struct {
 	*Process
 	Program   string // path of the server's program
-	Embedded  bool   // it is labvault: no policies, every token may do everything
+	Embedded  bool   // labvault: no policies, every token may do everything
 	Addr      string // "http://127.0.0.1:port"
 	Token     string // the root token
 	UnsealKey string
@@ -53,8 +53,8 @@ type Vault struct {
 
 var unsealKeyLine = regexp.MustCompile(`(?m)^Unseal Key: (\S+)$`)
 
-// VaultProgram is the path of the program that a choice of VaultEnv's form
-// means, and whether it is labvault.
+// VaultProgram returns the path of the program that a value of VaultEnv selects, and
+// whether it is labvault.
 func VaultProgram(choice string) (path string, embedded bool, err error) {
 	if choice == "" {
 		choice = os.Getenv(VaultEnv)
@@ -66,7 +66,7 @@ func VaultProgram(choice string) (path string, embedded bool, err error) {
 				return path, name == embeddedProgram, nil
 			}
 		}
-		path, err = Find(embeddedProgram) // fails, and says what to do
+		path, err = Find(embeddedProgram) // fails, with advice
 		return path, true, err
 	case Embedded:
 		path, err = Find(embeddedProgram)
@@ -84,8 +84,8 @@ func VaultProgram(choice string) (path string, embedded bool, err error) {
 	return path, filepath.Base(path) == embeddedProgram, nil
 }
 
-// StartVault starts a Vault dev server, or the server that the options or the
-// environment choose instead.
+// StartVault starts a Vault dev server, or the server that the options or the environment
+// select.
 func StartVault(ctx context.Context, o VaultOptions) (*Vault, error) {
 	program, embedded, err := VaultProgram(o.Server)
 	if err != nil {
@@ -112,7 +112,7 @@ func StartVault(ctx context.Context, o VaultOptions) (*Vault, error) {
 	return v, nil
 }
 
-// command is the environment and the arguments of the server.
+// command returns the environment and the arguments of the server.
 func (v *Vault) command(o VaultOptions) (env, args []string) {
 	if v.Embedded {
 		args = []string{"-listen", v.port.Addr}
@@ -126,8 +126,8 @@ func (v *Vault) command(o VaultOptions) (env, args []string) {
 		"-dev-listen-address=" + v.port.Addr, "-dev-root-token-id=" + v.Token, "-log-level=" + level}
 }
 
-// probe succeeds when Vault is unsealed, has mounted its KV store and has
-// printed the unseal key: it does so last.
+// probe succeeds when Vault is unsealed, has mounted its KV store and has printed the
+// unseal key, which it does last.
 func (v *Vault) probe(ctx context.Context) error {
 	m := unsealKeyLine.FindStringSubmatch(v.Logs())
 	if m == nil {
@@ -137,7 +137,7 @@ func (v *Vault) probe(ctx context.Context) error {
 	return v.API(ctx, http.MethodGet, "secret/config", nil, nil)
 }
 
-// Close ends the server and forgets all that it held.
+// Close ends the server. Its data is lost.
 func (v *Vault) Close() error {
 	err := v.Process.Close()
 	v.cleanUp()
@@ -149,24 +149,24 @@ func (v *Vault) cleanUp() {
 	v.dir.remove()
 }
 
-// Seal seals the server, as an operator would who suspects an intrusion.
+// Seal seals the server, as an operator does who suspects an intrusion.
 func (v *Vault) Seal(ctx context.Context) error {
 	return v.API(ctx, http.MethodPut, "sys/seal", nil, nil)
 }
 
-// Unseal opens it again.
+// Unseal unseals the server.
 func (v *Vault) Unseal(ctx context.Context) error {
 	return v.API(ctx, http.MethodPut, "sys/unseal", map[string]string{"key": v.UnsealKey}, nil)
 }
 
-// WritePolicy creates or replaces an ACL policy written in HCL. An embedded server
-// has none and refuses it: the test has to start a real one.
+// WritePolicy creates or replaces an ACL policy in HCL. An embedded server has no
+// policies and returns an error: such a test needs a real server.
 func (v *Vault) WritePolicy(ctx context.Context, name, rules string) error {
 	return v.API(ctx, http.MethodPut, "sys/policies/acl/"+name, map[string]string{"policy": rules}, nil)
 }
 
-// NewToken makes a token with just the policies named, without "default"'s
-// help where none is named so.
+// NewToken creates a token with exactly these policies, without Vault's "default" policy
+// unless it is among them.
 func (v *Vault) NewToken(ctx context.Context, ttl string, policies ...string) (string, error) {
 	var out struct {
 		Auth struct {
@@ -178,8 +178,8 @@ func (v *Vault) NewToken(ctx context.Context, ttl string, policies ...string) (s
 	return out.Auth.ClientToken, err
 }
 
-// API calls the server as root: path is below /v1/, in and out are JSON and
-// may be nil. A status of 400 or more is an error that shows the answer.
+// API calls the server as root. path is below /v1/; in and out are JSON and may be nil. A
+// status of 400 or more is an error that contains the answer.
 func (v *Vault) API(ctx context.Context, method, path string, in, out any) error {
 	var body io.Reader
 	if in != nil {

@@ -7,13 +7,13 @@ import (
 	"os"
 )
 
-// workdir is where one server writes.
+// workdir is the directory of one server.
 type workdir struct {
 	path string
-	made bool // by us, so ours to remove
+	made bool // the lab created it and must remove it
 }
 
-// openDir takes the directory it is given, or makes one.
+// openDir uses the given directory, or creates a temporary one.
 func openDir(given, name string) (workdir, error) {
 	if given != "" {
 		return workdir{path: given}, os.MkdirAll(given, 0o700)
@@ -31,7 +31,7 @@ func (d workdir) remove() {
 	}
 }
 
-// random is a throw-away secret.
+// random returns a throw-away secret.
 func random(prefix string) string {
 	b := make([]byte, 16)
 	_, _ = rand.Read(b) // never fails: crypto/rand aborts the program instead

@@ -17,8 +17,8 @@ import (
 )
 
 // PushZeros commits a file of size zeros to a branch of a bare repository, as a push
-// would: a pack of a thousandth of that. git needs many seconds to make it; here one
-// compressed megabyte is written again and again.
+// would. The pack is a thousandth of that size. git would need many seconds to compress
+// the file; PushZeros writes the same compressed megabyte repeatedly.
 func PushZeros(ctx context.Context, repo, branch, file string, size int64) error {
 	blob, err := packZeros(filepath.Join(repo, "objects", "pack"), size)
 	if err != nil {
@@ -53,8 +53,8 @@ func PushZeros(ctx context.Context, repo, branch, file string, size int64) error
 	return err
 }
 
-// packZeros writes a pack with one blob and its index (gitformat-pack(5)), and
-// returns the blob's name.
+// packZeros writes a pack with one blob, and its index (gitformat-pack(5)), and returns
+// the blob's name.
 func packZeros(dir string, size int64) (blob string, err error) {
 	name := sha1.New() //nolint:gosec // as above
 	fmt.Fprintf(name, "blob %d\x00", size)
@@ -81,18 +81,18 @@ func packZeros(dir string, size int64) (blob string, err error) {
 		return "", err
 	}
 	base := filepath.Join(dir, "pack-"+hex.EncodeToString(pack))
-	// git looks for the index: the pack comes first.
+	// git looks for the index, so the pack must exist first.
 	if err := os.Rename(f.Name(), base+".pack"); err != nil {
 		return "", err
 	}
 	return hex.EncodeToString(id), os.WriteFile(base+".idx", packIndex(id, crc.Sum32(), head, pack), 0o600)
 }
 
-// packIndex is the index of a pack with one object.
+// packIndex returns the index of a pack with one object.
 func packIndex(id []byte, crc, offset uint32, pack []byte) []byte {
 	b := []byte("\xfftOc\x00\x00\x00\x02")
 	for first := range 256 {
-		var upTo uint32 // how many objects have a name that begins with first or less
+		var upTo uint32 // number of objects whose name begins with a byte up to first
 		if first >= int(id[0]) {
 			upTo = 1
 		}
@@ -106,8 +106,8 @@ func packIndex(id []byte, crc, offset uint32, pack []byte) []byte {
 	return append(b, sum[:]...)
 }
 
-// writeZeros writes a pack's entry: type and size, and the blob in zlib's format
-// (RFC 1950).
+// writeZeros writes a pack's entry: type and size, and the blob in zlib's format (RFC
+// 1950).
 func writeZeros(w io.Writer, size int64) error {
 	const blob = 3
 	b := []byte{byte(blob<<4 | size&15)}
@@ -124,14 +124,14 @@ func writeZeros(w io.Writer, size int64) error {
 	for n := size / each; n > 0 && err == nil; n-- {
 		_, err = w.Write(chunk.Bytes())
 	}
-	// Adler-32 of zeros: the first sum stays 1, and each byte adds that to the second.
+	// Adler-32 of zeros: the first sum stays 1, and each byte adds 1 to the second.
 	sum := binary.BigEndian.AppendUint32(nil, uint32(size%65521)<<16|1)
 	_, err2 := w.Write(append(last.Bytes(), sum...))
 	return errors.Join(err, err2)
 }
 
-// deflate compresses n zeros, and ends the stream or only flushes it: what is flushed
-// refers to nothing before it, and can stand there many times.
+// deflate compresses n zeros, and then closes or flushes the stream. Flushed data refers
+// to nothing before it, so it can be repeated many times.
 func deflate(w io.Writer, n int, end func(*flate.Writer) error) error {
 	z, err := flate.NewWriter(w, flate.BestSpeed)
 	if err != nil {
@@ -141,7 +141,7 @@ func deflate(w io.Writer, n int, end func(*flate.Writer) error) error {
 	return errors.Join(err, end(z))
 }
 
-// repeat feeds size bytes to a hash, by pieces like block.
+// repeat feeds size bytes to a hash, in pieces of block.
 func repeat(h hash.Hash, size int64, block []byte) error {
 	for ; size > 0; size -= int64(len(block)) {
 		if _, err := h.Write(block[:min(size, int64(len(block)))]); err != nil {

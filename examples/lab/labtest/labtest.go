@@ -1,13 +1,12 @@
-// Package labtest starts the lab's servers for a test and ends them with it.
+// Package labtest starts the lab's servers for a test and closes them when the test ends.
 //
-// A test that needs a server is skipped under -short, and fails where the
-// server's program is missing: an integration test that skips itself in
-// silence is believed to have passed. When a test fails, the end of the
-// server's log is shown with it.
+// A test that needs a server is skipped under -short, and fails if the server's program
+// is missing: an integration test that silently skips itself looks like one that passed.
+// If a test fails, its output includes the end of the server's log.
 //
-// `make test` runs with Go, Git and make alone. It sets CERTROLL_LAB_ONLY, which
-// skips what needs another program; a skip says which, and `make test` lists them
-// at its end. `make integration` runs those, and the rest on a real Vault.
+// `make test` needs only Go, Git and make. It sets CERTROLL_LAB_ONLY, which skips tests
+// that need another program. Each skip names the program, and `make test` lists them at
+// its end. `make integration` runs these tests, and the others on a real Vault.
 package labtest
 
 import (
@@ -20,16 +19,16 @@ import (
 	"certroll/examples/lab"
 )
 
-// OnlyEnv names the environment variable that, where it is not empty, leaves out
-// each test that needs more than Go, Git and what `make lab` builds.
+// OnlyEnv names the environment variable that, if not empty, skips each test that needs
+// more than Go, Git and the programs of `make lab`.
 const OnlyEnv = "CERTROLL_LAB_ONLY"
 
-// Only tells whether tests that need more are left out. One that can run on a part
-// of the lab's own as well as on another program takes the lab's then.
+// Only reports whether such tests are skipped. A test that can use one of the lab's own
+// programs or another one then uses the lab's.
 func Only() bool { return os.Getenv(OnlyEnv) != "" }
 
-// Needs skips a test that uses a program beside Go and Git where such tests are
-// left out, and fails it where the program is missing.
+// Needs skips a test that uses other programs than Go and Git if Only is set, and fails
+// it if a program is missing.
 func Needs(t testing.TB, programs ...string) {
 	t.Helper()
 	short(t)
@@ -43,8 +42,8 @@ func Needs(t testing.TB, programs ...string) {
 	}
 }
 
-// Vault starts the server that CERTROLL_LAB_VAULT chooses. A test that needs
-// policies, or an auth method other than token and AppRole, calls RealVault.
+// Vault starts the server that CERTROLL_LAB_VAULT selects. A test that needs policies, or
+// an auth method other than token and AppRole, calls RealVault.
 func Vault(t testing.TB) *lab.Vault {
 	t.Helper()
 	return started(t, func(ctx context.Context) (*lab.Vault, error) { return lab.StartVault(ctx, lab.VaultOptions{}) })
@@ -62,8 +61,8 @@ func RealVault(t testing.TB) *lab.Vault {
 	return v
 }
 
-// NeedsPolicies leaves out the rest of a test, or fails it, where the server has
-// no policies. What is denied can be tested on a real Vault alone.
+// NeedsPolicies skips or fails the rest of a test if the server has no policies. Denied
+// requests can only be tested on a real Vault.
 func NeedsPolicies(t testing.TB, v *lab.Vault) {
 	t.Helper()
 	switch {
@@ -75,9 +74,9 @@ func NeedsPolicies(t testing.TB, v *lab.Vault) {
 	}
 }
 
-// Token makes a token that lives for an hour and has one policy, written in HCL.
-// An embedded server has no policies: there the token may do everything, and that
-// the policy suffices is seen by `make integration`.
+// Token creates a token that is valid for an hour and has one policy, in HCL. On an
+// embedded server the token may do everything; `make integration` shows that the policy
+// suffices.
 func Token(t testing.TB, v *lab.Vault, name, rules string) string {
 	t.Helper()
 	policy := Policy(t, v, name, rules)
@@ -88,8 +87,8 @@ func Token(t testing.TB, v *lab.Vault, name, rules string) string {
 	return token
 }
 
-// Policy writes a policy and returns its name, for tokens and roles that are to
-// have it; of an embedded server it is "root", the one that there is.
+// Policy writes a policy and returns its name for tokens and roles. For an embedded
+// server it returns "root", the only one.
 func Policy(t testing.TB, v *lab.Vault, name, rules string) string {
 	t.Helper()
 	if v.Embedded {
@@ -107,7 +106,7 @@ func Pebble(t testing.TB, o lab.PebbleOptions) *lab.Pebble {
 	return started(t, func(ctx context.Context) (*lab.Pebble, error) { return lab.StartPebble(ctx, o) })
 }
 
-// StepCA starts step-ca, a second real CA: it has a CRL and no renewal information.
+// StepCA starts step-ca, a second real CA, with a CRL and without renewal information.
 func StepCA(t testing.TB, o lab.StepCAOptions) *lab.StepCA {
 	t.Helper()
 	Needs(t, "step-ca")
@@ -115,20 +114,20 @@ func StepCA(t testing.TB, o lab.StepCAOptions) *lab.StepCA {
 	return started(t, func(ctx context.Context) (*lab.StepCA, error) { return lab.StartStepCA(ctx, o) })
 }
 
-// DNS starts the in-process name server for some zones.
+// DNS starts the in-process name server for the zones.
 func DNS(t testing.TB, zones ...string) *lab.DNS {
 	t.Helper()
 	return started(t, func(ctx context.Context) (*lab.DNS, error) { return lab.StartDNS(ctx, lab.DNSOptions{Zones: zones}) })
 }
 
-// BIND starts named for some zones.
+// BIND starts named for the zones.
 func BIND(t testing.TB, zones ...string) *lab.BIND {
 	t.Helper()
 	Needs(t, "named")
 	return started(t, func(ctx context.Context) (*lab.BIND, error) { return lab.StartBIND(ctx, lab.DNSOptions{Zones: zones}) })
 }
 
-// SignedBIND starts named for some zones that it signs (DNSSEC).
+// SignedBIND starts named for the zones and signs them (DNSSEC).
 func SignedBIND(t testing.TB, zones ...string) *lab.BIND {
 	t.Helper()
 	Needs(t, "named")
@@ -157,14 +156,14 @@ func GitSSH(t testing.TB) *lab.GitSSH {
 	return started(t, func(ctx context.Context) (*lab.GitSSH, error) { return lab.StartGitSSH(ctx, t.TempDir()) })
 }
 
-// Program starts a program that is no server of the lab's own.
+// Program starts a program that is not one of the lab's servers.
 func Program(t testing.TB, dir string, env []string, program string, args ...string) *lab.Process {
 	t.Helper()
 	return started(t, func(context.Context) (*lab.Process, error) { return lab.StartProgram(dir, env, program, args...) })
 }
 
-// DNSProgram is the path of certroll-dns, built from this source, with a few of its
-// providers where tests that need more are left out. As a server does, it takes a test out of those that run under -short.
+// DNSProgram returns the path of certroll-dns, built from the working tree; if Only is
+// set, with only a few providers. It skips the test under -short, like a server.
 func DNSProgram(t testing.TB) string {
 	t.Helper()
 	if Only() {
@@ -173,8 +172,7 @@ func DNSProgram(t testing.TB) string {
 	return built(t, lab.DNSProgram)
 }
 
-// AllProviders skips a test that opens other DNS providers than the few that
-// certroll-dns has where it is built for the lab (lab.FewProviders).
+// AllProviders skips a test that needs other DNS providers than lab.FewProviders has.
 func AllProviders(t testing.TB) {
 	t.Helper()
 	short(t)
@@ -183,7 +181,7 @@ func AllProviders(t testing.TB) {
 	}
 }
 
-// Earlier is the path of certroll as an earlier commit of this repository has it.
+// Earlier returns the path of certroll built from an earlier commit.
 func Earlier(t testing.TB, commit string) string {
 	t.Helper()
 	short(t)
@@ -193,7 +191,7 @@ func Earlier(t testing.TB, commit string) string {
 	return built(t, func(ctx context.Context) (string, error) { return lab.Earlier(ctx, commit) })
 }
 
-// BrowserDriver is the path of the program by which tests drive a browser.
+// BrowserDriver returns the path of the program that drives a browser for tests.
 func BrowserDriver(t testing.TB) string {
 	t.Helper()
 	return built(t, lab.BrowserDriver)
@@ -202,14 +200,14 @@ func BrowserDriver(t testing.TB) string {
 func built(t testing.TB, build func(context.Context) (string, error)) string {
 	t.Helper()
 	short(t)
-	path, err := build(context.WithoutCancel(t.Context())) // others of this process use it too
+	path, err := build(context.WithoutCancel(t.Context())) // other tests of this process use the program too
 	if err != nil {
 		t.Fatal(err)
 	}
 	return path
 }
 
-// Addr is a free address on loopback for the length of a test.
+// Addr reserves a free address on loopback for the length of a test.
 func Addr(t testing.TB) string {
 	t.Helper()
 	addr, release, err := lab.ReserveAddr()
@@ -222,7 +220,7 @@ func Addr(t testing.TB) string {
 
 type server interface{ Close() error }
 
-// short skips what starts a server where that is left out.
+// short skips tests that start a server under -short.
 func short(t testing.TB) {
 	t.Helper()
 	if testing.Short() {
@@ -251,7 +249,7 @@ func started[S server](t testing.TB, start func(context.Context) (S, error)) S {
 	return s
 }
 
-// tail keeps a failure readable.
+// tail cuts a log to its last 4 KiB.
 func tail(log string) string {
 	const keep = 4 << 10
 	if len(log) <= keep {

@@ -2,6 +2,5 @@
 
 package labtest
 
-// Race reports whether the race detector watches, under which a test takes several
-// times as long.
+// Race reports whether the race detector is on. Tests then take several times as long.
 const Race = false
