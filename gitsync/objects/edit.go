@@ -123,6 +123,7 @@ func (e *Editor) entry(was object.TreeEntry, c *Change) (object.TreeEntry, error
 	}
 	isFile := was.Mode.IsRegular() || was.Mode == filemode.Executable
 	blob := packfile.NewObject(plumbing.BlobObject, c.file)
+	// A file keeps its mode: an executable stays executable.
 	now := object.TreeEntry{Mode: filemode.Regular, Hash: blob.Hash}
 	if isFile {
 		now.Mode = was.Mode
@@ -147,6 +148,7 @@ func (e *Editor) tree(old plumbing.Hash, entries []object.TreeEntry) (plumbing.H
 	if len(entries) == 0 {
 		return plumbing.ZeroHash, nil
 	}
+	// Git requires this order, and the hash depends on it.
 	sort.Sort(object.TreeEntrySorter(entries))
 	var b bytes.Buffer
 	for _, entry := range entries {

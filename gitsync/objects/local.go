@@ -135,6 +135,7 @@ func alternates(dir string) []string {
 	var list []string
 	for line := range strings.Lines(string(b)) {
 		line = strings.TrimRight(line, "\n")
+		// git quotes a path with special characters as a C string.
 		if plain, err := strconv.Unquote(line); err == nil {
 			line = plain
 		}
@@ -285,6 +286,7 @@ func (l *localObjects) loose(f io.Reader) (madeObject, error) {
 	if _, err := io.ReadFull(r, data); err != nil {
 		return madeObject{}, err
 	}
+	// Content after the announced size would not be under the bound.
 	if _, err := r.ReadByte(); !errors.Is(err, io.EOF) {
 		return madeObject{}, fmt.Errorf("it has more than the %d bytes that it says: %w", size, err)
 	}

@@ -115,6 +115,7 @@ func (o *DB) StaysPacked() bool {
 
 // onDisk syncs a file if it is on a disk.
 func onDisk(f billy.File) error {
+	// Files in memory have no Sync.
 	if d, ok := f.(interface{ Sync() error }); ok {
 		return d.Sync()
 	}
@@ -220,6 +221,7 @@ func (o *DB) Peel(h plumbing.Hash) (plumbing.Hash, error) {
 
 // Entries returns the entries of a tree.
 func (o *DB) Entries(h plumbing.Hash) ([]object.TreeEntry, error) {
+	// go-git decodes a tree without checking its hash.
 	if o.Strict {
 		if _, err := o.Read(plumbing.TreeObject, h, packfile.MaxTree); err != nil {
 			return nil, err
@@ -306,6 +308,7 @@ func (o *DB) Descends(tip, wanted, stop plumbing.Hash) bool {
 func (o *DB) boundary(tip, known plumbing.Hash) (cut []plumbing.Hash, met bool) {
 	seen := map[plumbing.Hash]bool{tip: true}
 	for queue := []plumbing.Hash{tip}; len(queue) > 0; queue = queue[1:] {
+		// Its missing ancestors are in State.Cut already.
 		if queue[0] == known {
 			met = true
 			continue
@@ -346,6 +349,7 @@ func (o *DB) live(commit plumbing.Hash) (list []plumbing.Hash, left int, err err
 		}
 		trees = trees[:len(trees)-1]
 		for _, e := range entries {
+			// The commit of a submodule is in another repository.
 			if e.Mode == filemode.Submodule || seen[e.Hash] {
 				continue
 			}

@@ -91,6 +91,7 @@ func Open(cacheDir, purpose, remote string, bound packfile.Bounds, log *slog.Log
 		s.lock, err = filelock.Take(filepath.Join(base, "lock"))
 	}
 	var held *filelock.HeldError
+	// Two writers would damage the cache, so only the holder of the lock uses it.
 	if errors.As(err, &held) || errors.Is(err, errors.ErrUnsupported) {
 		s := &Store{Ripe: defaultRipeness, bound: bound.InMemory(), log: log, State: State{Seen: seenIn(base)}}
 		return s, s.Renew()
@@ -207,6 +208,7 @@ func (s *Store) open(generation int) (*DB, error) {
 		if err := os.MkdirAll(filepath.Join(dir, "objects"), 0o700); err != nil {
 			return nil, OnCache("making the Git cache", err)
 		}
+		// Bound: no path and no symbolic link leads out of dir.
 		where = osfs.New(dir, osfs.WithBoundOS())
 	}
 	db := filesystem.NewStorageWithOptions(where, cache.NewObjectLRU(16*cache.MiByte), filesystem.Options{MaxOpenDescriptors: 16})
@@ -262,6 +264,7 @@ func (s *Store) compact() error {
 	before, was, old := s.State.Generation-1, s.State, s.DB
 	s.DB, s.State = to, next
 	if err := s.save(); err != nil {
+		// Go on with the old generation, which is complete.
 		s.DB, s.State = old, was
 		return err
 	}

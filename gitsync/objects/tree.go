@@ -80,6 +80,7 @@ func isNotExist(err error) bool {
 
 // load reads a directory, or returns the copy in memory.
 func (t *TreeFS) load(h plumbing.Hash) (*dir, error) {
+	// Hold the lock during the read, so that concurrent readers decode a tree once.
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if d := t.dirs[h]; d != nil {
@@ -97,6 +98,7 @@ func (t *TreeFS) load(h plumbing.Hash) (*dir, error) {
 			n.mode = fs.ModeDir | 0o755
 		case filemode.Executable:
 			n.mode = 0o755
+		// A link could point anywhere, and a submodule's files are in another repository.
 		case filemode.Symlink, filemode.Submodule:
 			continue
 		}

@@ -54,6 +54,7 @@ func parseAllowedSigner(line string) (s allowedSigner, err error) {
 		return s, errors.New("after the principals there is no public key; write: PRINCIPALS [OPTIONS] TYPE KEY")
 	}
 	s.key = key
+	// ssh.ParseAuthorizedKey accepts certificates too; OpenSSH's file has plain keys only.
 	if _, isCert := key.(*ssh.Certificate); isCert {
 		return s, errors.New("a certificate stands where a public key belongs; write the key of its authority, with the option cert-authority")
 	}

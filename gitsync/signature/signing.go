@@ -53,6 +53,7 @@ func ReadOpenPGPKey(file, passphrase string) (*Key, error) {
 	switch {
 	case !ok:
 		return nil, fault.BadSetting(doing, "it has no key that may sign now", "see with gpg --list-secret-keys whether it has expired or was revoked")
+	// gpg exports a stub for a key on a smartcard, and for a removed primary key.
 	case signing.PrivateKey == nil || signing.PrivateKey.Dummy():
 		return nil, fault.BadSetting(doing, "it holds the public half alone of the key that signs", "export it with gpg --export-secret-keys --armor")
 	case signing.PrivateKey.Encrypted && passphrase == "":

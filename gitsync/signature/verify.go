@@ -49,6 +49,8 @@ func (e *UnusableError) Error() string { return e.file + ": " + fault.Reason(e.e
 // the tree that the signature covers. The caller compares that tree with the tree that
 // go-git parsed.
 func (g *Signers) Verify(hash plumbing.Hash, raw []byte) (tree plumbing.Hash, err error) {
+	// The signature must be of the commit that certroll uses, not of other bytes from the
+	// store.
 	if plumbing.ComputeHash(plumbing.CommitObject, raw) != hash {
 		return tree, errors.New("its bytes are not those that its hash names")
 	}
@@ -150,6 +152,8 @@ func allowed(signers []allowedSigner, key ssh.PublicKey, at time.Time, file stri
 func (s *allowedSigner) lets(key ssh.PublicKey, at time.Time) (reason string, ok bool) {
 	cert, isCert := key.(*ssh.Certificate)
 	switch {
+	// A line without cert-authority trusts its key only, not certificates by it, and vice
+	// versa.
 	case isCert != s.authority:
 		return "", false
 	case isCert && !bytes.Equal(cert.SignatureKey.Marshal(), s.key.Marshal()):
@@ -271,6 +275,7 @@ func readKeyring(file string) (openpgp.EntityList, error) {
 		return openpgp.ReadKeyRing(bytes.NewReader(text))
 	}
 	var all openpgp.EntityList
+	// The text before the first block is a comment.
 	for _, part := range strings.Split(string(text), begin)[1:] {
 		keys, err := openpgp.ReadArmoredKeyRing(strings.NewReader(begin + part))
 		if err != nil {
