@@ -1,7 +1,7 @@
-// Command browser drives Chromium for the tests of the status page. It is a
-// program in a module of its own, so that neither certroll nor its tests need
-// the browser's protocol: they exchange lines of JSON with it, one request and
-// one answer at a time, until its standard input ends.
+// Command browser drives Chromium for the tests of the status page. It is a program in
+// its own module, so that neither certroll nor its tests depend on the browser's
+// protocol. The tests exchange lines of JSON with it, one request and one answer at a
+// time, until its standard input ends.
 //
 //	browser PROGRAM PROFILE
 package main
@@ -28,7 +28,7 @@ import (
 // patience bounds one wait for the browser.
 const patience = 60 * time.Second
 
-// request asks for one operation on a tab.
+// request is one operation on a tab.
 type request struct {
 	Op            string `json:"op"`
 	Tab           int    `json:"tab"`
@@ -36,7 +36,7 @@ type request struct {
 	Width, Height int64
 }
 
-// answer is what came of it.
+// answer is the result of a request.
 type answer struct {
 	Error string   `json:"error,omitempty"`
 	Tab   int      `json:"tab,omitempty"`   // op tab
@@ -67,7 +67,7 @@ func serve(program, profile string) error {
 	defer end()
 	ctx, leave := chromedp.NewContext(alloc)
 	defer leave()
-	defer func() { _ = chromedp.Cancel(ctx) }() // waits until it has ended: its profile is removed after
+	defer func() { _ = chromedp.Cancel(ctx) }() // waits until the browser has ended, because its profile is removed afterwards
 	if err := chromedp.Do(ctx); err != nil {
 		return fmt.Errorf("starting %s: %w", program, err)
 	}
@@ -95,7 +95,7 @@ type browser struct {
 	tabs []*tab
 }
 
-// tab is one tab, whose console is listened to.
+// tab is one tab with its console messages.
 type tab struct {
 	ctx context.Context
 
@@ -143,10 +143,10 @@ func (b *browser) do(r request) (answer, error) {
 	return answer{}, fmt.Errorf("there is no operation %q", r.Op)
 }
 
-// open opens a tab and listens to its console, on which a violation of the
-// content security policy would be said.
+// open opens a tab and records its console, where the browser reports violations of the
+// content security policy.
 func (b *browser) open() (answer, error) {
-	ctx, _ := chromedp.NewContext(b.ctx) // which ends with the browser's
+	ctx, _ := chromedp.NewContext(b.ctx) // ends with the browser's context
 	t := &tab{ctx: ctx}
 	if err := chromedp.Do(ctx); err != nil {
 		return answer{}, fmt.Errorf("opening a tab: %w", err)

@@ -1,9 +1,9 @@
-// Command demo shows certroll's main job on real parts, as a user would run
-// it: certificates are declared in Git, appear in Vault, and their story
-// appears in Git history. It checks each result by itself, without certroll's
-// code, and exits 1 where one is wrong.
+// Command demo shows certroll's main job on real servers, from a user's view:
+// certificates are declared in Git, certroll stores them in Vault and records their
+// history in Git. The demo checks each result without certroll's code, and exits 1 if one
+// is wrong.
 //
-// `make demo` builds what it needs and runs it.
+// `make demo` builds the programs and runs it.
 package main
 
 import (
@@ -58,7 +58,7 @@ func run(ctx context.Context, certroll, config string, keep bool) (err error) {
 	return nil
 }
 
-// whichVault says what stands for Vault.
+// whichVault names the server that serves as Vault.
 func (s *stage) whichVault() string {
 	if s.vault.Embedded {
 		return "Vault is its own KV engine on in-memory storage, without policies. With a vault or bao on PATH, the demo starts that."
@@ -66,7 +66,7 @@ func (s *stage) whichVault() string {
 	return "Vault is the dev server of " + s.vault.Program + "."
 }
 
-// declare shows what a pull request's check would say.
+// declare shows the check of a pull request.
 func (s *stage) declare(ctx context.Context) error {
 	tell("The config repo declares certificates in HCL. What it may reach stands in certroll.hcl, outside of it. The plan needs no secret:")
 	if err := s.git(ctx, "ls-tree", "-r", "--name-only", "main"); err != nil {
@@ -78,7 +78,7 @@ func (s *stage) declare(ctx context.Context) error {
 	return s.certroll(ctx, "plan")
 }
 
-// issue applies, and looks at what came.
+// issue applies, and verifies the certificates.
 func (s *stage) issue(ctx context.Context) error {
 	tell("certroll orders all of them side by side and answers the CA's challenges by signed DNS updates.")
 	expected, err := s.plan(ctx)
@@ -96,7 +96,7 @@ func (s *stage) issue(ctx context.Context) error {
 	return s.verifyAll(ctx, expected)
 }
 
-// history shows what Git tells of it.
+// history shows the ledger in Git.
 func (s *stage) history(ctx context.Context) error {
 	tell("The story is a branch of the same repository:")
 	if err := s.git(ctx, "log", "--stat", "--format=%h %s", ledger); err != nil {
@@ -109,7 +109,7 @@ func (s *stage) history(ctx context.Context) error {
 	return s.lastEvent(ctx)
 }
 
-// again applies a second time and demands that nothing happens.
+// again applies a second time and requires that nothing changes.
 func (s *stage) again(ctx context.Context) error {
 	tell("A second apply finds nothing to do: no order, no write, no commit.")
 	before, err := s.snapshot(ctx)
@@ -168,7 +168,7 @@ func (s *stage) change(ctx context.Context) error {
 	return s.certroll(ctx, "audit", "--certificate", changed.Certificate)
 }
 
-// failure lets the DNS server refuse certroll's updates, and mends it.
+// failure makes the DNS server refuse certroll's updates, and then repairs it.
 func (s *stage) failure(ctx context.Context) error {
 	tell("From here on the DNS server refuses certroll's updates, and one more certificate is declared.")
 	s.dns.FailUpdates(lab.Refuse)
@@ -209,7 +209,7 @@ func (s *stage) failure(ctx context.Context) error {
 	return s.certroll(ctx, "audit", "verify")
 }
 
-// whereNext is the last screen of a demo whose lab is gone.
+// whereNext prints the last screen of a demo whose lab has ended.
 func whereNext() {
 	fmt.Printf("\n\n-- what to try next %s\n", strings.Repeat("-", 58))
 	fmt.Println(`

@@ -21,14 +21,14 @@ const (
 	proposed = "one-more-name"
 )
 
-// stage is the lab, and a directory with a certroll.hcl that points to it.
+// stage is the lab, and a directory with a certroll.hcl for it.
 type stage struct {
 	program   string // certroll
-	configDir string // what was pushed
+	configDir string // directory of the pushed files
 	dir       string
 	repo      string // path of the bare repository
-	listen    string // where certroll run serves, in a lab that is kept; else empty
-	free      func() // gives that address up
+	listen    string // address of certroll run in a lab that stays; else empty
+	free      func() // releases listen
 
 	vault  *lab.Vault
 	pebble *lab.Pebble
@@ -101,7 +101,7 @@ func (s *stage) close() error {
 	return errors.Join(errs...)
 }
 
-// readAll reads the files below a directory, by their path in it.
+// readAll reads the files below a directory, by relative path.
 func readAll(dir string) (map[string]string, error) {
 	files := map[string]string{}
 	root := os.DirFS(dir)
@@ -116,8 +116,8 @@ func readAll(dir string) (map[string]string, error) {
 	return files, err
 }
 
-// settings is the reconciler's side: where things are, and what the config
-// repo is trusted with. The TSIG secret comes from the environment.
+// settings is certroll.hcl: the servers, and the trust settings for the config repo. The
+// TSIG secret comes from the environment.
 var settings = template.Must(template.New("certroll.hcl").Parse(`state_dir = "{{.Dir}}/state"
 {{- with .Listen}}
 interval  = "5s"
@@ -177,11 +177,11 @@ func (s *stage) writeSettings() error {
 	return os.WriteFile(s.settingsFile(), []byte(text.String()), 0o600)
 }
 
-// literalDomains is a list of domains without any expression in it.
+// literalDomains matches a list of domains without expressions.
 var literalDomains = regexp.MustCompile(`(domains\s*=\s*\["[^"$]+"(?:,\s*"[^"$]+")*)\]`)
 
-// addName commits one more name on the first certificate that lists its names
-// plainly, to a branch that leaves main for it.
+// addName commits an additional name, for the first certificate with a literal list of
+// names, to a new branch off main.
 func (s *stage) addName(ctx context.Context, branch string) error {
 	const file, name = "certificates.hcl", "new." + zone
 	text, err := lab.Show(ctx, s.repo, "main", file)

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// stay leaves the lab to the user, with `certroll run` at work in it and its
-// log on the terminal, until ctx ends.
+// stay leaves the lab to the user until ctx ends, with `certroll run` active and its log
+// on the terminal.
 func (s *stage) stay(ctx context.Context) error {
 	env, err := s.writeEnv()
 	if err != nil {
@@ -43,7 +43,7 @@ certroll apply is refused beside a certroll run that has the same state_dir. The
 	return s.runUntil(ctx)
 }
 
-// reading are the commands that read a secret, by what this machine has for it.
+// reading returns commands that read a secret, with the tools that this machine has.
 func (s *stage) reading() string {
 	const decode = " | openssl x509 -noout -subject -dates"
 	has := func(program string) bool { _, err := exec.LookPath(program); return err == nil }
@@ -65,13 +65,13 @@ func (s *stage) reading() string {
 	return line + "\n"
 }
 
-// runUntil is certroll run on the terminal. Where it ends by itself, as by
+// runUntil runs certroll on the terminal. If certroll ends by itself, for example by
 // kill, the rest of the lab stays.
 func (s *stage) runUntil(ctx context.Context) error {
 	cmd := s.certrollCommand(ctx, "run")
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	// The terminal sends Ctrl-C to the whole group. In a group of its own
-	// certroll is stopped once, by us, while the lab still answers it.
+	// The terminal sends Ctrl-C to the whole process group. In a group of its own,
+	// certroll receives only our signal, while the lab still answers it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
@@ -87,8 +87,8 @@ func (s *stage) runUntil(ctx context.Context) error {
 	return nil
 }
 
-// writeEnv writes the file that a shell reads to reach the lab. The token and
-// the TSIG secret of this lab go into it and not onto the terminal.
+// writeEnv writes a file of shell variables for the lab. It contains the lab's token and
+// TSIG secret, which therefore do not appear on the terminal.
 func (s *stage) writeEnv() (string, error) {
 	path := strings.Join([]string{filepath.Dir(s.program), filepath.Dir(s.vault.Program), "$PATH"}, ":")
 	var text strings.Builder
@@ -98,7 +98,7 @@ func (s *stage) writeEnv() (string, error) {
 		{"CERTROLL_DNS_TSIG_SECRET", s.dns.Secret},
 		{"CERTROLL_CONFIG", s.settingsFile()},
 		{"PATH", path},
-		// Whoever commits, by git or by certroll rotate, needs a name.
+		// Every commit, by git or by certroll rotate, needs an author.
 		{"GIT_AUTHOR_NAME", "Lab"}, {"GIT_AUTHOR_EMAIL", "lab@example.com"},
 		{"GIT_COMMITTER_NAME", "Lab"}, {"GIT_COMMITTER_EMAIL", "lab@example.com"},
 	} {

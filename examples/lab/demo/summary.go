@@ -10,31 +10,31 @@ import (
 	"strings"
 )
 
-// isTerminal tells whether lines may be written over.
+// isTerminal reports whether lines can be overwritten.
 func isTerminal(f *os.File) bool {
 	info, err := f.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// progressLine is what apply prints of one step: "   0.4s order    api: ordering ...".
+// progressLine matches apply's output for one step: "   0.4s order    api: ordering ...".
 var progressLine = regexp.MustCompile(`^ +(\d+\.\d)s (\w+) `)
 
-// summary copies apply's output, with one line for all progress lines that follow
-// each other; a terminal shows each of them meanwhile, one over the other. Where the
-// plan was shown before, it is left out.
+// summary copies apply's output, and replaces consecutive progress lines by one line. A
+// terminal shows each of them in the meantime, one over the other. summary omits a plan
+// that was already shown.
 type summary struct {
 	out      io.Writer
 	terminal bool
-	planned  bool // the plan was shown before
+	planned  bool // the plan was already shown
 
-	steps []string // in the order in which they first came
+	steps []string // in the order of their first line
 	count map[string]int
-	last  string // the time of the last progress line
+	last  string // time of the last progress line
 }
 
-// copy reads until the end of the output.
+// copy reads to the end of the output.
 func (s *summary) copy(from io.Reader) error {
-	var plan []string // lines of a plan that was shown before, until its last one
+	var plan []string // lines of a plan that was already shown, up to its last one
 	lines := bufio.NewScanner(from)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
@@ -53,7 +53,7 @@ func (s *summary) copy(from io.Reader) error {
 		}
 	}
 	s.flush()
-	for _, line := range plan { // there was no plan among them
+	for _, line := range plan { // the lines contained no plan
 		fmt.Fprintln(s.out, line)
 	}
 	return lines.Err()
@@ -70,7 +70,7 @@ func (s *summary) progress(line string) {
 	s.count[m[2]]++
 	s.last = m[1]
 	if s.terminal {
-		const width = 79 // a line that wraps could not be written over
+		const width = 79 // a line that wraps cannot be overwritten
 		fmt.Fprintf(s.out, "\r\033[K%.*s", width, line)
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// act is one screen of the story.
+// act is one screen of the demo.
 type act struct {
 	title string
 	play  func(context.Context) error
@@ -23,13 +23,13 @@ func heading(n, of int, title string) {
 	fmt.Printf("\n\n%s%s\n", head, strings.Repeat("-", max(0, 78-len(head))))
 }
 
-// tell prints one step of the story.
+// tell prints one step of the demo.
 func tell(format string, args ...any) { fmt.Printf("\n"+format+"\n", args...) }
 
-// check prints something that was checked and holds.
+// check prints a successful check.
 func check(format string, args ...any) { fmt.Printf("  ok  "+format+"\n", args...) }
 
-// typed prints a command as a user would type it.
+// typed prints a command in the form that a user types.
 func typed(words ...string) {
 	for i, word := range words {
 		if strings.ContainsAny(word, " $") {
@@ -39,7 +39,7 @@ func typed(words ...string) {
 	fmt.Printf("\n$ %s\n", strings.Join(words, " "))
 }
 
-// show prints a command as a user would type it, then runs it.
+// show prints a command in that form, and runs it.
 func show(cmd *exec.Cmd, words ...string) error {
 	typed(words...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
@@ -49,8 +49,8 @@ func show(cmd *exec.Cmd, words ...string) error {
 	return nil
 }
 
-// apply runs certroll apply and shows it with its progress in one line, and without
-// its plan where that was shown before.
+// apply runs certroll apply and shows its output, with the progress in one line. planned
+// leaves the plan out, because it was already shown.
 func (s *stage) apply(ctx context.Context, planned bool) error {
 	typed("certroll", "apply", "--auto-approve")
 	cmd := s.certrollCommand(ctx, "apply", "--auto-approve")
@@ -70,12 +70,12 @@ func (s *stage) apply(ctx context.Context, planned bool) error {
 	return shown
 }
 
-// certroll runs and shows the program that all this is about.
+// certroll runs certroll and shows the command and its output.
 func (s *stage) certroll(ctx context.Context, args ...string) error {
 	return show(s.certrollCommand(ctx, args...), append([]string{"certroll"}, args...)...)
 }
 
-// fails demands that a command exited 1.
+// fails requires that a command exited 1.
 func fails(what string, err error) error {
 	var exit *exec.ExitError
 	switch {
@@ -89,8 +89,8 @@ func fails(what string, err error) error {
 	}
 }
 
-// certrollCommand has certroll find certroll.hcl in its working directory,
-// and its credentials in an environment of its own.
+// certrollCommand runs certroll with certroll.hcl in its working directory, and with its
+// credentials in its own environment.
 func (s *stage) certrollCommand(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, s.program, args...)
 	cmd.Dir = s.dir
@@ -98,14 +98,14 @@ func (s *stage) certrollCommand(ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// git runs and shows a git command in the bare repository.
+// git runs a git command in the bare repository and shows it.
 func (s *stage) git(ctx context.Context, args ...string) error {
 	cmd := exec.CommandContext(ctx, "git", append([]string{"--no-pager"}, args...)...)
 	cmd.Dir = s.repo
 	return show(cmd, append([]string{"git"}, args...)...)
 }
 
-// readMetadata shows what Vault keeps beside a secret, as its API gives it.
+// readMetadata shows a secret's metadata, from Vault's API.
 func (s *stage) readMetadata(ctx context.Context, at string) error {
 	mount, below, _ := strings.Cut(at, "/")
 	where := path.Join(mount, "metadata", below)

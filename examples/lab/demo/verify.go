@@ -14,7 +14,7 @@ import (
 	"certroll/examples/lab"
 )
 
-// action is what the demo needs of one action in `certroll plan --json`.
+// action is the part of an action in `certroll plan --json` that the demo reads.
 type action struct {
 	Certificate string   `json:"certificate"`
 	Action      string   `json:"action"`
@@ -23,7 +23,7 @@ type action struct {
 	Serial      string   `json:"serial"`
 }
 
-// plan asks certroll for its plan as data.
+// plan returns certroll's plan as data.
 func (s *stage) plan(ctx context.Context) ([]action, error) {
 	out, err := s.certrollCommand(ctx, "plan", "-json").Output()
 	if err != nil {
@@ -41,8 +41,8 @@ func (s *stage) plan(ctx context.Context) ([]action, error) {
 	return plan.Actions, nil
 }
 
-// onlyChange is the one action of a plan that changes something, and the
-// serial it replaces.
+// onlyChange returns the single action of a plan that changes something, and the serial
+// that it replaces.
 func onlyChange(actions []action) (action, string, error) {
 	changes := slices.DeleteFunc(slices.Clone(actions), func(a action) bool { return a.Action == "none" })
 	if len(changes) != 1 || changes[0].Action != "reissue" {
@@ -60,8 +60,8 @@ func (s *stage) verifyAll(ctx context.Context, expected []action) error {
 	return s.noKeyInGit(ctx)
 }
 
-// verify reads a secret and checks the pair in it against Pebble's root and
-// the declared names. It returns the certificate's serial number.
+// verify reads a secret and checks its pair against Pebble's root and the declared names.
+// It returns the certificate's serial number.
 func (s *stage) verify(ctx context.Context, a action) (string, error) {
 	fields, err := s.secret(ctx, a.VaultPath)
 	if err != nil {
@@ -72,7 +72,7 @@ func (s *stage) verify(ctx context.Context, a action) (string, error) {
 		return "", err
 	}
 	chain, key := fields["fullchain"], fields["private_key"]
-	if chain == "" { // the other set of field names that the quickstart uses
+	if chain == "" { // the other field names of the quickstart
 		chain, key = fields["tls.crt"], fields["tls.key"]
 	}
 	leaf, err := lab.CheckPair(chain, key, roots, a.Names...)
@@ -94,7 +94,7 @@ func (s *stage) secret(ctx context.Context, at string) (map[string]string, error
 	return out.Data.Data, err
 }
 
-// noKeyInGit searches all that the repository holds, every commit of it.
+// noKeyInGit searches every commit of the repository for a private key.
 func (s *stage) noKeyInGit(ctx context.Context) error {
 	all, err := lab.Git(ctx, s.repo, "log", "--all", "--patch")
 	if err != nil {
@@ -109,7 +109,7 @@ func (s *stage) noKeyInGit(ctx context.Context) error {
 	return nil
 }
 
-// snapshot is all that an apply with nothing to do must leave alone.
+// snapshot returns all state that an apply with nothing to do must not change.
 func (s *stage) snapshot(ctx context.Context) (string, error) {
 	head, err := lab.Head(ctx, s.repo, ledger)
 	if err != nil {

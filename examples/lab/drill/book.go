@@ -5,52 +5,52 @@ import (
 	"sync"
 )
 
-// order is one that the CA made.
+// order is one order at the CA.
 type order struct {
 	url, name string
-	epoch     int // the run or round in which the CA made it
-	at        int // its place in the sequence of all that the book saw
-	stored    int // when Vault took its URL; 0: never
+	epoch     int // the run or round of its creation
+	at        int // its position in everything that the book recorded
+	stored    int // position at which Vault accepted its URL; 0: never
 }
 
-// book is what the servers saw: the drill's own account of orders. It is safe for
+// book is the drill's own account of orders, from the servers' traffic. It is safe for
 // concurrent use.
 //
-// An order is known to certroll from the moment at which Vault has taken its URL.
-// Before that a crash leaves an order that only the CA knows: nobody can go on with
-// it, and the next run makes another.
+// certroll knows an order from the moment at which Vault accepted its URL. A crash before
+// that leaves an order that only the CA knows: certroll cannot continue it, and the next
+// run creates another.
 type book struct {
 	mu       sync.Mutex
 	orders   []*order
 	byURL    map[string]*order
 	sequence int
 	epoch    int
-	excused  map[int]bool // epochs in which certroll was killed or cut off
-	requests int          // since watch was called
-	at       int          // the request that reached is closed at; 0: none
+	excused  map[int]bool // epochs in which the drill killed or cut off certroll
+	requests int          // since the last call of watch
+	at       int          // the request at which reached is closed; 0: none
 	reached  chan struct{}
-	inFlight int // requests that have not ended
+	inFlight int // requests in progress
 }
 
 func newBook() *book {
 	return &book{byURL: map[string]*order{}, excused: map[int]bool{}}
 }
 
-// next begins an epoch; orders of the last one are told apart from those that follow.
+// next begins an epoch, which separates later orders from earlier ones.
 func (b *book) next() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.epoch++
 }
 
-// excuse says that certroll was killed or cut off in this epoch.
+// excuse marks this epoch: the drill killed or cut off certroll in it.
 func (b *book) excuse() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.excused[b.epoch] = true
 }
 
-// watch returns a channel that is closed at the n-th request from now on, from 1.
+// watch returns a channel that is closed at the n-th request from now on, counted from 1.
 func (b *book) watch(n int) <-chan struct{} {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -58,7 +58,7 @@ func (b *book) watch(n int) <-chan struct{} {
 	return b.reached
 }
 
-// begin notes a request; the function it returns notes its end.
+// begin records a request. The caller calls end when the request ends.
 func (b *book) begin() (end func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -74,14 +74,14 @@ func (b *book) begin() (end func()) {
 	}
 }
 
-// quiet tells whether no request is under way.
+// quiet reports whether no request is in progress.
 func (b *book) quiet() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.inFlight == 0
 }
 
-// made notes an order of the CA.
+// made records an order of the CA.
 func (b *book) made(url, name string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -91,7 +91,7 @@ func (b *book) made(url, name string) {
 	b.byURL[url] = o
 }
 
-// stored notes that Vault has taken a pending secret with an order's URL.
+// stored records that Vault accepted a pending secret with an order's URL.
 func (b *book) stored(url string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -101,7 +101,7 @@ func (b *book) stored(url string) {
 	}
 }
 
-// madeNow is how many orders there are in this epoch.
+// madeNow returns the number of orders in this epoch.
 func (b *book) madeNow() (n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -113,26 +113,26 @@ func (b *book) madeNow() (n int) {
 	return n
 }
 
-// verdict is what became of the orders.
+// verdict is the result of judge.
 type verdict struct {
 	orders  int
-	unknown int      // no URL was stored before a kill or a cut: nobody could know them
-	late    int      // the URL was stored when another order had taken its place
-	lost    []string // known, and not finished
-	doubled []string // another order was made while a known one was unfinished
+	unknown int      // a kill or cut came before the URL was stored, so certroll could not know them
+	late    int      // the URL was stored after another order had replaced it
+	lost    []string // known to certroll, but not finished
+	doubled []string // another order was created while a known one was unfinished
 }
 
-// mostUnknown is how many orders one kill or cut may leave unknown: as many as
-// certificates are at work at once (`parallel` in certroll.hcl).
+// mostUnknown is the number of orders that one kill or cut may leave unknown: one for
+// each concurrent certificate (`parallel` in certroll.hcl).
 const mostUnknown = 16
 
-// judge decides what became of each order. finished are the URLs of orders whose
-// certificate is live and recorded.
+// judge classifies each order. finished are the URLs of orders whose certificate is live
+// and recorded.
 func (b *book) judge(finished map[string]bool) (v verdict) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	v.orders = len(b.orders)
-	newer := map[string]*order{} // by name, the next order after the one at hand
+	newer := map[string]*order{} // by name: the next order after the current one
 	unknown := map[int]int{}
 	for i := len(b.orders) - 1; i >= 0; i-- {
 		o := b.orders[i]

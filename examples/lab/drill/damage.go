@@ -10,10 +10,10 @@ import (
 	"strings"
 )
 
-// harm is a way in which a loss of power or a bad disk leaves a file.
+// harm is damage to a file, as a power failure or a bad disk causes it.
 type harm struct {
 	name string
-	// to makes the content after it of the content before; nil removes the file.
+	// to returns the content after the damage; a nil to removes the file.
 	to func(content []byte, rng *rand.Rand) []byte
 }
 
@@ -25,21 +25,22 @@ var harms = []harm{
 	{"gone", nil},
 }
 
-// nulTail has zeros from a random place on: the size was written, the data was not.
+// nulTail replaces the content by zeros from a random position on, as if the size was
+// written but the data was not.
 func nulTail(content []byte, rng *rand.Rand) []byte {
 	from := rng.IntN(len(content) + 1)
 	return append(bytes.Clone(content[:from]), make([]byte, len(content)-from)...)
 }
 
-// tornLine ends in the middle of the last line.
+// tornLine truncates the content in the middle of the last line.
 func tornLine(content []byte, rng *rand.Rand) []byte {
 	whole := bytes.TrimRight(content, "\n")
 	from := bytes.LastIndexByte(whole, '\n') + 1
 	return content[:from+rng.IntN(len(whole)-from+1)]
 }
 
-// damage harms one random file below a directory, and says what it did to which.
-// Git's objects are many; half of the time it takes another file.
+// damage harms one random file below a directory, and describes it. Git's objects are
+// many, so half of the time it chooses another file.
 func damage(dir string, rng *rand.Rand) (string, error) {
 	var objects, others []string
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -81,7 +82,8 @@ func (h harm) on(file string, rng *rand.Rand) error {
 	return os.WriteFile(file, h.to(content, rng), 0o600)
 }
 
-// kindOf is a file's path below the directory, without what differs each time.
+// kindOf returns a file's path below the directory, without the parts that differ each
+// time.
 func kindOf(dir, file string) string {
 	path, err := filepath.Rel(dir, file)
 	if err != nil {

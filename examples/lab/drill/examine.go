@@ -12,7 +12,7 @@ import (
 	"certroll/examples/lab"
 )
 
-// event is what the drill reads of one line of the audit log (docs/ledger.md).
+// event is the part of an audit log line that the drill reads (docs/ledger.md).
 type event struct {
 	ID          string `json:"id"`
 	Certificate string `json:"certificate"`
@@ -24,10 +24,10 @@ type event struct {
 	OrderURL    string `json:"order_url"`
 }
 
-// issued tells whether it says that a new certificate is live.
+// issued reports whether the event records a new live certificate.
 func (e event) issued() bool { return e.Status == "success" && e.OrderURL != "" }
 
-// events are those of the ledger, the oldest first; none where there is no ledger.
+// events returns the ledger's events, the oldest first; none if there is no ledger.
 func (s *site) events(ctx context.Context) ([]event, error) {
 	refs, err := lab.Git(ctx, s.repo, "for-each-ref", "refs/heads/"+ledger)
 	if err != nil || refs == "" {
@@ -54,14 +54,14 @@ func (s *site) events(ctx context.Context) ([]event, error) {
 	return events, nil
 }
 
-// history is what the events say, counted.
+// history is a summary of the events.
 type history struct {
 	successes int
 	failures  map[string]int  // by class
 	finished  map[string]bool // the orders of the successes
-	versions  map[string]int  // by certificate, the last version
-	repeated  []string        // an event, an order or a serial that is there twice
-	gaps      []string        // a version that does not follow the one before
+	versions  map[string]int  // by certificate, the latest version
+	repeated  []string        // events, orders and serials that occur twice
+	gaps      []string        // versions that do not follow their predecessor
 }
 
 func readHistory(events []event) history {
@@ -93,7 +93,7 @@ func readHistory(events []event) history {
 	return h
 }
 
-// told is the failures by class, as a text.
+// told formats the failures by class.
 func (h history) told() string {
 	var words []string
 	for class, n := range h.failures {
@@ -106,7 +106,7 @@ func (h history) told() string {
 	return strings.Join(words, ", ")
 }
 
-// complete tells whether each certificate has so many successes.
+// complete reports whether each certificate has this many successes.
 func (s *site) complete(ctx context.Context, each int) (bool, error) {
 	events, err := s.events(ctx)
 	if err != nil {
@@ -126,7 +126,7 @@ func (s *site) complete(ctx context.Context, each int) (bool, error) {
 	return true, nil
 }
 
-// metadata is what Vault has beside a secret.
+// metadata is Vault's metadata of a secret.
 type metadata struct {
 	Version int               `json:"current_version"`
 	Custom  map[string]string `json:"custom_metadata"`
@@ -138,7 +138,7 @@ func (s *site) metadata(ctx context.Context, path string) (metadata, error) {
 	return out.Data, err
 }
 
-// expired are the certificates in Vault whose end is over.
+// expired returns the certificates in Vault past their notAfter.
 func (s *site) expired(ctx context.Context, now time.Time) (names []string, err error) {
 	for _, name := range s.names() {
 		m, err := s.metadata(ctx, "tls/"+name)
@@ -156,20 +156,21 @@ func (s *site) expired(ctx context.Context, now time.Time) (names []string, err 
 	return names, nil
 }
 
-// pending are the pending secrets, which all attempts that ended have removed.
+// pending returns the pending secrets. Every finished attempt removes its own, so there
+// should be none.
 func (s *site) pending(ctx context.Context) ([]string, error) {
 	var out struct {
 		Data struct{ Keys []string }
 	}
 	err := s.vault.API(ctx, "LIST", "secret/metadata/certroll/pending", nil, &out)
 	if err != nil && strings.Contains(err.Error(), "404") {
-		return nil, nil // an empty list is "not found"
+		return nil, nil // Vault answers "not found" for an empty list
 	}
 	return out.Data.Keys, err
 }
 
-// badPairs are the secrets whose certificate and key a consumer could not use, or
-// whose version in Vault is not the one recorded last.
+// badPairs returns the secrets whose certificate and key do not work together, or whose
+// version in Vault differs from the last recorded one.
 func (s *site) badPairs(ctx context.Context, versions map[string]int) (bad []string, err error) {
 	roots, err := s.pebble.Roots(ctx)
 	if err != nil {
@@ -196,7 +197,7 @@ func (s *site) badPairs(ctx context.Context, versions map[string]int) (bad []str
 	return bad, nil
 }
 
-// examine looks at all that must be in order when nothing is at work, and adds it to
+// examine checks everything that must be in order when certroll is idle, and adds it to
 // the report.
 func (m *machine) examine(ctx context.Context, r *report) error {
 	events, err := m.events(ctx)
@@ -227,7 +228,7 @@ func (m *machine) examine(ctx context.Context, r *report) error {
 	return m.leftovers(ctx, r)
 }
 
-// leftovers looks for what an attempt leaves behind that did not clean up.
+// leftovers checks for remains of attempts that did not clean up.
 func (m *machine) leftovers(ctx context.Context, r *report) error {
 	pending, err := m.pending(ctx)
 	if err != nil {

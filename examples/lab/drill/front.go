@@ -20,32 +20,32 @@ import (
 	"certroll/examples/lab"
 )
 
-// front stands between certroll and a server, and lets the book see what passes.
+// front is a proxy between certroll and a server that reports the traffic to the book.
 type front struct {
 	addr   string // "127.0.0.1:port"
-	root   string // PEM that vouches for it; empty: it has no TLS
+	root   string // PEM of its own root; empty: plain HTTP
 	server *http.Server
 	done   chan struct{}
 }
 
-// mostBody bounds what is read of one request or answer.
+// mostBody is the size limit of one request or answer, in bytes.
 const mostBody = 16 << 20
 
-// requestTime bounds a request to the server behind, whoever asked.
+// requestTime bounds a request to the server behind.
 const requestTime = time.Minute
 
-// startFront hands requests on to a server at a base URL.
+// startFront forwards requests to a server at a base URL.
 func startFront(b *book, target, rootPEM string, handle func(h http.Handler) http.Handler, answer func(*http.Response) error) (*front, error) {
 	to, err := url.Parse(target)
 	if err != nil {
 		return nil, err
 	}
 	proxy := &httputil.ReverseProxy{
-		// The Host stays: an ACME server makes its URLs of it.
+		// The Host stays, because an ACME server builds its URLs from it.
 		Rewrite:        func(r *httputil.ProxyRequest) { r.SetURL(to); r.Out.Host = r.In.Host },
 		Transport:      transport(rootPEM),
 		ModifyResponse: answer,
-		ErrorLog:       log.New(io.Discard, "", 0), // a client that was killed
+		ErrorLog:       log.New(io.Discard, "", 0), // errors from killed clients
 	}
 	f := &front{done: make(chan struct{})}
 	f.server = &http.Server{Handler: counted(b, handle(proxy)), ErrorLog: log.New(io.Discard, "", 0), ReadHeaderTimeout: requestTime}
@@ -61,7 +61,7 @@ func startFront(b *book, target, rootPEM string, handle func(h http.Handler) htt
 	}
 	go func() {
 		defer close(f.done)
-		_ = f.server.Serve(listener) // ends with ErrServerClosed
+		_ = f.server.Serve(listener) // returns ErrServerClosed
 	}()
 	return f, nil
 }
@@ -97,14 +97,14 @@ func (f *front) close() error {
 	return err
 }
 
-// counted counts requests. One that has reached the server behind goes through,
-// also where the client is killed meanwhile: so the book knows how it ended.
+// counted counts requests. It completes a forwarded request even if the client is killed
+// meanwhile, so that the book knows its outcome.
 func counted(b *book, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
 		defer b.begin()()
 		body, err := io.ReadAll(http.MaxBytesReader(rw, req.Body, mostBody))
 		if err != nil {
-			return // the client was killed while it sent
+			return // the client was killed while sending
 		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(req.Context()), requestTime)
 		defer cancel()
@@ -114,7 +114,7 @@ func counted(b *book, h http.Handler) http.Handler {
 	})
 }
 
-// caFront is a front of Pebble that notes its orders.
+// caFront is a front of Pebble that records its orders.
 func caFront(b *book, ca *lab.Pebble) (*front, error) {
 	pass := func(h http.Handler) http.Handler { return h }
 	return startFront(b, strings.TrimSuffix(ca.Directory, "/dir"), ca.CABundle, pass, func(resp *http.Response) error {
@@ -130,10 +130,10 @@ func caFront(b *book, ca *lab.Pebble) (*front, error) {
 	})
 }
 
-// orderedName reads the name that an order is for, and leaves the answer as it was.
+// orderedName reads the name of an order, and restores the answer's body.
 func orderedName(resp *http.Response) (string, error) {
 	body, err := io.ReadAll(io.LimitReader(resp.Body, mostBody))
-	_ = resp.Body.Close() // all of it is read, or the answer is dropped
+	_ = resp.Body.Close() // the body was read completely, or the answer is dropped
 	if err != nil {
 		return "", err
 	}
@@ -150,10 +150,10 @@ func orderedName(resp *http.Response) (string, error) {
 	return made.Identifiers[0].Value, nil
 }
 
-// storing is the key of the order URL that a request wants to store.
+// storing is the context key for the order URL that a request stores.
 type storing struct{}
 
-// vaultFront is a front of Vault that notes when the URL of an order is stored.
+// vaultFront is a front of Vault that records when an order's URL is stored.
 func vaultFront(b *book, v *lab.Vault) (*front, error) {
 	return startFront(b, v.Addr, "", noteOrderURL, func(resp *http.Response) error {
 		if url, ok := resp.Request.Context().Value(storing{}).(string); ok && resp.StatusCode == http.StatusOK {
@@ -163,8 +163,8 @@ func vaultFront(b *book, v *lab.Vault) (*front, error) {
 	})
 }
 
-// noteOrderURL looks for the URL of an order in what is written as a pending secret.
-// The key beside it is not looked at.
+// noteOrderURL finds the order URL in a write of a pending secret. It does not read the
+// private key next to it.
 func noteOrderURL(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
 		if req.Method != http.MethodGet && strings.HasPrefix(req.URL.Path, "/v1/secret/data/certroll/pending/") {

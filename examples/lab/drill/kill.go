@@ -14,33 +14,33 @@ import (
 )
 
 const (
-	// mostKills is how often certroll is killed at most until it may finish a round.
-	// After three deaths in a row within one certificate certroll waits a minute
-	// until it tries that certificate again, which the drill waits out.
+	// mostKills is the number of kills before certroll may finish a round. After three
+	// deaths in a row within one certificate, certroll waits a minute before it tries
+	// that certificate again; the drill waits for that.
 	mostKills = 4
-	// waitOut is in how many kills one leaves the lease to end by itself, which
-	// takes a minute; after the others it is removed.
+	// waitOut is the number of kills of which one, on average, lets the lease expire,
+	// which takes a minute. After the other kills the drill deletes the lease.
 	waitOut = 20
-	// roundTime bounds what finishing a round may take.
+	// roundTime bounds the time to finish a round.
 	roundTime = 5 * time.Minute
-	// killTime is when certroll is killed at the latest, whatever it does.
+	// killTime is the latest moment of a kill, regardless of the requests.
 	killTime = 90 * time.Second
 )
 
-// killer is the part kill: one machine, whose certroll is killed with SIGKILL at
-// random moments and whose state directory is damaged after each kill.
+// killer is the part kill: one machine, whose certroll the drill kills with SIGKILL at
+// random moments, and whose state directory it damages after each kill.
 type killer struct {
 	*machine
 	r   *report
 	rng *rand.Rand
 
-	window  int // a kill comes within so many requests
+	window  int // a kill comes within this many requests
 	kills   int
 	starts  map[string]int // by command
-	waited  int            // leases that ended by themselves
+	waited  int            // leases that expired
 	harmed  map[string]int
-	orphans []string // DNS processes that outlived a kill
-	left    []string // after a round
+	orphans []string // DNS processes that survived a kill
+	left    []string // leftovers of finished rounds
 }
 
 func killPart(ctx context.Context, o options, r *report) (err error) {
@@ -53,7 +53,7 @@ func killPart(ctx context.Context, o options, r *report) (err error) {
 	if err != nil {
 		return err
 	}
-	k := &killer{machine: m, r: r, rng: rand.New(rand.NewPCG(o.seed, 1)), //nolint:gosec // to be repeated
+	k := &killer{machine: m, r: r, rng: rand.New(rand.NewPCG(o.seed, 1)), //nolint:gosec // a seed, to repeat a drill
 		window: 12 * o.certificates, starts: map[string]int{}, harmed: map[string]int{}}
 	err = k.rounds(ctx, o)
 	k.figures()
@@ -63,7 +63,7 @@ func killPart(ctx context.Context, o options, r *report) (err error) {
 	return m.examine(ctx, r)
 }
 
-// rounds issues, then rotates all certificates again and again.
+// rounds issues all certificates, and then rotates them repeatedly.
 func (k *killer) rounds(ctx context.Context, o options) error {
 	over := time.Now().Add(o.length * 6 / 10)
 	more := func() bool {
@@ -91,8 +91,8 @@ func (k *killer) rounds(ctx context.Context, o options) error {
 	return nil
 }
 
-// strike starts certroll and kills it at a random request, or up to a tenth of a
-// second later. One that ends before was not killed.
+// strike starts certroll and kills it at a random request, or up to a tenth of a second
+// later. If certroll ends earlier, nothing is killed.
 func (k *killer) strike(ctx context.Context) error {
 	args := []string{"apply", "-auto-approve"}
 	if k.rng.IntN(3) == 0 {
@@ -121,17 +121,17 @@ func (k *killer) strike(ctx context.Context) error {
 	return k.after(ctx)
 }
 
-// ended looks at a certroll that ended by itself.
+// ended checks the exit code of a certroll that was not killed.
 func (k *killer) ended(p *lab.Process, command string) error {
-	// 1 is what apply says where certificates wait for the end of a hold.
+	// apply exits 1 if certificates wait for the end of a hold.
 	if code := p.ExitCode(); command != "apply" || code < 0 || code > 1 {
 		return fmt.Errorf("certroll %s ended with exit code %d:\n%s", command, code, end(p.Logs()))
 	}
 	return nil
 }
 
-// after is what happens to a machine whose certroll was killed: the children end, a
-// file is damaged, and the lease ends.
+// after does what follows a kill: it waits for the children to end, damages a file, and
+// ends the lease.
 func (k *killer) after(ctx context.Context) error {
 	var orphans []string
 	gone := func() (bool, error) {
@@ -153,12 +153,12 @@ func (k *killer) after(ctx context.Context) error {
 		k.waited++
 		return nil
 	}
-	// In its place a drill would wait a minute for each kill.
+	// Without this, the drill would wait a minute after each kill.
 	return k.vault.API(ctx, http.MethodDelete, "secret/metadata/certroll/lease", nil, nil)
 }
 
-// finish lets certroll finish the round: by apply, and by run where certificates
-// are still held. Nobody helps.
+// finish lets certroll finish the round without help: by apply, and by run if
+// certificates are still held.
 func (k *killer) finish(ctx context.Context) error {
 	k.next()
 	k.watch(0)
@@ -183,13 +183,13 @@ func (k *killer) finish(ctx context.Context) error {
 	return k.tidy(ctx)
 }
 
-// runUntil has certroll run until each certificate was issued so many times.
+// runUntil runs certroll until each certificate was issued this many times.
 func (m *machine) runUntil(ctx context.Context, each int) error {
 	p, err := m.start("run")
 	if err != nil {
 		return err
 	}
-	defer func() { _ = p.Close() }() // ends, and waits
+	defer func() { _ = p.Close() }() // Close ends the process and waits for it
 	err = until(ctx, roundTime, fmt.Sprintf("round %d, which nobody helps with", each), func() (bool, error) {
 		select {
 		case <-p.Done():
@@ -204,16 +204,16 @@ func (m *machine) runUntil(ctx context.Context, each int) error {
 	return stopped(p)
 }
 
-// stopped ends a certroll run as systemd would, and demands that it ends well.
+// stopped ends a certroll run as systemd would, and checks that it exits 0.
 func stopped(p *lab.Process) error {
-	_ = p.Close() // always nil
+	_ = p.Close() // Close always returns nil
 	if code := p.ExitCode(); code != 0 {
 		return fmt.Errorf("certroll run ended with exit code %d at SIGTERM; its log ends:\n%s", code, end(p.Logs()))
 	}
 	return nil
 }
 
-// tidy looks for what a finished round has left.
+// tidy checks for leftovers of a finished round.
 func (k *killer) tidy(ctx context.Context) error {
 	pending, err := k.pending(ctx)
 	if err != nil {

@@ -8,10 +8,9 @@ import (
 	"sync"
 )
 
-// link is a TCP connection to a server that can be cut without either side hearing
-// of it, as by a firewall that drops packets: connections stay open, nothing passes.
-// What was sent meanwhile arrives when it is mended, as what the kernel has queued
-// does.
+// link is a TCP connection to a server that the drill can cut without notice to either
+// side, like a firewall that drops packets: connections stay open, and no data passes.
+// After the link is restored, queued data arrives, as it does from the kernel's buffers.
 type link struct {
 	addr   string // "127.0.0.1:port"
 	target string
@@ -40,13 +39,13 @@ func (l *link) accept() {
 	for {
 		client, err := l.listener.Accept()
 		if err != nil {
-			return // closed
+			return // the listener was closed
 		}
 		l.all.Go(func() { l.join(client) })
 	}
 }
 
-// join connects a client with the server until both have said all.
+// join connects a client with the server until both have sent everything.
 func (l *link) join(client net.Conn) {
 	defer l.forget(client)
 	if !l.keep(client) || !l.wait() {
@@ -67,7 +66,7 @@ func (l *link) join(client net.Conn) {
 	back.Wait()
 }
 
-// copy hands on what comes, as long as the link is not cut.
+// copy forwards data while the link is not cut.
 func (l *link) copy(to, from net.Conn) {
 	buffer := make([]byte, 32<<10)
 	for {
@@ -85,12 +84,12 @@ func (l *link) copy(to, from net.Conn) {
 		}
 	}
 	if half, ok := to.(interface{ CloseWrite() error }); ok {
-		_ = half.CloseWrite() // the other side hears the end, or is gone
+		_ = half.CloseWrite() // the other side receives the end of the stream, or is gone
 	}
-	_, _ = io.Copy(io.Discard, from) // nobody is kept writing
+	_, _ = io.Copy(io.Discard, from) // drain, so that the sender does not block
 }
 
-// wait returns when the link is not cut, or false when it is closed.
+// wait returns true when the link is not cut, or false when it is closed.
 func (l *link) wait() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -100,7 +99,7 @@ func (l *link) wait() bool {
 	return !l.closed
 }
 
-// set cuts or mends the link.
+// set cuts or restores the link.
 func (l *link) set(cut bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -1,12 +1,11 @@
-// Command drill tries to make certroll lose or double something: it kills it at
-// random moments and damages its files, cuts a replica off from Vault, and lets it
-// renew short-lived certificates for a while. It uses the released programs and the
-// lab's servers on loopback, and judges by what those servers saw, without
-// certroll's code.
+// Command drill tries to make certroll lose or double something: it kills certroll at
+// random moments and damages its files, cuts a replica off from Vault, and lets certroll
+// renew short-lived certificates for a while. It uses the released programs and the lab's
+// servers on loopback. It judges by the servers' traffic and content, without certroll's
+// code.
 //
-// `make drill` builds what it needs and runs it; docs/reliability.md has the
-// figures. It exits 1 where anything was lost or doubled, or where certroll would
-// have needed a person.
+// `make drill` builds the programs and runs it; docs/reliability.md lists the figures. It
+// exits 1 if anything was lost or doubled, or if certroll would have needed a person.
 package main
 
 import (
@@ -23,23 +22,23 @@ import (
 	"time"
 )
 
-// options are what a drill is asked for.
+// options are the settings of a drill.
 type options struct {
-	certroll     string        // path of the program; certroll-dns lies beside it
-	parts        string        // which parts, by name
-	seed         uint64        // of all that is random
+	certroll     string        // path of the program; certroll-dns is in the same directory
+	parts        string        // names of the parts to run
+	seed         uint64        // of everything random
 	certificates int           // in each part
 	length       time.Duration // of the parts kill and replicas together
-	kills        int           // end the part kill after so many; 0: by time
+	kills        int           // end the part kill after this many; 0: by time
 	soak         time.Duration // length of the part soak
-	life         time.Duration // of the soak's certificates
+	life         time.Duration // lifetime of the soak's certificates
 	out          io.Writer     // nil: standard output
 }
 
-// part is one kind of trouble.
+// part is one kind of failure.
 type part struct {
 	name  string
-	spare time.Duration // how long it may take beyond its length
+	spare time.Duration // additional time beyond its length
 	run   func(ctx context.Context, o options, r *report) error
 }
 
@@ -71,8 +70,8 @@ func main() {
 	}
 }
 
-// drill runs the parts one after the other. Its error lists what was lost, doubled
-// or stuck.
+// drill runs the parts one after the other. Its error lists everything lost, doubled or
+// stuck.
 func drill(ctx context.Context, o options) (err error) {
 	if o.certroll, err = filepath.Abs(o.certroll); err != nil {
 		return err
@@ -102,7 +101,7 @@ func drill(ctx context.Context, o options) (err error) {
 	return errors.Join(failures...)
 }
 
-// within runs a part, which ends at its limit whatever certroll does.
+// within runs a part with a time limit, which holds even if certroll hangs.
 func (p part) within(ctx context.Context, o options, r *report) error {
 	ctx, cancel := context.WithTimeout(ctx, o.length+p.spare)
 	if p.name == "soak" {

@@ -7,16 +7,15 @@ import (
 	"strings"
 )
 
-// What a process uses, by Linux's /proc; elsewhere there is nothing to read.
-
-// usage is what a process had at one moment.
+// usage is the resource use of a process at one moment, from Linux's /proc. On other
+// systems it is unknown.
 type usage struct {
 	rss     int // bytes
 	fds     int
 	threads int
 }
 
-// usageOf reads what a process uses; false where that cannot be known.
+// usageOf reads the resource use of a process; ok is false if it is unknown.
 func usageOf(pid int) (u usage, ok bool) {
 	dir := filepath.Join("/proc", strconv.Itoa(pid))
 	status, err := os.ReadFile(filepath.Join(dir, "status"))
@@ -41,7 +40,7 @@ func usageOf(pid int) (u usage, ok bool) {
 	return u, err == nil && u.rss > 0
 }
 
-// processesOf are the processes that run a program, by number.
+// processesOf returns the ids of the processes that run a program.
 func processesOf(program string) (pids []string) {
 	links, _ := filepath.Glob("/proc/[0-9]*/exe")
 	for _, link := range links {

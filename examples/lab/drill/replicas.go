@@ -13,11 +13,12 @@ import (
 )
 
 const (
-	// cutFor is how long a link stays cut at least: longer than a lease lives,
-	// and than a request to Vault waits.
+	// cutFor is the minimum length of a cut: longer than the lease's lifetime, and longer
+	// than the timeout of a request to Vault.
 	cutFor = 95 * time.Second
-	// heirTime bounds how long the other replica may take to finish the round: the
-	// lease's minute, and a failure's minute of what the first one could not finish.
+	// heirTime bounds the time in which the other replica must finish the round: a minute
+	// for the lease, a minute of back-off for the first replica's failures, and the work
+	// itself.
 	heirTime = 5 * time.Minute
 )
 
@@ -28,15 +29,15 @@ type replica struct {
 	process *lab.Process
 }
 
-// replicas is the part replicas: two machines, of which the one that holds the lease
-// is cut off from Vault, while it goes on to reach the CA, DNS and Git.
+// replicas is the part replicas: two machines. The drill cuts the holder of the lease off
+// from Vault, while the holder still reaches the CA, DNS and Git.
 type replicas struct {
 	*site
 	r    *report
 	rng  *rand.Rand
 	both []*replica
 	cuts int
-	took []time.Duration // from the cut to the end of the round
+	took []time.Duration // from each cut to the end of its round
 }
 
 func replicasPart(ctx context.Context, o options, r *report) (err error) {
@@ -44,7 +45,7 @@ func replicasPart(ctx context.Context, o options, r *report) (err error) {
 	if err != nil {
 		return err
 	}
-	p := &replicas{site: s, r: r, rng: rand.New(rand.NewPCG(o.seed, 2))} //nolint:gosec // to be repeated
+	p := &replicas{site: s, r: r, rng: rand.New(rand.NewPCG(o.seed, 2))} //nolint:gosec // a seed, to repeat a drill
 	defer func() { err = closing(errors.Join(err, p.end()), s) }()
 	if err := p.begin(); err != nil {
 		return err
@@ -75,7 +76,7 @@ func (p *replicas) begin() error {
 	return nil
 }
 
-// end ends what runs, whatever happened.
+// end stops all running processes, also after an error.
 func (p *replicas) end() error {
 	var errs []error
 	for _, r := range p.both {
@@ -98,7 +99,7 @@ func (p *replicas) rounds(ctx context.Context, over time.Time) error {
 		}
 		p.cuts++
 		p.r.say("cut %d: the round was done after %s", p.cuts, p.took[len(p.took)-1].Round(time.Second))
-		// Both follow the repository again: one round without a cut.
+		// One round without a cut, so that both replicas follow the repository again.
 		p.next()
 		if err := p.rotate(ctx); err != nil {
 			return err
@@ -124,8 +125,8 @@ func (p *replicas) whole(ctx context.Context, limit time.Duration) error {
 	})
 }
 
-// cutOnce cuts the holder off at a random order of a round, and mends the link when
-// the other has finished the round.
+// cutOnce cuts the holder off at a random order of a round, and restores the link when
+// the other replica has finished the round.
 func (p *replicas) cutOnce(ctx context.Context) error {
 	p.next()
 	if err := p.rotate(ctx); err != nil {
@@ -156,7 +157,7 @@ func (p *replicas) cutOnce(ctx context.Context) error {
 	return nil
 }
 
-// holder is the replica that holds the lease.
+// holder returns the replica that holds the lease.
 func (p *replicas) holder(ctx context.Context) (*replica, error) {
 	var found *replica
 	var by string
@@ -190,7 +191,7 @@ func (p *replicas) logs() string {
 	return text.String()
 }
 
-// settle stops both, and looks at what is there.
+// settle stops both replicas and examines the result.
 func (p *replicas) settle(ctx context.Context) error {
 	for _, r := range p.both {
 		if err := stopped(r.process); err != nil {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// report is what a part found: figures for the table, and failures.
+// report is the result of a part: figures for the table, and failures.
 type report struct {
 	name     string
 	out      io.Writer
@@ -21,8 +21,8 @@ func (r *report) figure(what, format string, args ...any) {
 	r.rows = append(r.rows, [2]string{what, fmt.Sprintf(format, args...)})
 }
 
-// none adds a row for something that must not happen, and fails where it did. The
-// examples say what it was.
+// none adds a row for something that must not happen, and fails if there are examples of
+// it.
 func (r *report) none(what string, examples []string) {
 	r.figure(what, "%d", len(examples))
 	const shown = 5
@@ -35,7 +35,7 @@ func (r *report) none(what string, examples []string) {
 	}
 }
 
-// fail notes something that must not happen.
+// fail records something that must not happen.
 func (r *report) fail(format string, args ...any) {
 	r.failures = append(r.failures, fmt.Sprintf(format, args...))
 }

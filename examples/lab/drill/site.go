@@ -22,11 +22,11 @@ const (
 type site struct {
 	*book
 	dir     string
-	program string // certroll, in a directory of this drill's own
-	child   string // certroll-dns beside it
+	program string // certroll, in the drill's own directory
+	child   string // certroll-dns in the same directory
 	repo    string // path of the bare repository
-	count   int    // certificates
-	round   int    // 0: issue, then rotations
+	count   int    // number of certificates
+	round   int    // 0 issues, later rounds rotate
 
 	vault      *lab.Vault
 	pebble     *lab.Pebble
@@ -34,7 +34,8 @@ type site struct {
 	ca, secret *front
 }
 
-// openSite starts the servers. life is how long the CA's certificates live; 0: 90 days.
+// openSite starts the servers. life is the lifetime of the CA's certificates; 0 means 90
+// days.
 func openSite(ctx context.Context, o options, life time.Duration) (_ *site, err error) {
 	s := &site{book: newBook(), count: o.certificates}
 	defer func() {
@@ -57,7 +58,8 @@ func openSite(ctx context.Context, o options, life time.Duration) (_ *site, err 
 	return s, s.declare(ctx)
 }
 
-// install copies the programs: so their processes are told apart from those of others.
+// install copies the programs into the site's directory, so that their processes are
+// distinguishable from others.
 func (s *site) install(program string) error {
 	bin := filepath.Join(s.dir, "bin")
 	if err := os.Mkdir(bin, 0o700); err != nil {
@@ -114,10 +116,10 @@ func (s *site) close() error {
 	return errors.Join(errs...)
 }
 
-// closing closes a site after an error or none.
+// closing closes a site and joins the errors.
 func closing(err error, s *site) error { return errors.Join(err, s.close()) }
 
-// names are the certificates.
+// names returns the names of the certificates.
 func (s *site) names() []string {
 	names := make([]string, s.count)
 	for i := range names {
@@ -147,7 +149,7 @@ func (s *site) rotate(ctx context.Context) error {
 	return s.declare(ctx)
 }
 
-// machine is one certroll: its settings, its state and its processes.
+// machine is one certroll with its settings, state and processes.
 type machine struct {
 	*site
 	dir string
@@ -197,7 +199,7 @@ dns "lab" {
 }
 `))
 
-// machine makes a certroll that reaches Vault at an address.
+// machine creates a certroll that reaches Vault at an address.
 func (s *site) machine(name, vault string, interval time.Duration) (*machine, error) {
 	m := &machine{site: s, dir: filepath.Join(s.dir, name)}
 	if err := os.Mkdir(m.dir, 0o700); err != nil {
@@ -214,7 +216,7 @@ func (s *site) machine(name, vault string, interval time.Duration) (*machine, er
 	return m, os.WriteFile(filepath.Join(m.dir, "certroll.hcl"), []byte(text.String()), 0o600)
 }
 
-// start starts certroll; the process ends with this one.
+// start starts certroll; it ends with this process at the latest.
 func (m *machine) start(args ...string) (*lab.Process, error) {
 	env := []string{"VAULT_TOKEN=" + m.vault.Token, "CERTROLL_DNS_TSIG_SECRET=" + m.dns.Secret}
 	return lab.StartProgram(m.dir, env, m.program, args...)
@@ -238,14 +240,14 @@ func (m *machine) ends(ctx context.Context, limit time.Duration, args ...string)
 	return 0, "", err
 }
 
-// end is the last lines of an output.
+// end returns the last lines of an output.
 func end(out string) string {
 	const keep = 20
 	lines := strings.Split(strings.TrimRight(out, "\n"), "\n")
 	return strings.Join(lines[max(0, len(lines)-keep):], "\n")
 }
 
-// until waits for a condition, which is looked at several times a second.
+// until waits for a condition, which it checks several times per second.
 func until(ctx context.Context, limit time.Duration, what string, ok func() (bool, error)) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()

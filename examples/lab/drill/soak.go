@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// lookEvery is how often the soak looks at the certificates and the process.
+// lookEvery is the interval between two checks of the certificates and the process.
 const lookEvery = 5 * time.Second
 
 // soaker is the part soak: one certroll run that renews short-lived certificates.
@@ -46,7 +46,7 @@ func (k *soaker) soak(ctx context.Context, length time.Duration) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = p.Close() }() // ends, and waits
+	defer func() { _ = p.Close() }() // Close ends the process and waits for it
 	err = until(ctx, roundTime, "the first certificates", func() (bool, error) { return k.complete(ctx, 1) })
 	if err != nil {
 		return fmt.Errorf("%w; the log of certroll run ends:\n%s", err, end(p.Logs()))
@@ -84,7 +84,7 @@ func (k *soaker) look(ctx context.Context, pid int) error {
 	return nil
 }
 
-// last finishes what was at work when the daemon was stopped.
+// last finishes the attempts that were in progress when the daemon stopped.
 func (k *soaker) last(ctx context.Context) error {
 	code, out, err := k.ends(ctx, roundTime, "apply", "-auto-approve")
 	if err == nil && code != 0 {
@@ -105,11 +105,12 @@ func (k *soaker) figures(o options) {
 	k.flat("threads", 5, func(u usage) int { return u.threads })
 }
 
-// leastSamples is how many samples it takes to tell growth from noise: two minutes'.
+// leastSamples is the number of samples needed to distinguish growth from noise: two
+// minutes.
 const leastSamples = 24
 
-// flat compares the middle third of the samples with the last one, by their medians.
-// What grows by more than a quarter and a few besides is a leak.
+// flat compares the medians of the middle and the last third of the samples. Growth by
+// more than a quarter plus few is a leak.
 func (k *soaker) flat(what string, few int, of func(usage) int) {
 	n := len(k.used) / 3
 	middle, last := median(k.used[n:2*n], of), median(k.used[len(k.used)-n:], of)

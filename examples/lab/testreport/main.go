@@ -1,6 +1,6 @@
-// Command testreport runs go test and prints one line for each package, what
-// failed, and at the end what was left out and why: a test that skips itself in
-// silence is believed to have passed.
+// Command testreport runs go test and prints one line for each package, the failures, and
+// at the end the skipped tests with their reasons: a test that silently skips itself
+// looks like one that passed.
 //
 // Usage: testreport [go test's arguments]
 package main
@@ -24,8 +24,8 @@ func main() {
 	os.Exit(code)
 }
 
-// run is go test's exit code; Ctrl-C reaches go test by itself, and its end ends
-// this.
+// run returns go test's exit code. Ctrl-C reaches go test directly; testreport ends after
+// it.
 func run(out io.Writer, args []string) (int, error) {
 	cmd := exec.Command("go", append([]string{"test", "-json"}, args...)...) //nolint:noctx // the terminal's signals end it
 	cmd.Stderr = os.Stderr
@@ -46,8 +46,8 @@ func run(out io.Writer, args []string) (int, error) {
 	return cmd.ProcessState.ExitCode(), err
 }
 
-// read takes go test's events (go doc test2json) until they end. A line that is
-// none is go's own, and printed.
+// read processes go test's events (go doc test2json) until they end. It prints other
+// lines, which come from the go command.
 func (r *report) read(events io.Reader) error {
 	lines := bufio.NewReader(events)
 	for {

@@ -12,14 +12,14 @@ import (
 // event is one line of go test -json.
 type event struct {
 	Action, Package, Test, Output string
-	ImportPath                    string // of a package that does not build
+	ImportPath                    string // of a package that does not compile
 	Elapsed                       float64
 }
 
-// report collects what the lines say.
+// report collects the events.
 type report struct {
 	out    io.Writer
-	output map[string][]string            // by package and test, until it has passed
+	output map[string][]string            // by package and test, removed when the test passes
 	counts map[string]*count              // by package
 	left   map[string]map[string][]string // reason -> package -> tests
 	failed []string                       // packages
@@ -31,7 +31,7 @@ func newReport(out io.Writer) *report {
 	return &report{out: out, output: map[string][]string{}, counts: map[string]*count{}, left: map[string]map[string][]string{}}
 }
 
-// take takes one event.
+// take processes one event.
 func (r *report) take(e event) {
 	key := e.Package + " " + e.Test
 	switch e.Action {
@@ -50,7 +50,7 @@ func (r *report) take(e event) {
 	}
 }
 
-// noise are go test's lines about what this report says in its own.
+// noise matches lines of go test that the report replaces by its own.
 var noise = regexp.MustCompile(`^(=== (RUN|PAUSE|CONT|NAME) |FAIL\s)`)
 
 func (r *report) testEnds(e event, key string) {
@@ -75,7 +75,7 @@ func (r *report) testEnds(e event, key string) {
 	delete(r.output, key)
 }
 
-// packageEnds prints a package's line. One without tests has none.
+// packageEnds prints a package's line; none for a package without tests.
 func (r *report) packageEnds(e event) {
 	said := strings.Join(r.output[e.Package+" "], "")
 	delete(r.output, e.Package+" ")
@@ -83,7 +83,8 @@ func (r *report) packageEnds(e event) {
 	switch {
 	case e.Action == "fail":
 		r.failed = append(r.failed, e.Package)
-		// What tests had not ended, as after a panic or a timeout, is all there is to see.
+		// After a panic or a timeout, the output of unfinished tests is the only
+		// information.
 		for _, key := range slices.Sorted(maps.Keys(r.output)) {
 			if strings.HasPrefix(key, e.Package+" ") {
 				fmt.Fprint(r.out, strings.Join(r.output[key], ""))
@@ -103,7 +104,7 @@ func took(e event, said string) string {
 	return fmt.Sprintf("%6.1f s", e.Elapsed)
 }
 
-// String is "12 passed, 3 left out"; subtests count.
+// String returns "12 passed, 3 left out", including subtests.
 func (c *count) String() string {
 	s := fmt.Sprintf("%d passed", c.passed)
 	if c.skipped > 0 {
@@ -112,10 +113,10 @@ func (c *count) String() string {
 	return s
 }
 
-// named is how many tests of a package are named; of more their number is given.
+// named is the number of a package's tests that are listed by name; others are counted.
 const named = 30
 
-// end prints what was left out: by its reason, by its package.
+// end prints the skipped tests by reason and package.
 func (r *report) end() {
 	if len(r.left) > 0 {
 		fmt.Fprintln(r.out, "\nLeft out:")
@@ -136,10 +137,10 @@ func (r *report) end() {
 	}
 }
 
-// skipLine is what t.Skip prints: "    x_test.go:12: the reason".
+// skipLine matches the output of t.Skip: "    x_test.go:12: the reason".
 var skipLine = regexp.MustCompile(`^\s+\S+\.go:\d+: (.*)$`)
 
-// reason is the last thing that a test said before it skipped itself.
+// reason returns the last output of a test before it skipped itself.
 func reason(output []string) string {
 	for _, line := range slices.Backward(output) {
 		if m := skipLine.FindStringSubmatch(strings.TrimRight(line, "\n")); m != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 )
 
-// respond writes an answer in Vault's form. A read or list that has nothing to
-// answer is 404 with no errors; any other call that has nothing is 204.
+// respond writes an answer in Vault's form. A read or list without a result is 404 with
+// no errors; any other call without a result is 204.
 func respond(w http.ResponseWriter, r *request, resp *logical.Response, err error) {
 	if status, err := logical.RespondErrorCommon(&logical.Request{Operation: r.op}, resp, err); status != 0 || err != nil {
 		logical.RespondError(w, status, err)
@@ -27,7 +27,7 @@ func respond(w http.ResponseWriter, r *request, resp *logical.Response, err erro
 	}
 	answer := logical.LogicalResponseToHTTPResponse(resp)
 	answer.RequestID = newUUID()
-	// The system's own answers stand twice: below data, and at the top for clients of old.
+	// Answers of sys/ appear below data, and at the top level for older clients.
 	if strings.HasPrefix(r.path, "sys/") && !strings.HasPrefix(r.path, uiMounts) {
 		writeJSON(w, http.StatusOK, logical.HTTPSysInjector{Response: answer})
 		return
@@ -35,13 +35,13 @@ func respond(w http.ResponseWriter, r *request, resp *logical.Response, err erro
 	writeJSON(w, http.StatusOK, answer)
 }
 
-// refuse is a refusal in the given words; the error decides the status.
+// refuse returns an error response with the given text; err determines the status.
 func refuse(err error, format string, args ...any) (*logical.Response, error) {
 	return logical.ErrorResponse(format, args...), err
 }
 
-// respondRaw writes an answer for which the engine chose status and body, as KV
-// does for a version that was deleted: 404, and its metadata.
+// respondRaw writes an answer whose status and body the engine chose, like KV's for a
+// deleted version: 404 with its metadata.
 func respondRaw(w http.ResponseWriter, resp *logical.Response) {
 	status, _ := resp.Data[logical.HTTPStatusCode].(int)
 	kind, _ := resp.Data[logical.HTTPContentType].(string)
@@ -62,7 +62,7 @@ func respondRaw(w http.ResponseWriter, resp *logical.Response) {
 	_, _ = w.Write(body)
 }
 
-// noContent is 204, which Vault says is JSON.
+// noContent writes 204. Vault declares it as JSON.
 func noContent(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusNoContent)
@@ -76,13 +76,13 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 
 func newUUID() string {
 	id, err := uuid.GenerateUUID()
-	if err != nil { // of crypto/rand, which never fails
+	if err != nil { // from crypto/rand, which never fails
 		panic(err)
 	}
 	return id
 }
 
-// statusWriter remembers the status, for the log.
+// statusWriter records the status, for the log.
 type statusWriter struct {
 	http.ResponseWriter
 	status int

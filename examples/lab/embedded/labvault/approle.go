@@ -16,12 +16,12 @@ type role struct {
 	ttl, max time.Duration
 }
 
-// roles is the auth method AppRole, at auth/approle once it is enabled.
+// roles is the auth method AppRole, at auth/approle after it is enabled.
 type roles struct {
 	tokens *tokens
 
 	mu sync.Mutex
-	by map[string]*role // nil: not enabled
+	by map[string]*role // nil means not enabled
 }
 
 func newRoles(t *tokens) *roles { return &roles{tokens: t} }
@@ -67,7 +67,7 @@ func (*role) answer(data map[string]any) *logical.Response {
 	return &logical.Response{Data: data, MountType: "approle"}
 }
 
-// write makes a role, or changes one: its id and its secrets stay.
+// write creates or changes a role. A changed role keeps its id and its secrets.
 func (rs *roles) write(name string, r *request) (err error) {
 	if r.op != logical.UpdateOperation {
 		return logical.ErrUnsupportedOperation
@@ -89,7 +89,7 @@ func (rs *roles) write(name string, r *request) (err error) {
 	return nil
 }
 
-// login hands out a token for a role's id and one of its secrets.
+// login issues a token for a role's id and one of its secrets.
 func (rs *roles) login(r *request) (*logical.Response, error) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()

@@ -20,16 +20,16 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 )
 
-// maxBody is Vault's default limit of a request's size.
+// maxBody is Vault's default size limit of a request, in bytes.
 const maxBody = 32 << 20
 
-// prefix is what all paths of the API begin with.
+// prefix begins all paths of the API.
 const prefix = "/v1/"
 
-// mergePatch is the one content type that Vault takes for PATCH (RFC 7396).
+// mergePatch is the only content type that Vault accepts for PATCH (RFC 7396).
 const mergePatch = "application/merge-patch+json"
 
-// front is the HTTP API. Requests are served side by side, as by Vault.
+// front is the HTTP API. Like Vault, it serves requests concurrently.
 type front struct {
 	unsealKey string
 	clusterID string
@@ -51,13 +51,13 @@ func newFront(ctx context.Context, rootToken string) (*front, error) {
 	return f, f.mounts.add(ctx, "secret", secret)
 }
 
-// request is one call, as the handlers see it.
+// request is one call, in the form for the handlers.
 type request struct {
 	http  *http.Request
 	op    logical.Operation
 	path  string // below /v1/
 	data  map[string]any
-	token *token // nil: none, or one that is not valid
+	token *token // nil if there is no valid token
 }
 
 // ServeHTTP answers one call below prefix.
@@ -76,7 +76,7 @@ func (f *front) serve(w http.ResponseWriter, hr *http.Request, path string) {
 		return
 	}
 	f.mu.RLock()
-	defer f.mu.RUnlock() // a seal waits for what is under way
+	defer f.mu.RUnlock() // a seal waits for requests in progress
 	if f.sealed {
 		logical.RespondError(w, http.StatusServiceUnavailable, consts.ErrSealed)
 		return
@@ -90,7 +90,7 @@ func (f *front) serve(w http.ResponseWriter, hr *http.Request, path string) {
 	respond(w, r, resp, err)
 }
 
-// handle finds who answers a call: the front for sys/ and auth/, else an engine.
+// handle dispatches a call: to the front for sys/ and auth/, else to an engine.
 func (f *front) handle(r *request) (*logical.Response, error) {
 	if r.path == "auth/approle/login" && r.op == logical.UpdateOperation {
 		return f.roles.login(r)
@@ -120,7 +120,7 @@ func denied(given string) error {
 	return errInvalidToken
 }
 
-// tokenOf takes the token from either header that Vault takes it from.
+// tokenOf returns the token from either of the headers that Vault accepts.
 func tokenOf(r *http.Request) string {
 	if t := r.Header.Get(consts.AuthHeaderName); t != "" {
 		return t
@@ -129,10 +129,10 @@ func tokenOf(r *http.Request) string {
 	return bearer
 }
 
-// wrongCall is the answer to a call that cannot be read.
+// wrongCall is the answer to a malformed call.
 type wrongCall struct {
 	status int
-	why    error // nil: Vault gives the status alone
+	why    error // nil if Vault sends only the status
 }
 
 func parse(w http.ResponseWriter, hr *http.Request, path string) (*request, *wrongCall) {
@@ -184,7 +184,7 @@ func (r *request) decode(w http.ResponseWriter) *wrongCall {
 	err := jsonutil.DecodeJSONFromReader(http.MaxBytesReader(w, r.http.Body, maxBody), &r.data)
 	var tooLarge *http.MaxBytesError
 	switch {
-	case err == nil, errors.Is(err, io.EOF): // no body is none
+	case err == nil, errors.Is(err, io.EOF): // an empty body is valid
 		return nil
 	case errors.As(err, &tooLarge):
 		return &wrongCall{http.StatusRequestEntityTooLarge, err}
@@ -194,7 +194,7 @@ func (r *request) decode(w http.ResponseWriter) *wrongCall {
 	return &wrongCall{http.StatusBadRequest, fmt.Errorf("error parsing JSON: %w", err)}
 }
 
-// fields are a query's, each a text where it stands there once.
+// fields returns a query's fields. A field that occurs once is a text.
 func fields(query url.Values) map[string]any {
 	var data map[string]any
 	for k, v := range query {
@@ -209,7 +209,7 @@ func fields(query url.Values) map[string]any {
 	return data
 }
 
-// text is a field of the request that is a text; else "".
+// text returns a field of the request if it is a text, else "".
 func (r *request) text(field string) string {
 	s, _ := r.data[field].(string)
 	return s

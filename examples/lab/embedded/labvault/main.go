@@ -14,8 +14,9 @@ import (
 	"time"
 )
 
-// tokenVariable names the environment variable with the root token, the one that
-// Vault's dev server reads: a token among the arguments is everybody's to see.
+// tokenVariable names the environment variable with the root token, the same as for
+// Vault's dev server. Every user of the machine can read a process's arguments, so the
+// token is not among them.
 const tokenVariable = "VAULT_DEV_ROOT_TOKEN_ID"
 
 func main() {
@@ -46,7 +47,7 @@ func run(ctx context.Context, listen, token string, verbose bool) error {
 	if err != nil {
 		return fmt.Errorf("listening on %s: %w", listen, err)
 	}
-	mux := http.NewServeMux() // which sends a path with dots or two slashes to a clean one, as Vault's does
+	mux := http.NewServeMux() // redirects a path with dots or double slashes to a clean one, like Vault's does
 	mux.Handle(prefix, f)
 	s := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	defer context.AfterFunc(ctx, func() { _ = s.Close() })()
@@ -58,7 +59,7 @@ func run(ctx context.Context, listen, token string, verbose bool) error {
 	return nil
 }
 
-// loopbackOnly rejects an address that another machine reaches: every token may
+// loopbackOnly rejects an address that other machines can reach, because every token may
 // do everything here.
 func loopbackOnly(addr string) error {
 	host, _, err := net.SplitHostPort(addr)

@@ -12,7 +12,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 )
 
-// version is the Vault whose engine and answers these are.
+// version is the Vault version of the engine and the answers.
 const version = "1.21.0"
 
 // maxTTL is Vault's default for leases and tokens.
@@ -29,7 +29,7 @@ type mount struct {
 	mountRequest
 	path           string // "secret/"
 	uuid, accessor string
-	engine         logical.Backend // nil: a type that this server does not have
+	engine         logical.Backend // nil for types that labvault lacks
 	storage        logical.Storage
 }
 
@@ -41,7 +41,7 @@ type mounts struct {
 
 func newMounts() *mounts { return &mounts{at: map[string]*mount{}} }
 
-// add mounts an engine. Any type may be mounted; what is not KV has no routes.
+// add mounts an engine. It accepts any type, but only KV has routes.
 func (m *mounts) add(ctx context.Context, path string, r mountRequest) error {
 	path = strings.Trim(path, "/") + "/"
 	if r.Type == "kv-v2" {
@@ -66,13 +66,13 @@ func (m *mounts) add(ctx context.Context, path string, r mountRequest) error {
 	return nil
 }
 
-// errTaken says that a mount is at a path already, above it or below it.
+// errTaken reports a mount at, above or below a path.
 type errTaken struct{ path string }
 
-// Error is Vault's words.
+// Error returns Vault's text.
 func (e errTaken) Error() string { return "path is already in use at " + e.path }
 
-// taken tells whether a mount is at a path, above it or below it.
+// taken reports whether there is a mount at, above or below a path.
 func (m *mounts) taken(path string) bool {
 	for at := range m.at {
 		if strings.HasPrefix(path, at) || strings.HasPrefix(at, path) {
@@ -82,8 +82,8 @@ func (m *mounts) taken(path string) bool {
 	return false
 }
 
-// start makes the engine, of the version that the options name. It outlives the
-// request that mounted it.
+// start creates the engine in the version that the options state. It must outlive the
+// request that mounts it.
 func (e *mount) start(ctx context.Context) (logical.Backend, error) {
 	conf := &logical.BackendConfig{
 		StorageView: e.storage,
@@ -95,7 +95,7 @@ func (e *mount) start(ctx context.Context) (logical.Backend, error) {
 	return kv.Factory(context.WithoutCancel(ctx), conf)
 }
 
-// remove unmounts an engine; one that is not there is none to remove.
+// remove unmounts an engine. Like Vault, it ignores a missing one.
 func (m *mounts) remove(ctx context.Context, path string) {
 	path = strings.Trim(path, "/") + "/"
 	m.mu.Lock()
@@ -106,7 +106,7 @@ func (m *mounts) remove(ctx context.Context, path string) {
 	delete(m.at, path)
 }
 
-// find is the mount that a path lies in; nil: none.
+// find returns the mount that contains a path, or nil.
 func (m *mounts) find(path string) *mount {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
@@ -118,7 +118,7 @@ func (m *mounts) find(path string) *mount {
 	return nil
 }
 
-// all is the table as sys/mounts shows it.
+// all returns the table in the form of sys/mounts.
 func (m *mounts) all() map[string]any {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
@@ -129,7 +129,7 @@ func (m *mounts) all() map[string]any {
 	return table
 }
 
-// entry is a mount as Vault describes it.
+// entry returns a mount in the form of Vault's answers.
 func (e *mount) entry() map[string]any {
 	return map[string]any{
 		"accessor": e.accessor, "uuid": e.uuid, "type": e.Type, "description": e.Description, "options": e.Options,
@@ -139,7 +139,7 @@ func (e *mount) entry() map[string]any {
 	}
 }
 
-// handle has the engine of the path's mount answer.
+// handle passes a call to the engine of the path's mount.
 func (m *mounts) handle(r *request) (*logical.Response, error) {
 	e := m.find(r.path)
 	if e == nil {
@@ -167,8 +167,8 @@ func (m *mounts) handle(r *request) (*logical.Response, error) {
 	return resp, err
 }
 
-// createOrUpdate lets the engine's existence check decide which of the two a
-// write is, as Vault does before its policies are asked.
+// createOrUpdate decides between create and update by the engine's existence check, as
+// Vault does before it checks policies.
 func (e *mount) createOrUpdate(ctx context.Context, req *logical.Request) error {
 	if req.Operation != logical.UpdateOperation {
 		return nil

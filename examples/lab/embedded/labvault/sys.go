@@ -13,11 +13,11 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 )
 
-// errNoPolicies refuses what would need policies: a test that relies on one must
+// errNoPolicies rejects calls that need policies: a test that relies on a policy must
 // fail here and not pass by chance.
 var errNoPolicies = fmt.Errorf("%w: labvault has no policies, every token may do everything; set CERTROLL_LAB_VAULT=vault for a real server", logical.ErrInvalidRequest)
 
-// serveUnsealing answers what a sealed server answers too.
+// serveUnsealing answers the calls that a sealed server also answers.
 func (f *front) serveUnsealing(w http.ResponseWriter, r *http.Request, path string) bool {
 	switch path {
 	case "sys/health":
@@ -56,7 +56,7 @@ func (f *front) health(w http.ResponseWriter) {
 	writeJSON(w, status, data)
 }
 
-// inCluster adds what only a server knows that is not sealed.
+// inCluster adds the fields that only an unsealed server returns.
 func (f *front) inCluster(data map[string]any) {
 	data["cluster_name"], data["cluster_id"] = "labvault", f.clusterID
 }
@@ -72,7 +72,7 @@ func (f *front) sealStatus() map[string]any {
 	return data
 }
 
-// seal stops all engines until the unseal key comes. What they hold stays in memory.
+// seal stops all engines until the unseal key arrives. Their data stays in memory.
 func (f *front) seal(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPut && r.Method != http.MethodPost {
 		logical.RespondError(w, http.StatusMethodNotAllowed, nil)
@@ -104,10 +104,10 @@ func (f *front) unseal(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, f.sealStatus())
 }
 
-// uiMounts is below which a token is shown the mounts that it may do something in.
+// uiMounts lists the mounts that a token may use.
 const uiMounts = "sys/internal/ui/mounts"
 
-// sys answers the part of sys/ that is not there for a sealed server.
+// sys answers the calls below sys/ that a sealed server does not answer.
 func (f *front) sys(r *request) (*logical.Response, bool, error) {
 	path, ok := strings.CutPrefix(r.path, "sys/")
 	if !ok {
@@ -166,8 +166,8 @@ func (f *front) mount(r *request, at string) (*logical.Response, error) {
 	return nil, err
 }
 
-// show is the mount that a path lies in. Vault answers the same to who may do
-// nothing there and where there is none.
+// show returns the mount that contains a path. Vault returns the same error for a missing
+// mount as for one without permission.
 func (f *front) show(path string) (*logical.Response, error) {
 	e := f.mounts.find(path)
 	if e == nil {
@@ -175,13 +175,13 @@ func (f *front) show(path string) (*logical.Response, error) {
 	}
 	data := e.entry()
 	data["path"] = e.path
-	lives := int64(maxTTL.Seconds()) // what 0 stands for
+	lives := int64(maxTTL.Seconds()) // the meaning of 0
 	data["config"] = map[string]any{"default_lease_ttl": lives, "max_lease_ttl": lives, "force_no_cache": false}
 	return &logical.Response{Data: data}, nil
 }
 
-// capabilities are all, of every token. Where one path is asked for alone, they
-// stand at the top as well, for clients of old.
+// capabilities grants everything to every token. If the request names a single path, the
+// answer also contains them at the top level, for older clients.
 func capabilities(r *request) *logical.Response {
 	data := map[string]any{}
 	paths := texts(r.data["paths"])

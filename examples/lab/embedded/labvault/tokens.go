@@ -15,16 +15,16 @@ import (
 // token is one login.
 type token struct {
 	id, accessor, display, path string
-	entity                      string // of a login by an auth method
+	entity                      string // of a login with an auth method
 	meta                        map[string]string
 	policies                    []string
-	made, ends                  time.Time // ends is zero for one without an end
+	made, ends                  time.Time // ends is zero for a token that never expires
 	ttl, max                    time.Duration
 	renewable, orphan           bool
 }
 
-// tokens are all that were handed out and not revoked. Those that have ended are
-// forgotten when they are next asked for.
+// tokens are all issued tokens that were not revoked. An expired token is removed at its
+// next use.
 type tokens struct {
 	mu sync.Mutex
 	by map[string]*token
@@ -37,11 +37,11 @@ func newTokens(root string) *tokens {
 
 func random(n int) string {
 	b := make([]byte, n)
-	_, _ = rand.Read(b) // never fails: crypto/rand ends the program instead
+	_, _ = rand.Read(b) // never fails: crypto/rand aborts the program instead
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-// find is the token of that text as it is now; nil: none that is valid.
+// find returns the current state of a valid token, or nil.
 func (ts *tokens) find(id string) *token {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
@@ -57,7 +57,7 @@ func (ts *tokens) find(id string) *token {
 	return &found
 }
 
-// add hands out a token that lives for ttl, which renewals may extend to max.
+// add issues a token for ttl, which renewals may extend to max.
 func (ts *tokens) add(t token) *token {
 	t.id, t.accessor, t.made = "hvs."+random(24), random(18), time.Now()
 	t.ends = t.made.Add(t.ttl)
@@ -68,8 +68,8 @@ func (ts *tokens) add(t token) *token {
 	return &given
 }
 
-// renew sets a token's end anew, by the time to live that is asked for or that it
-// was handed out with, up to its longest life.
+// renew extends a token by increment, or by its original TTL if increment is 0, up to its
+// maximum life.
 func (ts *tokens) renew(id string, increment time.Duration) (*token, error) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
@@ -138,13 +138,13 @@ func (ts *tokens) call(r *request, path string) (*logical.Response, error) {
 	return nil, logical.ErrUnsupportedPath
 }
 
-// create hands out a child token, which may do all that any may.
+// create issues a child token, which may do everything.
 func (ts *tokens) create(r *request, orphan bool) (*logical.Response, error) {
 	policies, err := policiesOf(r.data["policies"])
 	if err != nil {
 		return nil, err
 	}
-	if len(policies) == 0 { // those of the parent
+	if len(policies) == 0 { // the parent's policies
 		policies = r.token.policies
 	}
 	ttl, err := seconds(r.data["ttl"])
@@ -159,8 +159,8 @@ func (ts *tokens) create(r *request, orphan bool) (*logical.Response, error) {
 	return &logical.Response{Auth: t.auth()}, nil
 }
 
-// policiesOf is root, the one policy there is: whoever asks for another expects a
-// limit that would not be there.
+// policiesOf accepts only root, the only policy. A client that requests another one
+// expects a restriction that labvault could not enforce.
 func policiesOf(v any) ([]string, error) {
 	policies := texts(v)
 	for _, policy := range policies {
@@ -171,7 +171,7 @@ func policiesOf(v any) ([]string, error) {
 	return policies, nil
 }
 
-// texts is a list of texts, or one text with commas.
+// texts reads a list of texts, or one text with commas.
 func texts(v any) []string {
 	var list []string
 	switch v := v.(type) {
@@ -187,7 +187,7 @@ func texts(v any) []string {
 	return list
 }
 
-// seconds is a duration as Vault takes it: "90s", "90" or 90.
+// seconds reads a duration in Vault's forms: "90s", "90" or 90.
 func seconds(v any) (time.Duration, error) {
 	var text string
 	switch v := v.(type) {
@@ -211,8 +211,8 @@ func seconds(v any) (time.Duration, error) {
 	return d, nil
 }
 
-// left is what remains of the token's life, in whole seconds as Vault counts it;
-// 0: no end.
+// left returns the token's remaining life in whole seconds, like Vault; 0 if it never
+// expires.
 func (t *token) left() time.Duration {
 	if t.ends.IsZero() {
 		return 0
@@ -220,7 +220,7 @@ func (t *token) left() time.Duration {
 	return time.Until(t.ends).Round(time.Second)
 }
 
-// look is a token as lookup shows it.
+// look returns a token in the form of lookup.
 func (t *token) look() map[string]any {
 	data := map[string]any{
 		"id": t.id, "accessor": t.accessor, "display_name": t.display, "path": t.path, "policies": t.policies, "type": "service",
@@ -234,7 +234,7 @@ func (t *token) look() map[string]any {
 	return data
 }
 
-// auth is a token as a login hands it out.
+// auth returns a token in the form of a login's answer.
 func (t *token) auth() *logical.Auth {
 	a := &logical.Auth{ClientToken: t.id, Accessor: t.accessor, Policies: t.policies, TokenPolicies: t.policies, TokenType: logical.TokenTypeService, Orphan: t.orphan}
 	a.TTL, a.Renewable, a.EntityID, a.Metadata = t.left(), t.renewable, t.entity, t.meta
