@@ -46,6 +46,7 @@ type scanner struct {
 	element  int
 }
 
+// next processes one token, and returns an error if the file exceeds a bound.
 func (s *scanner) next(t hclsyntax.Token) *hcl.Diagnostic {
 	switch t.Type {
 	case hclsyntax.TokenOBrace, hclsyntax.TokenOBrack, hclsyntax.TokenOParen,

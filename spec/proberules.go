@@ -38,6 +38,8 @@ func ParseProbeRules(allow []string) (rules ProbeRules, why string) {
 	return rules, ""
 }
 
+// parseProbeRule reads "HOST:PORT". It splits at the last colon, because an IPv6 address
+// contains colons and may stand without brackets.
 func parseProbeRule(typed string) (r probeRule, why string) {
 	i := strings.LastIndexByte(typed, ':')
 	if i < 0 {

@@ -20,6 +20,7 @@ import (
 // digests of fields use SampleValue, which never changes.
 var realSample = sync.OnceValues(makeSample)
 
+// makeSample makes a random CA and a certificate of 90 days from it.
 func makeSample() (*parsedPair, error) {
 	var leaf, above [12]byte
 	_, _ = rand.Read(leaf[:])

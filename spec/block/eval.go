@@ -64,6 +64,7 @@ func (s *Scope) checkNames(e hclsyntax.Expression, ctx *hcl.EvalContext, block *
 	return good
 }
 
+// checkName checks one reference: its root, and the declared name after it.
 func (s *Scope) checkName(t hcl.Traversal, ctx *hcl.EvalContext, block *hcl.Range) bool {
 	root := t.RootName()
 	at := t.SourceRange()

@@ -33,6 +33,8 @@ func (d *decoder) declare() {
 	}}
 }
 
+// declareBlock registers one block by its type. In trusted files it ignores other block
+// types: they are settings of certroll.hcl, which another package decodes.
 func (d *decoder) declareBlock(f parsed, b *hclsyntax.Block) {
 	switch {
 	case b.Type == "issuer":
@@ -51,6 +53,8 @@ func (d *decoder) declareBlock(f parsed, b *hclsyntax.Block) {
 	}
 }
 
+// declareNamed registers an issuer or dns block. Its name must be an HCL identifier,
+// because expressions refer to it as issuer.NAME.
 func (d *decoder) declareNamed(table map[string]block.Declared, f parsed, b *hclsyntax.Block) {
 	name, ok := d.label(b)
 	if !ok {

@@ -60,6 +60,7 @@ func (b *body) zones(setting string) []string {
 	return list
 }
 
+// decodeAccount decodes a dns block. The challenge decides which settings apply.
 func (d *decoder) decodeAccount(name string, decl block.Declared) *spec.DNSAccount {
 	b := d.body(decl.Block, d.contextOf(decl))
 	b.Subject = "dns." + name
@@ -99,6 +100,8 @@ func (b *body) misplaced(c spec.Challenge) {
 	}
 }
 
+// provider reads the provider and its credentials. The config repo may use httpreq only
+// if trust.httpreq allows it, because httpreq posts to any URL.
 func (b *body) provider(a *spec.DNSAccount, trusted bool) {
 	s := b.Text("provider")
 	if s.At == nil { // left out, or null
@@ -263,6 +266,9 @@ func hostPort(s, port string) (string, bool) {
 	return s, err == nil && n > 0 && n < 1<<16
 }
 
+// listen reads the address of the challenge server. The config repo may choose only the
+// ports at which a CA connects (RFC 8555 section 8.3, RFC 8737), so that it cannot open
+// others on the reconciler's machine.
 func (b *body) listen(a *spec.DNSAccount, usual string) {
 	s := b.Text("listen")
 	if a.Webroot != "" {
@@ -287,6 +293,8 @@ func (b *body) listen(a *spec.DNSAccount, usual string) {
 	a.Listen = s.Value
 }
 
+// webroot reads a directory for challenge responses. certroll writes into it, so
+// trust.webroots must allow it for the config repo.
 func (b *body) webroot(a *spec.DNSAccount, trusted bool) {
 	s := b.Text("webroot")
 	if !s.OK {

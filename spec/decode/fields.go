@@ -90,6 +90,7 @@ func (b *body) affordDigest(c *spec.CustomFields) bool {
 	return true
 }
 
+// fieldName evaluates the name of a field and checks that it is valid and unique.
 func (b *body) fieldName(key hclsyntax.Expression, seen map[string]hclsyntax.Expression) (string, bool) {
 	v, ok := b.d.Eval(key, b.Context, b.Whole)
 	if !ok {

@@ -50,6 +50,8 @@ func (d *decoder) checkContacts() {
 	}
 }
 
+// decodeIssuer decodes an issuer block. The directory comes first: the default limits and
+// the need for an account binding depend on it.
 func (d *decoder) decodeIssuer(name string, decl block.Declared) *spec.Issuer {
 	b := d.body(decl.Block, d.contextOf(decl))
 	b.Subject = "issuer." + name
@@ -122,6 +124,8 @@ func (b *body) checkDirectory(i *spec.Issuer, u *url.URL, at *hcl.Range) {
 // accountName matches valid names of an issuer's account.
 var accountName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,40}$`)
 
+// contact reads the email and the agreement to the CA's terms of service. The agreement
+// is mandatory, because a CA may refuse an account without it (RFC 8555 section 7.3).
 func (b *body) contact(i *spec.Issuer) {
 	email := b.Text("email")
 	if i.Email = strings.TrimPrefix(email.Value, "mailto:"); email.OK && i.Email != "" {
@@ -139,6 +143,8 @@ func (b *body) contact(i *spec.Issuer) {
 	}
 }
 
+// caBundle reads the root certificates of a private CA. It parses all of them, so that a
+// mistake shows here and not as a failed connection.
 func (b *body) caBundle(i *spec.Issuer) {
 	s := b.Text("ca_bundle")
 	if !s.OK {
@@ -164,6 +170,9 @@ func (b *body) caBundle(i *spec.Issuer) {
 	i.CABundle = s.Value
 }
 
+// eab reads an account binding. The HMAC key must be a reference, because the file is in
+// Git. In the config repo the key id must be a literal: certroll sends it to the CA in
+// plain text, so a reference could leak a secret to the server in directory.
 func (b *body) eab(trusted bool) *spec.EAB {
 	e := &spec.EAB{}
 	e.KeyID = b.reference("key_id", trusted, "as the CA handed it out")

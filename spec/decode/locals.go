@@ -12,6 +12,9 @@ import (
 	"certroll/spec/block"
 )
 
+// declareLocals registers the settings of a locals block. A local must not contain a
+// reference, because locals may appear in any expression and a reference only in
+// credentials.
 func (d *decoder) declareLocals(b *hclsyntax.Block) {
 	for _, inner := range b.Body.Blocks {
 		d.Fault(inner.TypeRange.Ptr(), b.Range().Ptr(), "Unknown block", "A locals block has settings only: NAME = VALUE.")

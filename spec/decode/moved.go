@@ -37,6 +37,8 @@ func (c *certificates) decodeMoves() {
 	c.refuseCycles()
 }
 
+// decodeMove decodes a moved block. Each name may move once and have one former name, so
+// that chains of moves have no branches.
 func (c *certificates) decodeMove(f parsed, block *hclsyntax.Block) {
 	c.noLabels(block)
 	b := c.body(block, c.ctx)

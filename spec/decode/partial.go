@@ -57,6 +57,7 @@ func (b *body) partial(target func(vault *body)) partial {
 // maxIssuers is the number of issuers of one certificate.
 const maxIssuers = 5
 
+// issuers reads the issuer and its fallbacks, in order.
 func (b *body) issuers() block.Setting[[]block.Element[string]] {
 	l := b.Refs("issuer", "issuer", true)
 	b.unique(l, "issuer", "each issuer is gone to once")
@@ -125,6 +126,7 @@ const (
 	maxLabelText = 256 // bytes of a key or value
 )
 
+// labels reads the labels, a map of texts.
 func (b *body) labels() (s block.Setting[map[string]string]) {
 	v := b.Eval("labels")
 	if s.At = v.At; !v.OK {
@@ -241,6 +243,8 @@ func (d *decoder) decodeDefaults() {
 	}
 }
 
+// defaultsOf decodes a defaults block. It rejects settings that make sense for one
+// certificate only, with advice.
 func (d *decoder) defaultsOf(syntax *hclsyntax.Block, dir string) *partial {
 	b := d.body(syntax, d.ctx)
 	b.Subject = "defaults." + dir

@@ -24,6 +24,8 @@ const (
 	mostShown = 5
 )
 
+// add adds an issuer and a name to the warning at a place, and creates the warning if
+// there is room.
 func (c *cautions) add(summary, why, issuer, name string, at, block *hcl.Range) {
 	key := summary + "\x00" + why + "\x00" + at.String()
 	one := c.index[key]

@@ -78,6 +78,8 @@ func (d *decoder) mayReach(v spec.Value, block *hcl.Range) bool {
 // ownVariables are never readable, whatever prefixes trust.env allows.
 var ownVariables = []string{"VAULT_", "CERTROLL_GIT_", "SSH_AUTH_SOCK"}
 
+// mayReachEnv checks env() against the reconciler's own variables first, and then against
+// trust.env: a prefix in trust.env must never expose the reconciler's credentials.
 func (d *decoder) mayReachEnv(v spec.Value, block *hcl.Range) bool {
 	for _, own := range slices.Concat(ownVariables, d.trust.Own) {
 		if v.Name == own || strings.HasSuffix(own, "_") && strings.HasPrefix(v.Name, own) {
@@ -98,6 +100,8 @@ func (d *decoder) mayReachEnv(v spec.Value, block *hcl.Range) bool {
 	return false
 }
 
+// mayReachVault checks vault() against the reconciler's own state first, and then against
+// trust.vault.
 func (d *decoder) mayReachVault(v spec.Value, block *hcl.Range) bool {
 	if spec.Below(v.Path, path.Join(d.trust.Mount, d.trust.State)) {
 		d.Fault(&v.Range, block, "Reference out of reach", "vault(%q): what lies there is the reconciler's own state, which the config repo never reaches.", v.Path)

@@ -87,6 +87,8 @@ func hasBlock(b *body, name string) bool {
 	return false
 }
 
+// rotateBlock reads a rotate block. A null reason means no rotation: a for_each uses it
+// for the other keys. The default revocation code is superseded.
 func (b *body) rotateBlock() (reason string, revoke *spec.Revocation) {
 	text, wanted := b.reason("reason"), b.Boolean("revoke")
 	code := b.Choice("code", spec.RevocationReasons()...)

@@ -32,6 +32,7 @@ type cut struct {
 // assignment is a setting with its value in HCL syntax; "" removes the setting.
 type assignment struct{ name, value string }
 
+// newPatch returns a patch that writes the line ends and the indentation of the block.
 func newPatch(src []byte, b *hclsyntax.Block, gap bool) *patch {
 	p := &patch{src: src, newline: "\n", gap: gap, from: len(src)}
 	line := src

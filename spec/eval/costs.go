@@ -15,6 +15,8 @@ import (
 // below, so weigh also charges the depth.
 func (m Meter) weigh(v cty.Value) int { return m.weighAt(v, 0) }
 
+// weighAt stops counting a collection beyond MaxValue: the caller rejects the value
+// anyway.
 func (m Meter) weighAt(v cty.Value, depth int64) int {
 	m.spend(perElement + depth)
 	v, _ = v.Unmark()

@@ -417,6 +417,9 @@ func (m Meter) number(v cty.Value) {
 	m.spend(n*perByte + n*n/4000)
 }
 
+// operands charges an operator. Comparisons traverse both values; arithmetic parses texts
+// as numbers. An operand larger than MaxValue exhausts the budget, which ends the
+// evaluation.
 func (m Meter) operands(op *hclsyntax.Operation, values ...cty.Value) {
 	compares := op == hclsyntax.OpEqual || op == hclsyntax.OpNotEqual
 	for _, v := range values {

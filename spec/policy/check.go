@@ -95,6 +95,7 @@ func (p *Policy) typed() []string {
 	return list
 }
 
+// checkAccounts checks the issuers and DNS accounts. A nil list allows all.
 func (r *request) checkAccounts() {
 	for _, used := range []struct {
 		kind    string
@@ -109,6 +110,8 @@ func (r *request) checkAccounts() {
 	}
 }
 
+// checkTarget checks the Vault path. A prefix with a trailing slash once also allowed the
+// secret of that name; rejecting it is therefore a NewRule.
 func (r *request) checkTarget() {
 	target := r.cert.Vault.Mount + "/" + r.cert.Vault.Path
 	matches := func(rule func(p, prefix string) bool) bool {
@@ -202,6 +205,7 @@ func (r *request) checkKey() {
 	}
 }
 
+// checkToggles checks the settings that a policy can forbid as a whole.
 func (r *request) checkToggles() {
 	p := r.policy
 	if r.cert.OnRemove == spec.Revoke && !p.revoke {

@@ -20,6 +20,8 @@ const leastPart = 8
 // credential.
 func Links(text string) string { return link.ReplaceAllStringFunc(text, shortLink) }
 
+// shortLink removes the login, path and query of a URL. It cuts the text by hand, because
+// a truncated or malformed URL does not parse.
 func shortLink(text string) string {
 	m := link.FindStringSubmatch(text)
 	rest := m[2]

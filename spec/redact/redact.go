@@ -97,6 +97,8 @@ func (r *Redactor) Strike(text string) string {
 	return Tokens(text)
 }
 
+// strikeKnown strikes the known secrets. It collects all matches before it cuts, because
+// spellings may overlap.
 func (r *Redactor) strikeKnown(text string) string {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
