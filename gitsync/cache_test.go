@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -143,15 +144,16 @@ func TestDamagedSizeInAPack(t *testing.T) {
 	l := p.ledger(t, LedgerOptions{})
 	commit(t, l, write(map[string]string{"certificates/a.json": strings.Repeat("a", 700)}))
 	must(t, l.Close())
-	cache := t.TempDir()
+	cache := filepath.Join(t.TempDir(), "[a]") // no pattern
 	l = p.ledger(t, LedgerOptions{CacheDir: cache})
 	_, _, err := l.Snapshot(t.Context())
 	must(t, err)
 	must(t, l.Close())
-	packs, err := filepath.Glob(filepath.Join(objectsIn(t, cache), "pack", "*.pack"))
-	if err != nil || len(packs) != 1 {
-		t.Fatalf("%v, %v", packs, err)
+	packs := slices.DeleteFunc(filesBelow(t, cache), func(f string) bool { return !strings.HasSuffix(f, ".pack") })
+	if len(packs) != 1 {
+		t.Fatalf("the cache has the packs %v", packs)
 	}
+	packs[0] = filepath.Join(cache, packs[0])
 	must(t, os.Chmod(packs[0], 0o600))
 	pack, err := os.ReadFile(packs[0])
 	must(t, err)

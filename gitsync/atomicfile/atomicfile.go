@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 )
 
@@ -51,10 +52,14 @@ func Write(path string, data []byte, mode fs.FileMode) (err error) {
 // process that writes path may call it: the temporary file of a running Write looks the
 // same.
 func Sweep(path string) {
-	left, _ := filepath.Glob(filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"-*"))
-	for _, f := range append(left, path+".tmp") { // earlier versions wrote path.tmp
-		_ = os.Remove(f)
+	dir, prefix := filepath.Dir(path), "."+filepath.Base(path)+"-"
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries { // no filepath.Glob: a * in dir would reach other directories
+		if strings.HasPrefix(e.Name(), prefix) {
+			_ = os.Remove(filepath.Join(dir, e.Name()))
+		}
 	}
+	_ = os.Remove(path + ".tmp") // earlier versions wrote path.tmp
 }
 
 // SetAside renames an unreadable file to path.bad, so that a person can inspect it, and

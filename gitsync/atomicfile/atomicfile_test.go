@@ -1,6 +1,7 @@
 package atomicfile
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -67,6 +68,26 @@ func TestSweep(t *testing.T) {
 	Sweep(filepath.Join(dir, "a.json"))
 	if got := names(t, dir); len(got) != 3 || got[0] != ".ab.json-1" || got[1] != "a.json" || got[2] != "b.json" {
 		t.Errorf("left are %v", got)
+	}
+}
+
+// TestSweepOfOneDirectory: a directory whose name is a pattern matches no other.
+func TestSweepOfOneDirectory(t *testing.T) {
+	root := t.TempDir()
+	for _, file := range []string{"st*/.journal-1", "state/.journal-2"} {
+		if err := os.MkdirAll(filepath.Join(root, filepath.Dir(file)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(root, file), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	Sweep(filepath.Join(root, "st*", "journal"))
+	if _, err := os.Stat(filepath.Join(root, "st*/.journal-1")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("its own temporary file is still there: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(root, "state/.journal-2")); err != nil {
+		t.Errorf("that of another directory is gone: %v", err)
 	}
 }
 

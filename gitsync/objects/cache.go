@@ -127,7 +127,7 @@ func (s *Store) whole() error {
 // sumPacks checks each pack against its trailing checksum (gitformat-pack(5)). It reads only
 // the bytes on the disk, whatever sizes the objects claim.
 func (o *DB) sumPacks() error {
-	packs, err := filepath.Glob(filepath.Join(o.dir, "objects", "pack", "*.pack"))
+	packs, err := filepath.Glob(filepath.Join(packfile.EscapeGlob(o.dir), "objects", "pack", "*.pack"))
 	if err != nil {
 		return err
 	}

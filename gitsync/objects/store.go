@@ -190,7 +190,7 @@ func (s *Store) sweep() {
 		}
 	}
 	for _, pattern := range []string{"pack/tmp_pack_*", "pack/tmp_idx_*", "pack/tmp_obj_*", "tmp_obj_*", "pack/tmp-*"} {
-		left, _ := filepath.Glob(filepath.Join(s.base, now, "objects", pattern))
+		left, _ := filepath.Glob(filepath.Join(packfile.EscapeGlob(s.base), now, "objects", pattern))
 		for _, f := range left {
 			_ = os.Remove(f)
 		}
