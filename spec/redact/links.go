@@ -25,14 +25,19 @@ func Links(text string) string { return link.ReplaceAllStringFunc(text, shortLin
 func shortLink(text string) string {
 	m := link.FindStringSubmatch(text)
 	rest := m[2]
-	host, _, long := strings.Cut(rest, "/")
-	if _, after, ok := strings.Cut(host, "@"); ok {
-		host, long = after, true
+	host, tail := rest, ""
+	if i := strings.IndexAny(rest, `/?#\`); i >= 0 {
+		host, tail = rest[:i], rest[i:]
 	}
-	if before, _, ok := strings.Cut(host, "?"); ok {
-		host, long = before, true
+	// A password with a "/" in it looks like a host and a path with an "@": what is which
+	// cannot be told.
+	if strings.Contains(tail, "@") {
+		return m[1] + "://" + Struck
 	}
-	if !long {
+	if i := strings.LastIndexByte(host, '@'); i >= 0 {
+		host, tail = host[i+1:], "/"
+	}
+	if tail == "" {
 		return m[1] + "://" + host
 	}
 	return m[1] + "://" + host + "/" + Struck

@@ -194,11 +194,20 @@ func TestQueriesAndLinks(t *testing.T) {
 	if got, want := Queries(in), `Get "https://api.example.com/update?`+Struck+`": status 401`; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
+	if got, want := Queries("https://user:pa/ss@api.example.com/update?key=abcdef"), "https://"+Struck; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
 	for in, want := range map[string]string{
-		"discord://token@id":              "discord://id/" + Struck,
-		"https://hooks.example.com/T/B/x": "https://hooks.example.com/" + Struck,
-		"https://hooks.example.com?t=1":   "https://hooks.example.com/" + Struck,
-		"https://hooks.example.com":       "https://hooks.example.com",
+		"discord://token@id":                    "discord://id/" + Struck,
+		"https://hooks.example.com/T/B/x":       "https://hooks.example.com/" + Struck,
+		"https://hooks.example.com?t=1":         "https://hooks.example.com/" + Struck,
+		"https://hooks.example.com":             "https://hooks.example.com",
+		"https://hooks.example.com#hash":        "https://hooks.example.com/" + Struck,
+		"smtp://bob:pa/ss@mail.example.com/x":   "smtp://" + Struck,
+		"smtp://bob:pa?ss@mail.example.com/x":   "smtp://" + Struck,
+		"smtp://bob:pa#ss@mail.example.com/x":   "smtp://" + Struck,
+		"smtp://bob:pa@ss@mail.example.com:25/": "smtp://mail.example.com:25/" + Struck,
+		"https://chat.example.com/@room":        "https://" + Struck,
 	} {
 		if got := Links(in); got != want {
 			t.Errorf("%s became %s, want %s", in, got, want)

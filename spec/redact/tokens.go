@@ -72,7 +72,7 @@ func Queries(text string) string {
 	return anyURL.ReplaceAllStringFunc(text, func(u string) string {
 		parsed, err := url.Parse(u)
 		if err != nil {
-			return u[:strings.IndexByte(u, '?')] + "?" + Struck
+			return Links(u) // a "/" in a password makes it no URL
 		}
 		parsed.RawQuery, parsed.User = "", nil
 		return parsed.String() + "?" + Struck

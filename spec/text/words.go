@@ -40,7 +40,7 @@ const mostShort = 80
 // Short cuts a text that a person typed to the part that a message quotes.
 func Short(s string) string {
 	if len(s) > mostShort {
-		return s[:mostShort] + "..."
+		return strings.ToValidUTF8(s[:mostShort], "") + "..."
 	}
 	return s
 }
