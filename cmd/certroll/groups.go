@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -12,9 +13,13 @@ import (
 	"certroll/reconcile/doctor"
 )
 
+// unsorted keeps the order of addCommands: that of use. The setting is cobra's global, and
+// tests run several programs at once.
+var unsorted = sync.OnceFunc(func() { cobra.EnableCommandSorting = false })
+
 // addCommands adds the commands, grouped by task.
 func (a *app) addCommands(root *cobra.Command) {
-	cobra.EnableCommandSorting = false // keep the order below: that of use
+	unsorted()
 	first := &setup.Init{Console: &a.Console, Redact: &a.redact, ConfigFile: &a.configFile, Doctor: func(ctx context.Context) error {
 		return a.doctor(ctx, doctor.ExamineOptions{}, false)
 	}}
