@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"certroll/examples/lab"
 	"certroll/gitsync/fault"
 	"certroll/gitsync/remote"
 )
@@ -183,7 +184,7 @@ func TestCancelSurvivor(t *testing.T) {
 	must(t, err)
 	t.Cleanup(func() { _ = pipe.Close() }) // which ends the child
 	script := "#!/bin/sh\ntouch " + started + "\ncat " + hold + " 2>/dev/null\nexit 1\n"
-	must(t, os.WriteFile(filepath.Join(dir, "git"), []byte(script), 0o755))
+	must(t, lab.WriteProgram(filepath.Join(dir, "git"), []byte(script)))
 	l := local(t).ledger(t, LedgerOptions{})
 	t.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
 	endsWith(t, func() bool { _, err := os.Stat(started); return err == nil }, func(ctx context.Context) error {

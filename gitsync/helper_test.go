@@ -77,7 +77,7 @@ func (p place) git(t testing.TB, args ...string) string {
 // hook installs a hook of the bare repository.
 func (p place) hook(t testing.TB, name, script string) {
 	t.Helper()
-	must(t, os.WriteFile(filepath.Join(p.path, "hooks", name), []byte("#!/bin/sh\n"+script), 0o755))
+	must(t, lab.WriteProgram(filepath.Join(p.path, "hooks", name), []byte("#!/bin/sh\n"+script)))
 }
 
 func (p place) source(t testing.TB, o SourceOptions) *Source {

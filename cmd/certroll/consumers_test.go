@@ -114,7 +114,7 @@ func (m *consumer) write(name, text string) {
 	if err := os.MkdirAll(filepath.Dir(m.path(name)), 0o755); err != nil {
 		m.t.Fatal(err)
 	}
-	if err := os.WriteFile(m.path(name), []byte(text), 0o700); err != nil {
+	if err := lab.WriteProgram(m.path(name), []byte(text)); err != nil {
 		m.t.Fatal(err)
 	}
 }

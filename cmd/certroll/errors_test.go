@@ -205,7 +205,7 @@ func TestGitErrors(t *testing.T) {
 		hook := filepath.Join(w.repo, "hooks", "pre-receive")
 		protect := func() {
 			t.Helper()
-			if err := os.WriteFile(hook, []byte("#!/bin/sh\necho 'the branch certroll/status is protected' >&2\nexit 1\n"), 0o755); err != nil {
+			if err := lab.WriteProgram(hook, []byte("#!/bin/sh\necho 'the branch certroll/status is protected' >&2\nexit 1\n")); err != nil {
 				t.Fatal(err)
 			}
 		}

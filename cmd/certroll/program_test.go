@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"certroll/examples/lab"
 )
 
 // installation is a certroll without its certroll-dns, in a prefix of its own.
@@ -32,7 +34,7 @@ func writeProgram(t *testing.T, path, content string) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(path, []byte(content), 0o755); err != nil {
+	if err := lab.WriteProgram(path, []byte(content)); err != nil {
 		t.Fatal(err)
 	}
 }

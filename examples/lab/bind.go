@@ -149,7 +149,7 @@ func (b *BIND) unconfined(program string) (string, error) {
 		return "", fmt.Errorf("copying %s out of AppArmor's reach: %w", program, err)
 	}
 	path := b.path("named")
-	return path, os.WriteFile(path, content, 0o700)
+	return path, WriteProgram(path, content)
 }
 
 func (b *BIND) probe(ctx context.Context) error {

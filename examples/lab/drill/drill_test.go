@@ -65,7 +65,7 @@ func TestDrillFails(t *testing.T) {
 	labtest.Pebble(t, lab.PebbleOptions{})
 	dir := t.TempDir()
 	for _, name := range []string{"certroll", "certroll-dns"} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\necho broken\nexit 3\n"), 0o700); err != nil {
+		if err := lab.WriteProgram(filepath.Join(dir, name), []byte("#!/bin/sh\necho broken\nexit 3\n")); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -71,7 +71,7 @@ func (s *site) install(program string) error {
 		if err != nil {
 			return fmt.Errorf("copying the program to drill: %w", err)
 		}
-		if err := os.WriteFile(to, content, 0o700); err != nil { //nolint:gosec // a program
+		if err := lab.WriteProgram(to, content); err != nil {
 			return fmt.Errorf("copying the program to drill: %w", err)
 		}
 	}

@@ -5,13 +5,13 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"certroll/examples/lab"
 	"certroll/examples/lab/labtest"
 	"certroll/reconcile/acme/dnswire"
 	"certroll/reconcile/acme/problem"
@@ -30,7 +30,7 @@ func TestProgramPlaces(t *testing.T) {
 func script(t *testing.T, body string) []string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), dnswire.Program)
-	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+body+"\n"), 0o755); err != nil {
+	if err := lab.WriteProgram(path, []byte("#!/bin/sh\n"+body+"\n")); err != nil {
 		t.Fatal(err)
 	}
 	return []string{path}
@@ -43,7 +43,7 @@ func says(t *testing.T, version string, protocol int) []string {
 
 func TestCheckProgram(t *testing.T) {
 	text := script(t, "")
-	if err := os.WriteFile(text[0], []byte("not a program"), 0o755); err != nil {
+	if err := lab.WriteProgram(text[0], []byte("not a program")); err != nil {
 		t.Fatal(err)
 	}
 	tests := map[string]struct {
