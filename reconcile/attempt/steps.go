@@ -2,6 +2,7 @@ package attempt
 
 import (
 	"context"
+	"slices"
 )
 
 // step is one step of an attempt. Its name is reported as progress.
@@ -10,13 +11,18 @@ type step struct {
 	run  func(*Attempt, context.Context) error
 }
 
-// orderSteps are the steps of an attempt that orders a certificate. Their order matters:
-// the kept leaf precedes the write that may push the old version out of Vault's history,
-// the metadata follows the secret, and the old secret and certificate go only after that.
-var orderSteps = []step{
+// orderSteps are the steps of an attempt that orders a certificate.
+var orderSteps = slices.Concat([]step{
 	{"account", (*Attempt).checkAccount},
 	{"prepare", (*Attempt).prepare},
 	{"order", (*Attempt).order},
+}, resumeSteps)
+
+// resumeSteps are those that follow the order. They also finish the write that an earlier
+// run had begun, with that run's settings. Their order matters: the kept leaf precedes the
+// write that may push the old version out of Vault's history, the metadata follows the
+// secret, and the old secret and certificate go only after that.
+var resumeSteps = []step{
 	{"verify", (*Attempt).verify},
 	{"keep", (*Attempt).keepReplaced},
 	{"write", (*Attempt).write},

@@ -7,19 +7,6 @@ import (
 	"certroll/reconcile/plan"
 )
 
-// resumeSteps finish the write that an earlier run had begun, with that run's settings.
-var resumeSteps = []step{
-	{"verify", (*Attempt).verify},
-	{"keep", (*Attempt).keepReplaced},
-	{"write", (*Attempt).write},
-	{"stage", (*Attempt).stageDrafted},
-	{"describe", (*Attempt).describe},
-	{"previous", (*Attempt).tidyPrevious},
-	{"revoke", (*Attempt).revokeReplaced},
-	{"ask", (*Attempt).askRenewalInfo},
-	{"sweep", (*Attempt).sweepInherited},
-}
-
 // Unfinished resumes the pending secret of an earlier run that seems to have written its
 // pair. Without a chain that run cannot have written: the version after the one it saw is
 // another program's.
