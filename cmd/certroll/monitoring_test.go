@@ -16,6 +16,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"certroll/cmd/certroll/metrics/metricstest"
 	"certroll/examples/lab"
 	"certroll/examples/lab/labtest"
 )
@@ -148,9 +149,9 @@ var (
 // docs/metrics.md does not have.
 func TestMonitoringIsDocumented(t *testing.T) {
 	labels := map[string][]string{}
-	for _, row := range metricRows(t, "certroll_[a-z_]+") {
-		name := codeWords(row[0])[0]
-		labels[name] = codeWords(row[1])
+	for _, row := range metricstest.Documented(t, "../..", "certroll_[a-z_]+") {
+		name := metricstest.Codes(row[0])[0]
+		labels[name] = metricstest.Codes(row[1])
 		for _, more := range []string{"_bucket", "_sum", "_count"} {
 			if strings.Contains(row[len(row)-1], "a histogram") {
 				labels[name+more] = append([]string{"le"}, labels[name]...)
@@ -361,34 +362,4 @@ func (p *scraper) firing() []string {
 		}
 	}
 	return slices.Sorted(maps.Keys(all))
-}
-
-// metricRows are the rows of the tables of docs/metrics.md whose first cell
-// matches, each as its cells.
-func metricRows(t *testing.T, first string) [][]string {
-	t.Helper()
-	text, err := os.ReadFile("../../docs/metrics.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var rows [][]string
-	for _, line := range regexp.MustCompile("(?m)^\\| `"+first+"`.*$").FindAllString(string(text), -1) {
-		rows = append(rows, strings.Split(strings.Trim(line, "| "), " | "))
-	}
-	if len(rows) == 0 {
-		t.Fatalf("docs/metrics.md has no row that begins with %s", first)
-	}
-	return rows
-}
-
-var inCode = regexp.MustCompile("`([^`]+)`")
-
-// codeWords are the words in a cell that are set as code, sorted.
-func codeWords(cell string) []string {
-	words := []string{}
-	for _, m := range inCode.FindAllStringSubmatch(cell, -1) {
-		words = append(words, m[1])
-	}
-	slices.Sort(words)
-	return words
 }

@@ -4,16 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
-	"regexp"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	dto "github.com/prometheus/client_model/go"
 
+	"certroll/cmd/certroll/metrics/metricstest"
 	"certroll/reconcile"
 	"certroll/reconcile/apply"
 	"certroll/reconcile/ledger"
@@ -85,36 +83,6 @@ func everyMetric(t *testing.T) []*dto.MetricFamily {
 	return all
 }
 
-// documented are the rows of the tables of docs/metrics.md whose first cell
-// matches, each as its cells.
-func documented(t *testing.T, first string) [][]string {
-	t.Helper()
-	text, err := os.ReadFile("../../../docs/metrics.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var rows [][]string
-	for _, line := range regexp.MustCompile("(?m)^\\| `"+first+"`.*$").FindAllString(string(text), -1) {
-		rows = append(rows, strings.Split(strings.Trim(line, "| "), " | "))
-	}
-	if len(rows) == 0 {
-		t.Fatalf("docs/metrics.md has no row that begins with %s", first)
-	}
-	return rows
-}
-
-var code = regexp.MustCompile("`([^`]+)`")
-
-// codes are the words in a cell that are set as code, sorted.
-func codes(cell string) []string {
-	words := []string{}
-	for _, m := range code.FindAllStringSubmatch(cell, -1) {
-		words = append(words, m[1])
-	}
-	slices.Sort(words)
-	return words
-}
-
 // labelsOf are the labels that a family's series have, sorted.
 func labelsOf(f *dto.MetricFamily) []string {
 	names := []string{}
@@ -129,8 +97,8 @@ func labelsOf(f *dto.MetricFamily) []string {
 // follow the conventions, and are told of something.
 func TestMetricsDocumented(t *testing.T) {
 	rows := map[string][]string{}
-	for _, row := range documented(t, "certroll_[a-z_]+") {
-		rows[codes(row[0])[0]] = codes(row[1])
+	for _, row := range metricstest.Documented(t, "../../..", "certroll_[a-z_]+") {
+		rows[metricstest.Codes(row[0])[0]] = metricstest.Codes(row[1])
 	}
 	told := map[string]bool{}
 	for _, f := range everyMetric(t) {
@@ -164,9 +132,9 @@ func TestMetricsValues(t *testing.T) {
 			}
 		}
 	}
-	for _, row := range documented(t, "[a-z]+` \\| `certroll_[a-z_]+") {
-		key := codes(row[0])[0] + " of " + codes(row[1])[0]
-		if got, want := slices.Sorted(maps.Keys(told[key])), codes(row[2]); !slices.Equal(got, want) {
+	for _, row := range metricstest.Documented(t, "../../..", "[a-z]+` \\| `certroll_[a-z_]+") {
+		key := metricstest.Codes(row[0])[0] + " of " + metricstest.Codes(row[1])[0]
+		if got, want := slices.Sorted(maps.Keys(told[key])), metricstest.Codes(row[2]); !slices.Equal(got, want) {
 			t.Errorf("%s: told are %v, and docs/metrics.md has %v", key, got, want)
 		}
 	}
