@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 
 	"github.com/spf13/cobra"
 
 	"certroll/cmd/certroll/wiring"
+	"certroll/reconcile/archive"
 	"certroll/reconcile/ledger"
 )
 
@@ -62,10 +62,8 @@ func (a *app) acceptMissing(ctx context.Context, id string) error {
 	return nil
 }
 
-var fullHash = regexp.MustCompile(`^[0-9a-f]{40}$`)
-
 func (a *app) accept(ctx context.Context, commit string) error {
-	if !fullHash.MatchString(commit) {
+	if !archive.IsCommit(commit) {
 		return fmt.Errorf("accepting %q: write the commit's hash in full, as the error and the event have it: 40 digits", commit)
 	}
 	s, err := a.settings()

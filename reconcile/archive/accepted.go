@@ -17,12 +17,15 @@ type Taken struct {
 
 var fullHash = regexp.MustCompile(`^[0-9a-f]{40}$`)
 
+// IsCommit reports whether a text is the full hash of a commit.
+func IsCommit(s string) bool { return fullHash.MatchString(s) }
+
 // LastTaken returns the newest revision in force according to the ledger: the last one that
 // certroll reconciled or a person accepted. The zero Taken means none. It skips values that
 // are no full commit hash, and events about revisions that certroll rejected or held.
 func LastTaken(tree fs.FS) (taken Taken, err error) {
 	err = Backward(tree, func(e ledger.Event) bool {
-		if !fullHash.MatchString(e.Revision) || e.Operation == ledger.KindConfig && e.Status != ledger.Success {
+		if !IsCommit(e.Revision) || e.Operation == ledger.KindConfig && e.Status != ledger.Success {
 			return true
 		}
 		taken = Taken{e.Revision, e.Time}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
-	"regexp"
 
 	"github.com/spf13/cobra"
 
@@ -12,9 +11,6 @@ import (
 	"certroll/cmd/certroll/wiring"
 	"certroll/reconcile/archive"
 )
-
-// commitHash matches a full commit hash.
-var commitHash = regexp.MustCompile(`^[0-9a-f]{40}$`)
 
 // lostHeads are the lost heads in the ledger's own events that no person has accepted.
 type lostHeads []archive.LostHead
@@ -66,7 +62,7 @@ Vault.`,
 }
 
 func (a *Commands) acceptLost(ctx context.Context, commit string) error {
-	if !commitHash.MatchString(commit) {
+	if !archive.IsCommit(commit) {
 		return fmt.Errorf("accepting the loss of %q: write the commit's hash in full, as certroll audit verify has it: 40 digits", commit)
 	}
 	s, err := a.LoadSettings()
