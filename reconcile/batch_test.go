@@ -320,6 +320,64 @@ func TestAttemptHasADeadline(t *testing.T) {
 	}, at("slow", "straggler"))
 }
 
+// twins are certificates with the same names at the slow CA, as for several key algorithms.
+func twins(names ...string) (list []*spec.Certificate) {
+	for _, n := range names {
+		c := reconciletest.Certificate(n, "dual.example.com")
+		c.Issuer = "slow"
+		list = append(list, c)
+	}
+	return list
+}
+
+// TestTurnTakesNoTime: an attempt that waited for its turn has the whole time for its order
+// after that. The wait is certroll's own, and so no fault of the CA.
+func TestTurnTakesNoTime(t *testing.T) {
+	slowly(t, reconcile.LoopOptions{Interval: 24 * time.Hour}, func(w *slowWorld) {
+		time.Sleep(attempt.AttemptTime - time.Minute)
+		w.slow.letGo("dual.example.com", nil)
+		time.Sleep(attempt.AttemptTime - time.Minute)
+		synctest.Wait()
+		if busy := w.busy(); len(busy) != 1 {
+			t.Fatalf("at work: %v, want the one that waited for its turn", busy)
+		}
+		w.slow.letGo("dual.example.com", nil)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		for _, name := range []string{"a", "b"} {
+			if got := w.outcomes(name); !slices.Equal(got, []string{"issue missing success"}) {
+				t.Errorf("%s: %q", name, got)
+			}
+		}
+	}, twins("a", "b")...)
+}
+
+// TestNoTurnIsNoFailure: an attempt whose turn does not come within AttemptTime ends without
+// an event, however often that happens. It counts neither against the CA nor as a crash.
+func TestNoTurnIsNoFailure(t *testing.T) {
+	slowly(t, reconcile.LoopOptions{Interval: time.Hour}, func(w *slowWorld) {
+		first := w.busy()
+		for range 6 {
+			time.Sleep(attempt.AttemptTime)
+			synctest.Wait()
+		}
+		failures := 0
+		for _, e := range w.Ledger.Events(t) {
+			if e.Status != ledger.Failed {
+				continue
+			}
+			failures++
+			if !strings.Contains(e.Message, "was not done after 2h30m0s and was stopped") || e.Duration < attempt.AttemptTime.Seconds() {
+				t.Errorf("event: %+v", e)
+			}
+		}
+		// One attempt at a time has the turn, and each fails at the CA after AttemptTime.
+		if failures == 0 || failures > 6 {
+			t.Errorf("%d failures in the time of 6 turns; at work first: %v", failures, first)
+		}
+	}, twins("a", "b", "c")...)
+}
+
 // TestAnyActionHasADeadline: one that asks for no certificate too.
 func TestAnyActionHasADeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -23,7 +23,7 @@ func (b *Batch) over(res attempt.Result, in limiter.End) {
 	switch in {
 	case limiter.EndDone:
 		b.report.Results = append(b.report.Results, res)
-	case limiter.EndStopped, limiter.EndLeft:
+	case limiter.EndStopped, limiter.EndNoTurn, limiter.EndLeft:
 		b.report.Interrupted++
 	case limiter.EndHeld:
 		b.report.Held++

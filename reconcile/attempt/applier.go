@@ -2,6 +2,7 @@ package attempt
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -16,9 +17,12 @@ import (
 // and one that lost Vault write no event of their own: the next run resumes them.
 func (ap *Applier) One(ctx context.Context, action plan.Action) (Result, limiter.End) {
 	a := &Attempt{Applier: ap, Action: action, began: ap.Clock()}
-	err := a.doInTime(ctx)
+	err := a.do(ctx)
 	if err != nil && failure.IsInterrupt(ctx, err) {
 		return Result{}, limiter.EndStopped
+	}
+	if errors.Is(err, errNoTurn) {
+		return Result{}, limiter.EndNoTurn
 	}
 	if err != nil && ap.IsAway(ctx, err) {
 		ap.left(err)
@@ -35,15 +39,27 @@ func (ap *Applier) One(ctx context.Context, action plan.Action) (Result, limiter
 // sweep of DNS records and calls that take seconds each.
 const AfterOrder = sweepTime + 10*time.Minute
 
-// doInTime runs the action within the deadline of every attempt, however long the CA, the
-// DNS providers and Vault let certroll wait.
-func (a *Attempt) doInTime(ctx context.Context) error {
-	limited, cancel := context.WithTimeout(ctx, AttemptTime+AfterOrder)
+// do runs the action within the deadline of every attempt.
+func (a *Attempt) do(ctx context.Context) error {
+	if a.Action.Kind.Orders() {
+		return a.obtain(ctx)
+	}
+	err := a.inTime(ctx, a.doWithoutOrder)
+	if err == nil && a.ordersAnew {
+		return a.obtain(ctx)
+	}
+	return err
+}
+
+// inTime runs a part of the attempt within the time that is left to it, however long the
+// CA, the DNS providers and Vault let certroll wait.
+func (a *Attempt) inTime(ctx context.Context, part func(context.Context) error) error {
+	limited, cancel := context.WithTimeout(ctx, AttemptTime+AfterOrder-a.worked())
 	defer cancel()
 	// limited learns of the lease's end through a timer, which runs late after the
 	// machine was suspended. Fenced asks ctx, which compares the clock, between the
 	// steps.
-	err := a.do(lease.Fenced{Context: limited, Over: func() bool { return ctx.Err() != nil }})
+	err := part(lease.Fenced{Context: limited, Over: func() bool { return ctx.Err() != nil }})
 	if err == nil || ctx.Err() != nil || limited.Err() == nil {
 		return err
 	}
@@ -51,13 +67,10 @@ func (a *Attempt) doInTime(ctx context.Context) error {
 		a.Action.Certificate, a.Action.Kind, AttemptTime+AfterOrder, err)}
 }
 
-// do dispatches by kind and reason. An action to finish, note or move comes before the
-// general cases of its kind: a move, for example, has the kind adopt.
-func (a *Attempt) do(ctx context.Context) error {
+// doWithoutOrder dispatches by kind and reason. An action to finish, note or move comes
+// before the general cases of its kind: a move, for example, has the kind adopt.
+func (a *Attempt) doWithoutOrder(ctx context.Context) error {
 	switch {
-	case a.Action.Kind.Orders():
-		a.credentials = a.Observer.CredentialsOf(ctx, a.Desired, a.Action.Spec)
-		return a.runSteps(ctx, orderSteps)
 	case a.Action.Reason == ledger.ReasonUnfinished:
 		return a.Unfinished(ctx)
 	case a.Action.Reason.Records():

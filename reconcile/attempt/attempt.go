@@ -145,6 +145,8 @@ type Attempt struct {
 	pair    keypair.Pair
 	Live    *ledger.Live // the pair that is live after the attempt
 
+	waited      time.Duration       // for its turn to order
+	ordersAnew  bool                // nothing is left to put back: a new certificate is ordered
 	orderURL    string              // URL of the last order created
 	orders      int                 // orders created in this attempt, including abandoned ones
 	passedOver  []ledger.PassedOver // DNS accounts that failed before another worked

@@ -68,7 +68,8 @@ func (a *Attempt) putBack(ctx context.Context, version int, why error) error {
 				at, was.Version, from.UTC().Format(time.RFC3339), a.Action.OrderHeld)}
 		}
 		a.Report("repair", "certroll's own version is gone; a new certificate is ordered")
-		return a.runSteps(ctx, orderSteps)
+		a.ordersAnew = true
+		return nil
 	case err != nil:
 		return err
 	}

@@ -77,26 +77,15 @@ func (a *Attempt) checkAccount(ctx context.Context) error {
 	return nil
 }
 
-// order obtains the chain. Orders for the same names, account and profile take turns, as
-// OrderTurns explains.
+// order obtains the chain. The attempt has its turn, as OrderTurns explains.
+//
+// It creates an order or resumes the existing one. It replaces a useless order once, with
+// the same key. An order that this attempt created is replaced only if another
+// certificate was finalized from it.
 func (a *Attempt) order(ctx context.Context) error {
 	if pending.PhaseOf(a.Pending) >= pending.PhaseChained {
 		return nil
 	}
-	done, err := a.orderTurns.AwaitTurn(ctx, a.turnKey(), func() {
-		a.Report("order", "waiting for another certificate with the same names, account and profile")
-	})
-	if err != nil {
-		return err
-	}
-	defer done()
-	return a.orderAlone(ctx)
-}
-
-// orderAlone creates an order or resumes the existing one. It replaces a useless order
-// once, with the same key. An order that this attempt created is replaced only if another
-// certificate was finalized from it.
-func (a *Attempt) orderAlone(ctx context.Context) error {
 	// An inherited order was created by an earlier run.
 	inherited := pending.PhaseOf(a.Pending) == pending.PhaseOrdered
 	if d := a.Pending; !d.Unfit.IsZero() && !d.KeepsUnfit(a.Clock()) {
@@ -194,7 +183,7 @@ func processingTimeout(i *spec.Issuer) time.Duration {
 // orderInTime works on the order until the attempt's time is over. The pending secret
 // keeps the order and its key, and the next attempt resumes them.
 func (a *Attempt) orderInTime(ctx context.Context) error {
-	limited, cancel := context.WithTimeout(ctx, AttemptTime-a.Clock().Sub(a.began))
+	limited, cancel := context.WithTimeout(ctx, AttemptTime-a.worked())
 	defer cancel()
 	err := a.orderPatiently(limited)
 	if err == nil || ctx.Err() != nil || limited.Err() == nil {

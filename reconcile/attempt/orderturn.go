@@ -2,12 +2,11 @@ package attempt
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"time"
 
-	"certroll/reconcile/failure"
 	"certroll/reconcile/keylock"
-	"certroll/reconcile/ledger"
+	"certroll/reconcile/pending"
 )
 
 // AttemptTime is how long one attempt may work on its order, however long the CA and the
@@ -24,8 +23,13 @@ const AttemptTime = 150 * time.Minute
 // while it has it, which excludes a deadlock. AttemptTime bounds the attempt.
 type OrderTurns struct{ keylock.Locks }
 
-// AwaitTurn waits for the turn, until ctx ends or for AttemptTime. It calls waiting if
-// the turn is taken. The caller gives the turn back with the returned function.
+// errNoTurn means that an attempt waited for its turn in vain. That is no failure of the
+// CA nor of the certificate: the next run tries again.
+var errNoTurn = errors.New("another certificate with the same names, account and profile is at work on its order; this one is ordered after it")
+
+// AwaitTurn waits for the turn, until ctx ends, or for AttemptTime: the error is then
+// errNoTurn. It calls waiting if the turn is taken. The caller gives the turn back with
+// the returned function.
 func (o *OrderTurns) AwaitTurn(ctx context.Context, key string, waiting func()) (func(), error) {
 	wait, cancel := context.WithTimeout(ctx, AttemptTime)
 	defer cancel()
@@ -36,6 +40,55 @@ func (o *OrderTurns) AwaitTurn(ctx context.Context, key string, waiting func()) 
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	}
-	return nil, &failure.Error{Code: ledger.ClassCAUnavailable, Err: fmt.Errorf(
-		"another certificate with the same names, account and profile has been at work on its order for %s; this one is ordered after it", AttemptTime)}
+	return nil, errNoTurn
 }
+
+// obtain makes the certificate and writes it. ctx is the run's, without the deadline of
+// the attempt: the wait for the turn has its own end, and takes none of the attempt's time.
+func (a *Attempt) obtain(ctx context.Context) error {
+	if err := a.inTime(ctx, func(ctx context.Context) error {
+		if a.Action.Kind.Orders() { // else it is a repair, whose order is decided by what it found
+			a.credentials = a.Observer.CredentialsOf(ctx, a.Desired, a.Action.Spec)
+		}
+		return a.runSteps(ctx, firstSteps)
+	}); err != nil {
+		return err
+	}
+	done, err := a.awaitTurn(ctx)
+	if err != nil {
+		return err
+	}
+	return a.inTime(ctx, func(ctx context.Context) error {
+		err := a.runSteps(ctx, orderSteps)
+		done()
+		if err != nil {
+			return err
+		}
+		return a.runSteps(ctx, resumeSteps)
+	})
+}
+
+// awaitTurn waits for the turn of the attempt's order. A pending secret with its chain
+// needs no order, and so no turn.
+func (a *Attempt) awaitTurn(ctx context.Context) (done func(), err error) {
+	if pending.PhaseOf(a.Pending) >= pending.PhaseChained {
+		return func() {}, nil
+	}
+	before := a.Clock()
+	done, err = a.orderTurns.AwaitTurn(ctx, a.turnKey(), func() {
+		a.Report("order", "waiting for another certificate with the same names, account and profile")
+	})
+	a.waited = a.Clock().Sub(before)
+	if errors.Is(err, errNoTurn) {
+		a.Report("order", "left to the next run after "+AttemptTime.String()+": "+err.Error())
+		// The run ends without an event, and is no crash.
+		a.Pending.Tries--
+		if err := a.PendingSecrets.Store(ctx, a.Action.Certificate, a.Pending); err != nil {
+			return nil, err
+		}
+	}
+	return done, err
+}
+
+// worked returns how long the attempt has been at work, without the wait for its turn.
+func (a *Attempt) worked() time.Duration { return a.Clock().Sub(a.began) - a.waited }

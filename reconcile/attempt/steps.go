@@ -1,9 +1,6 @@
 package attempt
 
-import (
-	"context"
-	"slices"
-)
+import "context"
 
 // step is one step of an attempt. Its name is reported as progress.
 type step struct {
@@ -11,12 +8,17 @@ type step struct {
 	run  func(*Attempt, context.Context) error
 }
 
-// orderSteps are the steps of an attempt that orders a certificate.
-var orderSteps = slices.Concat([]step{
-	{"account", (*Attempt).checkAccount},
-	{"prepare", (*Attempt).prepare},
-	{"order", (*Attempt).order},
-}, resumeSteps)
+// An attempt that orders a certificate runs firstSteps, orderSteps in its turn, and
+// resumeSteps.
+var (
+	firstSteps = []step{
+		{"account", (*Attempt).checkAccount},
+		{"prepare", (*Attempt).prepare},
+	}
+	orderSteps = []step{
+		{"order", (*Attempt).order},
+	}
+)
 
 // resumeSteps are those that follow the order. They also finish the write that an earlier
 // run had begun, with that run's settings. Their order matters: the kept leaf precedes the

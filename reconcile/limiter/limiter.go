@@ -26,6 +26,7 @@ const (
 	EndHeld                // not started: its issuer or DNS account fails for others
 	EndWaits               // not started yet
 	EndReplaced            // not started: a newer plan replaces it
+	EndNoTurn              // its turn to order did not come: no event, the next run resumes it
 	EndLeft                // Vault became unusable: no event, the next run resumes it
 )
 
