@@ -33,6 +33,8 @@ type Journal struct {
 	entries [][]byte
 	torn    []byte
 	broken  error // set when the content of the disk is unknown; every later call fails
+	// replaced is set while another file stands at path, which could not be opened yet.
+	replaced bool
 }
 
 const journalName = "journal"
@@ -219,7 +221,8 @@ func (j *Journal) Entries() ([][]byte, error) {
 	return list, nil
 }
 
-// Ack removes the first n entries. After a crash either all n are gone or none is.
+// Ack removes the first n entries. After a crash or an error either all n are gone or none
+// is; Entries tells.
 func (j *Journal) Ack(n int) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -236,26 +239,37 @@ func (j *Journal) Ack(n int) error {
 	for _, e := range j.entries[n:] {
 		rest = append(rest, formatLine(e)...)
 	}
-	if err := atomicfile.Write(j.path(), rest, 0o600); err != nil {
-		// The rename may have happened before the error. Then j.file is no longer the
-		// journal.
-		if !j.inPlace() {
-			j.broken = err
-		}
+	err := atomicfile.Write(j.path(), rest, 0o600)
+	if err != nil && j.inPlace() {
 		return j.failed("acknowledging", err)
 	}
-	j.entries = slices.Clone(j.entries[n:])
-	j.size = int64(len(rest))
-	// j.file is the replaced file: reopen the name, or Append would write into a deleted
-	// file.
+	// The rename happened, perhaps even before an error: j.file is the replaced file, and an
+	// Append to it would be lost.
+	if err = errors.Join(err, j.reopen()); err != nil {
+		return j.failed("acknowledging", err)
+	}
+	return nil
+}
+
+// reopen reads the file at path, which an Ack has put in the place of the open one. If it
+// cannot, the next call tries again.
+func (j *Journal) reopen() error {
+	j.replaced = true
 	f, err := os.OpenFile(j.path(), os.O_RDWR, 0o600)
 	if err != nil {
-		j.broken = err
-		return j.failed("acknowledging", err)
+		return err
 	}
-	old := j.file
-	j.file = f
-	return old.Close()
+	now := Journal{dir: j.dir, file: f}
+	err = now.read()
+	if err == nil && len(now.torn) > 0 {
+		err = now.cutBack()
+	}
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	_ = j.file.Close() // all that was written to it was synced
+	j.file, j.size, j.entries, j.replaced = f, now.size, now.entries, false
+	return nil
 }
 
 // inPlace reports whether path still names the open file, which means that the failed Ack
@@ -277,6 +291,10 @@ func (j *Journal) usable() error {
 		return j.failed("using", os.ErrClosed)
 	case j.broken != nil:
 		return j.failed("using", fmt.Errorf("an earlier error left it in an unknown state: %w", j.broken))
+	case j.replaced:
+		if err := j.reopen(); err != nil {
+			return j.failed("opening", err)
+		}
 	}
 	return nil
 }

@@ -344,3 +344,28 @@ func BenchmarkJournalAppend(b *testing.B) {
 		gitsynctest.Must(b, j.Append(entry))
 	}
 }
+
+// TestJournalAckMovedAway: an Ack that cannot tell what the disk has now changes
+// nothing in memory, and the next call reads the disk again.
+func TestJournalAckMovedAway(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "journal")
+	j := openJournal(t, dir)
+	for _, e := range []string{"one", "two"} {
+		gitsynctest.Must(t, j.Append([]byte(e)))
+	}
+	gitsynctest.Must(t, os.Rename(dir, dir+".away"))
+	gitsynctest.Failure(t, j.Ack(1), fault.Failed, "acknowledging the journal in "+dir, "no such file")
+	if _, err := j.Entries(); err == nil {
+		t.Error("the entries of a journal that is away are told")
+	}
+	gitsynctest.Must(t, os.Rename(dir+".away", dir))
+	if got := entries(t, j); !slices.Equal(got, []string{"one", "two"}) {
+		t.Errorf("back again: %q", got)
+	}
+	gitsynctest.Must(t, j.Append([]byte("three")))
+	gitsynctest.Must(t, j.Ack(1))
+	gitsynctest.Must(t, j.Close())
+	if got := entries(t, openJournal(t, dir)); !slices.Equal(got, []string{"two", "three"}) {
+		t.Errorf("after a restart: %q", got)
+	}
+}

@@ -74,6 +74,9 @@ func (b *Batch) tell() error {
 	commit, err := b.Publish(b.Ctx)
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if disk == nil {
+		disk = b.Writer.Unwritten.Err() // the publish could not remove its events from the journal
+	}
 	if disk != nil {
 		b.report.Disk = disk
 	}

@@ -3,7 +3,6 @@ package recorder
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"maps"
 	"sync"
@@ -52,7 +51,7 @@ func (r *Recorder) Publish(ctx context.Context) (commit string, err error) {
 	}
 	commit, told, err := r.Writer.Flush(ctx)
 	if err != nil {
-		return "", fmt.Errorf("writing the ledger: %w; the events are safe in the journal, and the next run writes them to the ledger", err)
+		return "", err
 	}
 	err = r.OnPublished(ctx, told)
 	if commit != "" {

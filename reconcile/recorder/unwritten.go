@@ -3,6 +3,7 @@ package recorder
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 
 	"certroll/reconcile/ledger"
@@ -16,7 +17,10 @@ type unwritten struct {
 	mu    sync.Mutex
 	lines []unwrittenLine
 	seq   int
-	cause error // error of the last write; nil once the journal can be written again
+	// published are lines that the ledger has and that the journal could not remove: they
+	// wait for nothing but the disk.
+	published map[string]bool
+	cause     error // error of the last write; nil once the journal can be written again
 }
 
 type unwrittenLine struct {
@@ -52,8 +56,12 @@ func (u *unwritten) append(j ledger.Journal, id string, line []byte) error {
 	return nil
 }
 
-// writeOut moves the held lines to the journal. The caller holds the lock.
+// writeOut removes the published lines from the journal and moves the held lines to it.
+// The caller holds the lock.
 func (u *unwritten) writeOut(j ledger.Journal) error {
+	if err := u.remove(j); err != nil {
+		return err
+	}
 	for len(u.lines) > 0 {
 		if err := j.Append(u.lines[0].line); err != nil {
 			return err
@@ -63,22 +71,59 @@ func (u *unwritten) writeOut(j ledger.Journal) error {
 	return nil
 }
 
-// waiting returns the held lines, and the number of the last one.
-func (u *unwritten) waiting() (lines [][]byte, last int) {
+// remove removes the published lines from the journal. The caller holds the lock.
+func (u *unwritten) remove(j ledger.Journal) error {
+	if len(u.published) == 0 {
+		return nil
+	}
+	lines, err := j.Entries()
+	if err != nil {
+		return err
+	}
+	n := 0
+	for n < len(lines) && u.published[string(lines[n])] {
+		n++
+	}
+	if err := j.Ack(n); err != nil {
+		return err
+	}
+	u.published = nil
+	return nil
+}
+
+// waiting returns the lines that the ledger lacks, those of the journal first, and the
+// number of the last held one.
+func (u *unwritten) waiting(j ledger.Journal) (lines [][]byte, last int, err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	if lines, err = j.Entries(); err != nil {
+		u.cause = err
+		return nil, 0, err
+	}
+	lines = slices.DeleteFunc(lines, func(line []byte) bool { return u.published[string(line)] })
 	for _, l := range u.lines {
 		lines = append(lines, l.line)
 	}
-	return lines, u.seq
+	return lines, u.seq, nil
 }
 
-// told drops the lines up to a number, which the ledger has.
-func (u *unwritten) told(last int) {
+// told drops lines that the ledger has: the held ones up to a number, and those of the
+// journal. If the journal cannot remove them, Err has the error, and the next write or
+// Probe tries again.
+func (u *unwritten) told(j ledger.Journal, lines [][]byte, last int) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for len(u.lines) > 0 && u.lines[0].seq <= last {
 		u.lines = u.lines[1:]
+	}
+	if u.published == nil {
+		u.published = make(map[string]bool, len(lines))
+	}
+	for _, line := range lines {
+		u.published[string(line)] = true
+	}
+	if err := u.remove(j); err != nil {
+		u.cause = err
 	}
 }
 
@@ -112,13 +157,6 @@ func (u *unwritten) Probe(j ledger.Journal) error {
 		}
 	}
 	return u.cause
-}
-
-// lines returns the journal's entries, followed by the held lines.
-func (s *Writer) lines() (lines [][]byte, written, last int, err error) {
-	extra, last := s.Unwritten.waiting()
-	lines, err = s.Journal.Entries()
-	return append(lines, extra...), len(lines), last, err
 }
 
 // Note writes an entry to the journal, where it survives a crash. If the disk rejects the

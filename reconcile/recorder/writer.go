@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"certroll/reconcile/archive"
+	"certroll/reconcile/failure"
 	"certroll/reconcile/ledger"
 	"certroll/reconcile/plan"
 	"certroll/reconcile/statuspage"
@@ -94,26 +95,24 @@ func (s *Writer) Mend(ctx context.Context, tree fs.FS) []archive.Breach {
 
 // entries returns all unpublished entries, oldest first.
 func (s *Writer) entries() ([]ledger.Entry, error) {
-	entries, _, _, err := s.allEntries()
-	return entries, err
+	lines, _, err := s.Unwritten.waiting(s.Journal)
+	if err != nil {
+		return nil, err
+	}
+	return decoded(lines)
 }
 
-// allEntries also returns how many entries are in the journal, and the number of the last
-// entry that is in memory only.
-func (s *Writer) allEntries() (entries []ledger.Entry, written, last int, err error) {
-	lines, written, last, err := s.lines()
-	if err != nil {
-		return nil, 0, 0, err
-	}
-	entries = make([]ledger.Entry, 0, len(lines))
+// decoded returns the entries of the journal's lines.
+func decoded(lines [][]byte) ([]ledger.Entry, error) {
+	entries := make([]ledger.Entry, 0, len(lines))
 	for _, line := range lines {
 		var e ledger.Entry
 		if err := json.Unmarshal(line, &e); err != nil {
-			return nil, 0, 0, fmt.Errorf("reading the journal: %w; it was written by another certroll: finish it with that one", err)
+			return nil, fmt.Errorf("reading the journal: %w; it was written by another certroll: finish it with that one", err)
 		}
 		entries = append(entries, e)
 	}
-	return entries, written, last, nil
+	return entries, nil
 }
 
 // Overlay adds the unpublished entries to an observation. An unreachable Git therefore
@@ -143,28 +142,33 @@ func (s *Writer) Overlay(obs *plan.Observed) error {
 	return nil
 }
 
-// Flush commits and pushes all unpublished entries, then removes them from the journal.
+// Flush commits and pushes all unpublished entries, then removes them from the journal. A
+// journal that cannot remove them is no error of Flush, because the push is done: Unwritten
+// has the error, and no later Flush commits these entries again.
 func (s *Writer) Flush(ctx context.Context) (commit string, told []ledger.Entry, err error) {
 	if err := s.Flushing.Acquire(ctx, 1); err != nil {
-		return "", nil, err
+		return "", nil, fmt.Errorf("writing the ledger: waiting for the push before: %w", err)
 	}
 	defer s.Flushing.Release(1)
-	told, written, last, err := s.allEntries()
-	if err != nil || len(told) == 0 {
+	lines, last, err := s.Unwritten.waiting(s.Journal)
+	if err != nil {
+		return "", nil, &failure.Error{Code: ledger.ClassInternal, Err: err}
+	}
+	if told, err = decoded(lines); err != nil || len(told) == 0 {
 		return "", nil, err
 	}
 	commit, err = s.Ledger.Commit(ctx, statuspage.CommitMessage(told), func(tree fs.FS) (map[string][]byte, error) {
 		return s.Edit(tree, told)
 	})
 	if err != nil {
-		return "", nil, err
+		return "", nil, fmt.Errorf("writing the ledger: %w; the events are safe in the journal, and the next run writes them to the ledger", err)
 	}
 	s.Mu.Lock()
 	s.toldAt = s.Now()
 	s.Mu.Unlock()
 	// Only the entries of this commit: others may have been recorded during the push.
-	s.Unwritten.told(last)
-	return commit, told, s.Journal.Ack(written)
+	s.Unwritten.told(s.Journal, lines, last)
+	return commit, told, nil
 }
 
 // Edit applies entries to a tree of the ledger and returns the changed files. Applying an
@@ -235,7 +239,7 @@ func (s *Writer) Seen() (tree fs.FS, head string) {
 
 // backlog returns the number of unpublished entries and the time of the oldest.
 func (s *Writer) backlog() (Backlog, error) {
-	lines, _, _, err := s.lines()
+	lines, _, err := s.Unwritten.waiting(s.Journal)
 	if err != nil {
 		return Backlog{}, err
 	}
