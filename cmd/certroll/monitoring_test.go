@@ -237,7 +237,7 @@ func TestPrometheus(t *testing.T) {
 		got = p.firing()
 		return slices.Equal(got, want)
 	})
-	mayBeEmpty := map[string]bool{"Newest revision held back": true, "Age of the oldest of them": true}
+	mayBeEmpty := map[string]bool{"Newest revision held back": true, "Age of the oldest unpushed event": true}
 	for _, panel := range theDashboard(t).Panels {
 		for _, q := range panel.Targets {
 			if n := p.query(q.Expr); n == 0 && !mayBeEmpty[panel.Title] {
