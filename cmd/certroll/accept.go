@@ -26,7 +26,7 @@ fails. If certroll.hcl requires signed commits, the head still needs a signature
 With --missing, accept a mass change: certroll holds it because too many live
 certificates would change at once. They are gone from the config repo or from
 Vault, or would be reissued or moved. The plan, the event and the log name the
-ID. It stands for exactly these certificates and changes; if they have changed
+ID. The ID stands for exactly these certificates and changes; if they have changed
 since, accept fails. Does not contact Vault.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -29,16 +29,18 @@ func (a *app) applyCommand() *cobra.Command {
 		Long: `Show the plan, ask for approval, and carry it out. Without a terminal, give
 --auto-approve or FILE. Writes certificates and keys to Vault, records and the
 audit log to the ledger. Exits 1 if an action failed or was left undone; actions
-that wait according to the plan do not count. Ctrl-C starts no further action,
-finishes or cleanly stops the running ones, and writes the ledger; the next run
-continues there. A second Ctrl-C stops at once; the next run recovers from that too.
+that wait according to the plan do not count.
+
+On Ctrl-C, apply starts no further action, finishes or cleanly stops the running
+ones, and writes the ledger; the next run continues there. A second Ctrl-C stops at
+once; the next run recovers from that too.
 
 FILE is the output of plan --out. apply FILE carries out exactly its actions,
 without a question. If the head of the config repo or the state of Vault has
 changed since, it does nothing and prints what changed.
 
 certroll holds a mass change, in which too many live certificates would change at
-once, until you accept it: with yes to the question, FILE, --accept-removals or
+once, until you accept it: answer yes, apply a FILE, set --accept-removals, or run
 certroll accept --missing. --auto-approve alone does not accept it: apply carries
 out the rest and exits 1.`,
 		Args: cobra.MaximumNArgs(1),

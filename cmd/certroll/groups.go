@@ -28,7 +28,7 @@ func (a *app) addCommands(root *cobra.Command) {
 	addGroup(root, "change", "Plan and change:", a.planCommand(), a.applyCommand(), a.runCommand(), a.retryCommand(), changes.RotateCommand(),
 		changes.DisableCommand(), changes.EnableCommand(), a.acceptCommand())
 	asking := &ask.Commands{Console: &a.Console, LoadSettings: a.settings, Logger: a.logger}
-	addGroup(root, "ask", "Ask:", asking.StatusCommand(), asking.ExpiringCommand(), a.explainCommand(), asking.AuditCommand(), a.probeCommand())
+	addGroup(root, "ask", "Inspect:", asking.StatusCommand(), asking.ExpiringCommand(), a.explainCommand(), asking.AuditCommand(), a.probeCommand())
 	addGroup(root, "more", "More:", a.versionCommand(), manual.Command(a.Getenv, version(), builtAt()))
 	root.SetHelpCommandGroupID("more")
 	root.SetCompletionCommandGroupID("more")

@@ -32,11 +32,11 @@ func (a *app) planCommand() *cobra.Command {
 		Long: `Show what apply would do, and why. Changes nothing. Reads only metadata from
 Vault, never a key.
 
-With --base it shows only the effect of a change: the plan of this revision
-compared with the plan of REF, over the same state. Name the change: --config-dir
-reads the checkout of its branch, --ref a branch of repo.url. With --offline it
-does not contact Vault and needs no secret: it reads the live certificates from
-the ledger's branch.
+With --base REF, plan shows only the effect of a change: it compares the plan of
+the change with the plan of REF, over the same state. Name the change with
+--config-dir, a checkout of its branch, or with --ref, a branch of repo.url. With
+--offline, plan does not contact Vault and needs no secret: it reads the live
+certificates from the ledger's branch.
 
 With --detailed-exitcode the exit code is 0 if there is nothing to do, 1 after an
 error, and 2 if there is something to do, as in Terraform; with --base, 2 means

@@ -21,13 +21,14 @@ func (a *app) retryCommand() *cobra.Command {
 		Short: "End the hold of certificates after you fixed its cause",
 		Long: `Record in the ledger that certroll should try certificates again now. retry contacts
 neither the CA nor Vault: the next pass of certroll run, or the next certroll apply,
-tries them. Their failures keep counting: after another one, certroll waits as long
-as it would have. If certroll holds an issuer or a DNS account that failed for many,
-the certificate becomes its next trial, even if it never failed itself. If you name
-several, certroll tries one. If that one fails, the others wait no longer than before.
+tries them. Earlier failures still count: after another failure, certroll waits as
+long as it would have without retry. If certroll holds an issuer or a DNS account
+that failed for many, it tries that one with the certificate, even if the certificate
+never failed itself. If you name several, certroll tries one of them. If that one
+fails, the others wait no longer than before.
 
 Without --force, retry keeps a rate limit whose end the CA stated. The audit log
-names who ran it: $CERTROLL_ACTOR, or user@host.`,
+has your name: $CERTROLL_ACTOR, or user@host.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			want.Certificates = args

@@ -13,9 +13,9 @@ func (a *app) rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "certroll",
 		Short: "Issue and renew TLS certificates as declared in a Git repository",
-		Long: `certroll reads the certificates that a Git repository declares in HCL, issues and
-renews them by ACME into HashiCorp Vault KV v2, and commits their status and an
-audit log back to Git.
+		Long: `certroll keeps the TLS certificates that a Git repository declares in HCL: it issues
+and renews them by ACME, writes them to HashiCorp Vault KV v2, and commits their
+status and an audit log back to Git.
 
 Its own settings are in certroll.hcl: see certroll help certroll.hcl. Commands exit
 0 on success and 1 after an error; certroll help exit-codes lists the commands with

@@ -11,61 +11,64 @@ func topics() []*cobra.Command {
 	}
 }
 
-const exitCodesTopic = `Every command exits 0 where all is well and 1 after an error. These mean more:
+const exitCodesTopic = `Every command exits 0 on success and 1 after an error. These commands have further
+meanings or codes:
 
   fmt --check       1  a file would change
   validate          1  the files have mistakes
   plan              2  with --detailed-exitcode: there is something to do
-  apply             1  something failed, was left undone, or is held until a person
-                       accepts it; or there was nobody to ask
+  apply             1  an action failed, was left undone, or waits until a person
+                       accepts it; or nobody could approve the plan
   import            1  a certificate was left behind
-  notify test       1  a destination did not take the message
+  notify test       1  a destination did not accept the message
   status            1  a certificate is failing or overdue, an endpoint does not serve
                        it, or certroll run cannot do its work
-                    2  wake a person: a certificate has failed three times in a row,
-                       was revoked, or its secret was deleted
+                    2  a person must act now: a certificate failed three times in a
+                       row, was revoked, or its secret was deleted
                     3  neither the ledger nor certroll run could be read
-  expiring          1  one of them is failing, overdue or unmanaged
-  audit verify      1  the audit log is not in order
-  doctor            1  it found an error, or something would be held
-  probe             1  an endpoint serves something else, or nobody answers there
+  expiring          1  an expiring certificate is failing, overdue or unmanaged
+  audit verify      1  the audit log has findings
+  doctor            1  it found an error, or a certificate would be held
+  probe             1  an endpoint serves another certificate, or does not answer
 
-expiring, audit verify, doctor and probe exit 3 where they could not look, as where
-Git or Vault is away or certroll.hcl has a mistake. run exits 0 after SIGTERM or
+expiring, audit verify, doctor and probe exit 3 if they could not check, as when Git
+or Vault is unreachable or certroll.hcl has a mistake. run exits 0 after SIGTERM or
 Ctrl-C.`
 
-const environmentTopic = `These variables stand in for flags:
+const environmentTopic = `These variables replace flags:
 
   CERTROLL_CONFIG      --config
   CERTROLL_CONFIG_DIR  --config-dir
   CERTROLL_LOG_LEVEL   --log-level
-  NO_COLOR             --no-color, where it is not empty
+  NO_COLOR             --no-color, unless it is empty
 
-These are read where certroll.hcl leaves the setting out:
+certroll reads these if certroll.hcl does not have the setting:
 
   VAULT_ADDR, VAULT_NAMESPACE, VAULT_TOKEN, VAULT_CACERT, VAULT_CLIENT_CERT,
   VAULT_CLIENT_KEY, VAULT_TLS_SERVER_NAME
-                       the way to Vault; VAULT_AGENT_ADDR goes before vault.address
+                       the connection to Vault; VAULT_AGENT_ADDR overrides
+                       vault.address
   STATE_DIRECTORY, XDG_STATE_HOME
-                       where state_dir is
-  SSH_AUTH_SOCK        the agent that has the SSH key for Git
+                       the place of state_dir
+  SSH_AUTH_SOCK        the agent with the SSH key for Git
 
-And these by single commands:
+Single commands read these:
 
-  CERTROLL_ACTOR       who accept and retry name in the audit log (default: user@host)
+  CERTROLL_ACTOR       your name in the events of accept, audit accept, retry and
+                       apply (default: user@host)
   GIT_AUTHOR_NAME, GIT_AUTHOR_EMAIL
-                       whose commits rotate, disable, enable and init make
-  COLUMNS              how wide the tables of status are
-  SOURCE_DATE_EPOCH    the date on the pages of man
+                       the author of the commits by rotate, disable, enable and init
+  COLUMNS              the width of status's tables
+  SOURCE_DATE_EPOCH    the date on the man pages that man writes
 
-certroll.hcl may name more variables, each by a setting that ends in _env, and an
-env() of the config repo reads those that trust.env allows.`
+certroll.hcl may name more variables, in settings that end in _env. The config
+repo's env() reads the variables that trust.env allows.`
 
-const settingsTopic = `certroll.hcl says where the config repo, the ledger and Vault are, and what the
-config repo is trusted with. It is read from --config, else from $CERTROLL_CONFIG,
-else from certroll.hcl in the current directory, else from
-/etc/certroll/certroll.hcl. It holds no secret, only where one is found: in a file
-(settings that end in _file) or a variable (_env). certroll init writes a first one:
+const settingsTopic = `certroll.hcl names the config repo, the ledger and Vault, and limits what the config
+repo may use. certroll reads the first of: the file of --config or $CERTROLL_CONFIG;
+certroll.hcl in the current directory; /etc/certroll/certroll.hcl. The file contains
+no secret, only its place: a file (settings that end in _file) or a variable (_env).
+certroll init creates a first one:
 
   repo {
     url = "https://git.example.com/platform/certificates.git"
@@ -87,28 +90,28 @@ else from certroll.hcl in the current directory, else from
     vault = ["secret/dns/"]
   }
 
-These are its settings; docs/certroll.md has the attributes of each block:
+Its settings are below; docs/certroll.md has the attributes of each block:
 
-  state_dir          what certroll keeps on this machine
+  state_dir          certroll's directory on this machine
   interval           how often run pulls (default "5m")
   decode_timeout     how long decoding one revision may take (default "30s")
   parallel           certificates at work at once (default 16)
   listen             the address that run serves on (default "127.0.0.1:9464")
-  listen_hosts       more host names that it may be asked under
+  listen_hosts       more host names that requests may use
   listen_token_file, listen_token_env
-                     the token that requests have to show
+                     the token that requests need
   repo               the config repo: url, ref, directory, auth, ...
-  ledger             where status and audit log go: url, branch, signing, ...
+  ledger             the place of records and audit log: url, branch, signing, ...
   vault              address, mount, prefix, auth, ...
-  trust              what references and addresses of the config repo may reach
-  verify             whose signed commits are taken
-  policy "NAME"      what files of the config repo may ask for
+  trust              credentials and servers that the config repo may use
+  verify             keys whose signed commits certroll accepts
+  policy "NAME"      names, paths and blocks that files of the config repo may use
   issuer, dns        CAs and DNS accounts that are not in the config repo
-  probe              which endpoints may be looked at, and how often
-  notify "NAME"      who is notified of what
-  webhook "KIND"     who may announce a push
+  probe              endpoints that certroll may probe, and how often
+  notify "NAME"      a destination of notifications, and their kinds
+  webhook "KIND"     a Git host that may announce a push
   log                level and format
 
 A relative path is relative to the directory of certroll.hcl. On SIGHUP run reads the
-file again; state_dir, parallel, listen, repo (but for its auth and allow_rewrites),
+file again; state_dir, parallel, listen, repo (except its auth and allow_rewrites),
 ledger, vault and log.format need a restart. A file with a mistake changes nothing.`

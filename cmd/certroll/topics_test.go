@@ -26,7 +26,7 @@ func TestHelpGroups(t *testing.T) {
 		}
 	}
 	usage := root.UsageString()
-	for _, part := range []string{"Set up:\n", "Plan and change:\n", "Ask:\n", "More:\n", "  man ", "Additional help topics:\n", "certroll exit-codes", "certroll certroll.hcl"} {
+	for _, part := range []string{"Set up:\n", "Plan and change:\n", "Inspect:\n", "More:\n", "  man ", "Additional help topics:\n", "certroll exit-codes", "certroll certroll.hcl"} {
 		if !strings.Contains(usage, part) {
 			t.Errorf("the help lacks %q:\n%s", part, usage)
 		}

@@ -38,8 +38,8 @@ mistake at once. Needs neither Vault nor a CA nor the network. If there is a
 certroll.hcl, validate also checks references against its trust and policies. Exits
 1 if there is a mistake.
 
-With - it checks one file from standard input, for editors. Policies of certroll.hcl
-apply by the path of a file: give it with --filename.`,
+With - it checks one file from standard input, for editors. The policies of
+certroll.hcl depend on the file's path: set it with --filename.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if o.filename != "" && dirArg(args) != "-" {
