@@ -37,7 +37,7 @@ func TestGettingStarted(t *testing.T) {
 	t.Parallel()
 	w := newLab(t).empty(t)
 	w.env = append(w.env, "XDG_STATE_HOME="+filepath.Join(w.dir, "state"), "GIT_AUTHOR_NAME=A. Owner", "GIT_AUTHOR_EMAIL=owner@example.com")
-	for name, text := range map[string]string{"ca.pem": w.caBundle, "tsig-secret": w.nameserver.secret} {
+	for name, text := range map[string]string{"ca.pem": w.caBundle, "tsig-secret": w.nameserver.secret, "git-token": "unused by a repository that is a path"} {
 		if err := os.WriteFile(filepath.Join(w.dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -93,7 +93,7 @@ func sooner(r *ledger.Record) string {
 	if f := r.LastFailure; f == nil || f.Class == ledger.ClassRateLimited {
 		return ""
 	}
-	return "; certroll retry " + r.Certificate + " ends it once the cause is mended"
+	return "; certroll retry " + r.Certificate + " ends the wait once you fixed the cause"
 }
 
 func writeLive(line func(key, value string), l *ledger.Live, s *Story) {

@@ -210,7 +210,7 @@ func adviceOf(kind outbox.NoticeKind, n outbox.Notice, names []string) string {
 	}
 	switch kind {
 	case outbox.NoticeFailing, outbox.NoticePaging:
-		return "certroll explain " + name + " shows why; once the cause is mended, certroll retry " + name
+		return "certroll explain " + name + " shows why; after you fix the cause, run certroll retry " + name
 	case outbox.NoticeExpiring:
 		return "certroll status " + name + " shows its history, certroll explain " + name + " what holds it back"
 	case outbox.NoticeHeld:

@@ -141,7 +141,7 @@ said: the CA said: [31mno
 at: issuer le, DNS account cloudflare, revision c0ffee
 next: it is tried again at 2026-11-25T12:10:00Z
 expires: api 2026-12-05T13:00:00Z, 10 days left
-to do: certroll explain api shows why; once the cause is mended, certroll retry api`
+to do: certroll explain api shows why; after you fix the cause, run certroll retry api`
 	if dto.Data.Text != want {
 		t.Errorf("it says\n%s\nwant\n%s", dto.Data.Text, want)
 	}
