@@ -109,7 +109,7 @@ func (g *grower) flush() {
 // over time, those of about an hour in one commit unless -growth-batch says
 // otherwise, and says how large the repository is after git gc. A month:
 //
-//	go test -run '^$' -bench LedgerGrowth -benchtime 1x -timeout 2h ./reconcile -growth-days 30
+//	go test -run '^$' -bench LedgerGrowth -benchtime 1x -timeout 2h ./reconcile/recorder -growth-days 30
 func BenchmarkLedgerGrowth(b *testing.B) {
 	for b.Loop() {
 		repo, err := lab.CreateBare(b.TempDir(), "ledger")
