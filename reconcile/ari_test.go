@@ -240,7 +240,7 @@ func TestAskKeepsTheLastGoodAnswer(t *testing.T) {
 		if err := r.Ask(t.Context(), w.Desired, obs); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := r.Apply(t.Context(), w.Desired, ledger.Revision{}, plan.Plan(w.Desired, obs, w.At)); err != nil {
+		if _, err := r.Apply(t.Context(), w.Desired, ledger.Revision{}, plan.New(w.Desired, obs, w.At)); err != nil {
 			t.Fatal(err)
 		}
 	}

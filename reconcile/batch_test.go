@@ -392,7 +392,7 @@ func TestAnyActionHasADeadline(t *testing.T) {
 			t.Fatal(err)
 		}
 		began := time.Now()
-		report, err := r.Apply(t.Context(), w.Desired, ledger.Revision{}, plan.Plan(w.Desired, obs, time.Now()))
+		report, err := r.Apply(t.Context(), w.Desired, ledger.Revision{}, plan.New(w.Desired, obs, time.Now()))
 		if err != nil || report.Failed() != 1 || time.Since(began) != attempt.AttemptTime+attempt.AfterOrder {
 			t.Errorf("after %s: %+v, %v", time.Since(began), report, err)
 		}

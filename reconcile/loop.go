@@ -45,13 +45,13 @@ type LoopOptions struct {
 
 // Pass is the result of one pass of a Loop.
 type Pass struct {
-	Actions []plan.Action // the plan
+	Planned plan.Plan     // the plan that the pass started
 	Report  *apply.Report // what ended within the pass; nil if nothing could start
 	Err     error
-	// Standing and Records are the state after the pass; nil if it could not be observed.
-	// Receivers must not change them.
-	Standing []plan.Action
-	Records  []*ledger.Record // by name
+	// After is the plan after the pass, and Records are its records by name. Both are empty
+	// if the state could not be observed. Receivers must not change them.
+	After   plan.Plan
+	Records []*ledger.Record
 	// Rewound is the time of the last recent rewind of the ledger. Unanchored is why the
 	// ledger could not be compared with its checkpoint, or nil.
 	Rewound    time.Time
@@ -106,9 +106,8 @@ type Loop struct {
 
 	desired  *spec.Spec
 	rev      ledger.Revision
-	seen     *plan.Observed
 	turns    plan.Turns
-	Planned  []plan.Action
+	Planned  plan.Plan // the last plan; without Observed: none yet
 	pulledAt time.Time
 	pullErr  error // error of that pull
 	PullAt   time.Time
@@ -234,8 +233,8 @@ func (l *Loop) pass(ctx context.Context) (p Pass) {
 	}
 	l.r.Absence.End(away)
 	l.noteEnd(recorder.SideLooked)
-	p.Actions = l.Planned
-	l.o.Planned(l.r.Crew.WithoutEnded(p.Actions))
+	p.Planned = l.Planned
+	l.o.Planned(l.r.Crew.WithoutEnded(p.Planned.Actions))
 	p.Report, err = l.begin(ctx)
 	p.Err = errors.Join(asked, err)
 	if away = l.adoptAbsence(); away != nil && !attempt.SaysAway(err) {
@@ -245,12 +244,12 @@ func (l *Loop) pass(ctx context.Context) (p Pass) {
 	if names := l.changed(p); len(names) > 0 && ctx.Err() == nil {
 		p.Err = errors.Join(p.Err, l.lookAt(ctx, names))
 	}
-	p.Standing, p.Records, p.Rewound = l.Planned, l.records(), archive.LastRewound(l.seen.History)
-	p.Unanchored, p.Limits = l.r.Unanchored(), throttle.LimitsUsed(l.desired, l.seen.History, now)
+	p.After, p.Records, p.Rewound = l.Planned, l.records(), archive.LastRewound(l.Planned.Observed.History)
+	p.Unanchored, p.Limits = l.r.Unanchored(), throttle.LimitsUsed(l.desired, l.Planned.Observed.History, now)
 	p.Unreadable = l.r.Unreadable()
 	p.Problems, err = l.r.Open()
 	p.Err = errors.Join(p.Err, err)
-	p.Tripped = plan.TrippedIn(l.desired, l.seen, now)
+	p.Tripped = plan.TrippedIn(l.desired, l.Planned.Observed, now)
 	if ctx.Err() == nil {
 		p.Err = errors.Join(p.Err, l.daily(ctx, now))
 	}
@@ -259,7 +258,7 @@ func (l *Loop) pass(ctx context.Context) (p Pass) {
 
 // records returns the observed records, sorted by name.
 func (l *Loop) records() []*ledger.Record {
-	return slices.SortedFunc(maps.Values(l.seen.Records), func(a, b *ledger.Record) int { return strings.Compare(a.Certificate, b.Certificate) })
+	return slices.SortedFunc(maps.Values(l.Planned.Observed.Records), func(a, b *ledger.Record) int { return strings.Compare(a.Certificate, b.Certificate) })
 }
 
 // begin starts the planned actions. Its report covers the ones that end within lingers.
@@ -286,7 +285,7 @@ func (l *Loop) changed(p Pass) map[string]bool {
 	maps.Copy(l.unseen, l.r.Crew.TakeEnded())
 	names := maps.Clone(l.unseen)
 	if p.Report.Overtaken > 0 {
-		for _, a := range apply.Actionable(p.Actions) {
+		for _, a := range apply.Actionable(p.Planned.Actions) {
 			names[a.Certificate] = true
 		}
 	}
@@ -320,16 +319,16 @@ func (l *Loop) pull(ctx context.Context, now time.Time) error {
 // to the CAs. It holds nothing up: the last known windows and the threshold stay in
 // force.
 func (l *Loop) look(ctx context.Context, now time.Time, pulled bool) (asked, err error) {
-	stale, first := l.due(now), l.seen == nil
+	stale, first := l.due(now), l.Planned.Observed == nil
 	// The first pass observes everything anyway.
 	if pulled && !first {
-		for _, name := range l.turns.Next(plan.Holders(l.desired, l.seen.Records), plan.MostInTurn) {
+		for _, name := range l.turns.Next(plan.Holders(l.desired, l.Planned.Observed.Records), plan.MostInTurn) {
 			stale[name] = true
 		}
 	}
 	maps.Copy(l.unseen, l.r.Crew.TakeEnded())
 	maps.Copy(stale, l.unseen)
-	obs, err := l.r.ObserveAgain(ctx, l.desired, l.seen, stale)
+	obs, err := l.r.ObserveAgain(ctx, l.desired, l.Planned.Observed, stale)
 	if err != nil {
 		return nil, err
 	}
@@ -360,7 +359,7 @@ func (l *Loop) ask(ctx context.Context, now time.Time) error {
 	done := make(chan struct{})
 	l.asking = done
 	// The goroutine gets its own map of records, because Ask changes it.
-	desired, obs := l.desired, &plan.Observed{Records: maps.Clone(l.seen.Records), Secrets: l.seen.Secrets, Turn: l.seen.Turn}
+	desired, obs := l.desired, &plan.Observed{Records: maps.Clone(l.Planned.Observed.Records), Secrets: l.Planned.Observed.Secrets, Turn: l.Planned.Observed.Turn}
 	go func() {
 		defer close(done)
 		l.asked = l.r.Ask(ctx, desired, obs)
@@ -370,7 +369,7 @@ func (l *Loop) ask(ctx context.Context, now time.Time) error {
 
 // lookAt observes some certificates again and plans.
 func (l *Loop) lookAt(ctx context.Context, names map[string]bool) error {
-	obs, err := l.r.ObserveAgain(ctx, l.desired, l.seen, names)
+	obs, err := l.r.ObserveAgain(ctx, l.desired, l.Planned.Observed, names)
 	if err != nil {
 		return err
 	}
@@ -380,16 +379,16 @@ func (l *Loop) lookAt(ctx context.Context, names map[string]bool) error {
 
 // take stores an observation and makes its plan.
 func (l *Loop) take(obs *plan.Observed) {
-	l.seen, l.unseen = obs, map[string]bool{}
-	l.Planned = plan.Plan(l.desired, obs, l.now())
-	plan.InWaves(l.Planned, obs, l.now())
+	l.unseen = map[string]bool{}
+	l.Planned = plan.New(l.desired, obs, l.now())
+	l.Planned.InWaves()
 }
 
 // due returns the certificates whose time has come since the last plan. Running and
 // queued ones need no new observation.
 func (l *Loop) due(now time.Time) map[string]bool {
 	names := map[string]bool{}
-	for _, a := range l.Planned {
+	for _, a := range l.Planned.Actions {
 		if a.AtWork != nil || l.r.Crew.IsReady(a.Certificate) {
 			continue
 		}
@@ -418,7 +417,7 @@ func (l *Loop) NextWake(p Pass) time.Time {
 	if l.untold {
 		earlier(now.Add(apply.TellEvery))
 	}
-	for _, a := range l.Planned {
+	for _, a := range l.Planned.Actions {
 		switch {
 		case a.AtWork != nil: // the end of the attempt wakes the loop
 		case a.Kind != ledger.KindNone && a.Kind != ledger.KindHold:
@@ -427,8 +426,8 @@ func (l *Loop) NextWake(p Pass) time.Time {
 			earlier(a.NotBefore) // it may have come during the pass
 		}
 	}
-	if l.desired != nil && l.seen != nil {
-		if at := l.r.NextAsk(l.desired, l.seen); !at.IsZero() {
+	if l.desired != nil && l.Planned.Observed != nil {
+		if at := l.r.NextAsk(l.desired, l.Planned.Observed); !at.IsZero() {
 			earlier(times.Later(at, l.askedAt.Add(AskEvery)))
 		}
 	}

@@ -223,7 +223,7 @@ func TestLoopWakesForWhatCameMeanwhile(t *testing.T) {
 	w := reconciletest.NewWorld(t)
 	l := reconcile.NewLoop(w.Reconciler(), &reconciletest.MemRepo{}, reconcile.LoopOptions{Interval: time.Hour})
 	l.PullAt = w.At.Add(time.Hour)
-	l.Planned = []plan.Action{{Kind: ledger.KindHold, NotBefore: w.At.Add(-time.Minute)}, {Kind: ledger.KindNone}}
+	l.Planned.Actions = []plan.Action{{Kind: ledger.KindHold, NotBefore: w.At.Add(-time.Minute)}, {Kind: ledger.KindNone}}
 	if at := l.NextWake(reconcile.Pass{Report: &apply.Report{}}); !at.Equal(w.At.Add(reconcile.ShortestNap)) {
 		t.Errorf("it wakes %s from now", at.Sub(w.At))
 	}

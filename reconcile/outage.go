@@ -71,10 +71,10 @@ func (l *Loop) noteEnd(with recorder.Side) {
 
 // lastTold returns the last observed event about a side.
 func (l *Loop) lastTold(with recorder.Side) ledger.Event {
-	if l.seen == nil {
+	if l.Planned.Observed == nil {
 		return ledger.Event{}
 	}
-	return recorder.LastOutage(l.seen.History, with)
+	return recorder.LastOutage(l.Planned.Observed.History, with)
 }
 
 // tellOutage writes the event of an outage or of its end. It returns whether that worked.
@@ -104,7 +104,7 @@ func (l *Loop) adoptAbsence() *attempt.AwayError {
 // sees the end records it.
 func (l *Loop) adoptOutages() {
 	for _, with := range []recorder.Side{recorder.SideRepo, recorder.SideLedger, recorder.SideLooked, recorder.SideDisk} {
-		last := recorder.LastOutage(l.seen.History, with)
+		last := recorder.LastOutage(l.Planned.Observed.History, with)
 		if last.Status != ledger.Failed {
 			continue
 		}

@@ -71,7 +71,7 @@ func TestPassTells(t *testing.T) {
 		w.Vault.Mu.Unlock()
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if b, o := last.Backlog, last.Outages; b.Events == 0 || len(o) != 2 || o[1].Side != "vault" || last.Standing != nil {
+		if b, o := last.Backlog, last.Outages; b.Events == 0 || len(o) != 2 || o[1].Side != "vault" || last.After.Observed != nil {
 			t.Errorf("with Vault away too: %+v, %v", b, o)
 		}
 	}, reconciletest.Certificate("api", "api.example.com"))

@@ -102,7 +102,7 @@ func (a *app) release(ctx context.Context, p *proposal.Proposal, held *ledger.He
 		return err
 	}
 	p.Observed.Accept(set)
-	p.Actions = plan.Plan(p.Desired, p.Observed, p.Now)
+	p.Plan = plan.New(p.Desired, p.Observed, p.At)
 	p.View = view.NewPlan(p.Revision.Commit, p.View.Time, p.Actions, p.View.Warnings)
 	return nil
 }
@@ -140,7 +140,7 @@ func (a *app) applyFile(ctx context.Context, path string, asJSON bool) error {
 
 // carryOut applies an approved plan, and displays the result.
 func (a *app) carryOut(ctx context.Context, p *proposal.Proposal, asJSON bool) error {
-	report, err := p.Reconciler.Apply(ctx, p.Desired, p.Rev(), p.Actions)
+	report, err := p.Reconciler.Apply(ctx, p.Desired, p.Rev(), p.Plan)
 	a.notifyOnce(ctx, p)
 	result := view.NewResult(p.View, report)
 	if asJSON {

@@ -44,8 +44,8 @@ func (a *app) explain(ctx context.Context, name string, asJSON, verbose bool) er
 		return fmt.Errorf("neither the spec nor the ledger has a certificate %q (certroll status lists all).%s", name, text.Meant(name, namesOf(p.Actions)))
 	}
 	// Without verdicts, the certificate left the spec: on_remove decides, not a rule.
-	verdicts, _ := plan.Explain(p.Desired, p.Observed, p.Now, name)
-	dto := view.NewExplanation(p.Revision.Commit, p.Now, verdicts, p.Actions[i])
+	verdicts, _ := plan.Explain(p.Desired, p.Observed, p.At, name)
+	dto := view.NewExplanation(p.Revision.Commit, p.At, verdicts, p.Actions[i])
 	if asJSON {
 		return view.JSON(a.Data(), dto)
 	}

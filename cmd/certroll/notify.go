@@ -21,7 +21,7 @@ import (
 // notifyOnce sends the pending notifications at the end of a command. A failure is
 // logged, and the next run retries.
 func (a *app) notifyOnce(ctx context.Context, p *proposal.Proposal) {
-	if n := notifier.New(p.Settings, p.Parts, notifier.Options{Version: version(), LeaseTTL: a.ttl(), Log: p.Log, Since: p.Now}); n != nil {
+	if n := notifier.New(p.Settings, p.Parts, notifier.Options{Version: version(), LeaseTTL: a.ttl(), Log: p.Log, Since: p.At}); n != nil {
 		n.Once(ctx)
 	}
 }

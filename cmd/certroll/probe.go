@@ -60,7 +60,7 @@ func (a *app) probe(ctx context.Context, names []string, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	looks, err := monitor.Probe(ctx, p.Reconciler, s.Prober(), plan.Plan(desired, observed, time.Now()), s.Probe.After, names)
+	looks, err := monitor.Probe(ctx, p.Reconciler, s.Prober(), plan.New(desired, observed, time.Now()).Actions, s.Probe.After, names)
 	if err != nil {
 		return err
 	}

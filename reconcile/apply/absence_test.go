@@ -61,9 +61,9 @@ func TestApplyWhereVaultGoesAway(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 2))
 			w := reconciletest.NewWorld(t, reconciletest.Crowd(n, "example.com")...)
 			w.Opts.Parallel = parallel
-			r, actions := w.Planned()
+			r, planned := w.Planned()
 			s := w.Sealed(25+rng.IntN(200), rng.IntN(2) == 0)
-			report, err := r.Apply(context.Background(), w.Desired, ledger.Revision{}, actions)
+			report, err := r.Apply(context.Background(), w.Desired, ledger.Revision{}, planned)
 			if !s.IsSealed() {
 				t.Fatal("it was never sealed")
 			}
@@ -95,7 +95,7 @@ func TestVaultThatKeepsGoingAway(t *testing.T) {
 	tries := 0
 	for range 60 {
 		w.Vault.Fail = nil
-		r, actions := w.Planned()
+		r, planned := w.Planned()
 		w.Vault.Fail = func(op, path string) error {
 			// The URL of the order is what Vault does not take any more.
 			if op == "write" && path == "secret/certroll/pending/api" && w.Vault.Secrets[path] != nil && len(w.Vault.Secrets[path].Versions) > tries {
@@ -104,7 +104,7 @@ func TestVaultThatKeepsGoingAway(t *testing.T) {
 			}
 			return nil
 		}
-		if _, err := r.Apply(context.Background(), w.Desired, ledger.Revision{}, actions); err == nil && tries == 0 {
+		if _, err := r.Apply(context.Background(), w.Desired, ledger.Revision{}, planned); err == nil && tries == 0 {
 			t.Fatal("Vault was never sealed")
 		}
 		w.At = w.At.Add(time.Minute)

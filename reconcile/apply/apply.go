@@ -70,8 +70,8 @@ func New(observer *observe.Observer, secrets pending.KV, ca attempt.CA, ledger l
 // After it has taken the lease, Apply observes again what it is about to change, because
 // another reconciler may have held the lease since the plan. It skips an action that the
 // fresh plan no longer contains.
-func (r *Reconciler) Apply(ctx context.Context, desired *spec.Spec, rev ledger.Revision, actions []plan.Action) (*Report, error) {
-	b := r.Begin(ctx, desired, rev, actions, time.Time{})
+func (r *Reconciler) Apply(ctx context.Context, desired *spec.Spec, rev ledger.Revision, planned plan.Plan) (*Report, error) {
+	b := r.Begin(ctx, desired, rev, planned, time.Time{})
 	<-b.Done
 	return &b.report, b.Err
 }

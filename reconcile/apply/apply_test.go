@@ -433,9 +433,9 @@ func TestInterruptIsNoFailure(t *testing.T) {
 
 func TestGitOutageLosesNoEvent(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("a", "a.example.com"))
-	r, actions := w.Planned()
+	r, planned := w.Planned()
 	w.Ledger.Err = errors.New("connection refused")
-	if _, err := r.Apply(context.Background(), w.Desired, ledger.Revision{}, actions); err == nil {
+	if _, err := r.Apply(context.Background(), w.Desired, ledger.Revision{}, planned); err == nil {
 		t.Fatal("a ledger that cannot be reached gave no error")
 	}
 	w.Ledger.Err = nil
@@ -585,9 +585,9 @@ func TestDraftTellsWhatItFollows(t *testing.T) {
 		}
 		return nil
 	}
-	r, actions := w.Planned()
+	r, planned := w.Planned()
 	w.Ledger.Err = errors.New("crash")
-	_, _ = r.Apply(t.Context(), w.Desired, ledger.Revision{}, actions)
+	_, _ = r.Apply(t.Context(), w.Desired, ledger.Revision{}, planned)
 	w.Vault.Fail, w.Ledger.Err = nil, nil
 	w.Journal.Lines = nil // the disk is gone
 	if a := w.Only(); a.Reason != ledger.ReasonUnfinished {

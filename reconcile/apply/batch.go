@@ -23,10 +23,10 @@ const (
 	TellEvery = 10 * time.Second
 )
 
-// Begin starts the actions. pulled is the time of the last full observation, for a caller
+// Begin starts the actions of a plan. pulled is the time of the last full observation, for a caller
 // that keeps making plans (certroll run); zero: this is the only plan. With a non-zero
 // pulled, the new batch replaces the queued actions of earlier batches.
-func (r *Reconciler) Begin(ctx context.Context, desired *spec.Spec, rev ledger.Revision, actions []plan.Action, pulled time.Time) *Batch {
+func (r *Reconciler) Begin(ctx context.Context, desired *spec.Spec, rev ledger.Revision, planned plan.Plan, pulled time.Time) *Batch {
 	onward := !pulled.IsZero()
 	b := &Batch{
 		Reconciler: r, Applier: &attempt.Applier{Means: r.Means, Desired: desired, Revision: rev}, Ctx: ctx, Run: ctx,
@@ -34,7 +34,7 @@ func (r *Reconciler) Begin(ctx context.Context, desired *spec.Spec, rev ledger.R
 	}
 	b.severalCAs, b.SeveralAccounts = severalOf(desired)
 	r.Crew.Batches.Add(1)
-	now := r.Opts.Now()
+	actions, now := planned.Actions, r.Opts.Now()
 	// The plan's own events come first: if the journal rejects them, no action starts.
 	b.Err = r.NoteHeld(slices.Concat(limiter.HeldTogether(actions, now), plan.RuleEvents(actions, now), plan.UndoneEvents(actions, now), plan.NotReadEvents(actions, now), plan.ExpiringEvents(actions, rev, now), archive.UnreadableEvents(r.Unreadable(), now)))
 	if b.Err == nil {
@@ -49,7 +49,7 @@ func (r *Reconciler) Begin(ctx context.Context, desired *spec.Spec, rev ledger.R
 	}
 	var jobs []*Job
 	if b.Err == nil && len(todo) > 0 {
-		jobs = b.underLease(actions, todo)
+		jobs = b.underLease(planned, todo)
 	}
 	if b.Left = len(jobs); b.Left > 0 {
 		b.tellMeanwhile()
@@ -74,7 +74,7 @@ func (r *Reconciler) Begin(ctx context.Context, desired *spec.Spec, rev ledger.R
 
 // underLease takes the lease, observes again, and makes jobs of the actions that the
 // fresh plan still contains.
-func (b *Batch) underLease(planned, todo []plan.Action) []*Job {
+func (b *Batch) underLease(planned plan.Plan, todo []plan.Action) []*Job {
 	run, release, err := b.Reconciler.HoldLease(b.Ctx)
 	if err != nil {
 		b.Err = err

@@ -41,18 +41,17 @@ func (r *Reconciler) observe(ctx context.Context, desired *spec.Spec, before *pl
 }
 
 // stillTrue returns the actions that a fresh plan still contains, and the observation.
-func (r *Reconciler) stillTrue(ctx context.Context, desired *spec.Spec, planned, todo []plan.Action, report *Report) ([]plan.Action, *plan.Observed, error) {
-	before := seenBy(planned)
+func (r *Reconciler) stillTrue(ctx context.Context, desired *spec.Spec, planned plan.Plan, todo []plan.Action, report *Report) ([]plan.Action, *plan.Observed, error) {
 	stale := make(map[string]bool, len(todo))
 	for _, a := range todo {
 		stale[a.Certificate] = true
 	}
-	obs, err := r.ObserveAgain(ctx, desired, before, stale)
+	obs, err := r.ObserveAgain(ctx, desired, planned.Observed, stale)
 	if err != nil {
 		return nil, nil, err
 	}
 	fresh := map[string]plan.Action{}
-	for _, a := range plan.Plan(desired, obs, r.Opts.Now()) {
+	for _, a := range plan.New(desired, obs, r.Opts.Now()).Actions {
 		fresh[a.Certificate] = a
 	}
 	var still []plan.Action
@@ -70,31 +69,6 @@ func (r *Reconciler) stillTrue(ctx context.Context, desired *spec.Spec, planned,
 		}
 	}
 	return still, obs, nil
-}
-
-// seenBy rebuilds an observation from the actions of a plan.
-func seenBy(planned []plan.Action) *plan.Observed {
-	obs := &plan.Observed{Secrets: map[ledger.Location]plan.Secret{}, Pending: map[string]plan.Pending{}, Staged: map[string]plan.Staged{}}
-	for _, a := range planned {
-		if a.HeldBy == ledger.UnreadableSubject {
-			continue // unread is not the same as missing
-		}
-		obs.Secrets[a.At] = a.Secret
-		if a.Target != nil {
-			at := plan.TargetOf(a.Spec)
-			if a.Goes != (ledger.Location{}) {
-				at = a.Goes
-			}
-			obs.Secrets[at] = *a.Target
-		}
-		if a.Next != nil {
-			obs.Staged[a.Certificate] = *a.Next
-		}
-		if a.Pending != nil {
-			obs.Pending[a.Certificate] = *a.Pending
-		}
-	}
-	return obs
 }
 
 // Actionable returns the actions that have to be started.

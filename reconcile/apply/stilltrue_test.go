@@ -29,7 +29,7 @@ func TestUnreadableTakesNoTurn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	report, err := r.Apply(t.Context(), w.Desired, ledger.Revision{}, plan.Plan(w.Desired, obs, w.At))
+	report, err := r.Apply(t.Context(), w.Desired, ledger.Revision{}, plan.New(w.Desired, obs, w.At))
 	if err != nil || len(report.Results) != 2 || report.Failed() > 0 {
 		t.Errorf("the two others: %+v, %v", report, err)
 	}
@@ -58,7 +58,7 @@ func TestLookBeforeActing(t *testing.T) {
 	}
 	w.Ca.Fail = nil
 	w.Desired = reconciletest.Desire(append(all, reconciletest.Certificate("fresh", "fresh.example.com"))...)
-	r, actions := w.Planned()
+	r, planned := w.Planned()
 	looks := map[string]int{}
 	w.Vault.Fail = func(op, path string) error {
 		if op == "metadata" && !strings.HasSuffix(path, "fresh") {
@@ -66,7 +66,7 @@ func TestLookBeforeActing(t *testing.T) {
 		}
 		return nil
 	}
-	if report, err := r.Apply(t.Context(), w.Desired, ledger.Revision{}, actions); err != nil || len(report.Results) != 1 {
+	if report, err := r.Apply(t.Context(), w.Desired, ledger.Revision{}, planned); err != nil || len(report.Results) != 1 {
 		t.Fatalf("%+v, %v", report, err)
 	}
 	if len(looks) > 0 {

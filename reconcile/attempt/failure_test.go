@@ -83,9 +83,9 @@ func TestBackoffSurvivesARestart(t *testing.T) {
 		if w.At.Minute() == 0 && w.At.Hour()%6 == 0 { // and Git is away now and then
 			w.Ledger.Err = errors.New("connection refused")
 		}
-		r, actions := w.PlannedFromCache()
+		r, planned := w.PlannedFromCache()
 		if r != nil {
-			report, _ := r.Apply(t.Context(), w.Desired, ledger.Revision{}, actions)
+			report, _ := r.Apply(t.Context(), w.Desired, ledger.Revision{}, planned)
 			if len(report.Results) > 0 {
 				tried = append(tried, w.At)
 			}
@@ -207,7 +207,7 @@ func TestRunsThatEndWithoutAWord(t *testing.T) {
 // crash runs a process that dies within a call of the CA.
 func crash(w *reconciletest.World, at string, calls *int) {
 	w.T.Helper()
-	r, actions := w.Planned()
+	r, planned := w.Planned()
 	w.Ca.Fail = func(op string, _ int) error {
 		if op != at {
 			return nil
@@ -217,7 +217,7 @@ func crash(w *reconciletest.World, at string, calls *int) {
 	}
 	defer func() { w.Ca.Fail = nil }()
 	dead := make(chan struct{})
-	for _, a := range apply.Actionable(actions) {
+	for _, a := range apply.Actionable(planned.Actions) {
 		go func() { // one action in a goroutine whose panic is the process's end
 			defer close(dead)
 			defer func() { _ = recover() }()
@@ -250,7 +250,7 @@ func TestUnreadableVault(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
 	w.Settle()
 	w.At = reconciletest.Start.Add(61 * times.Day)
-	r, actions := w.Planned()
+	r, planned := w.Planned()
 	w.Ca.Fail = func(op string, _ int) error {
 		if op == "finish" {
 			w.Vault.Mu.Lock()
@@ -259,7 +259,7 @@ func TestUnreadableVault(t *testing.T) {
 		}
 		return nil
 	}
-	if report, err := r.Apply(t.Context(), w.Desired, ledger.Revision{}, actions); err != nil || report.Failed() != 1 || report.Results[0].Event.Class != ledger.ClassVault {
+	if report, err := r.Apply(t.Context(), w.Desired, ledger.Revision{}, planned); err != nil || report.Failed() != 1 || report.Results[0].Event.Class != ledger.ClassVault {
 		t.Fatalf("report %+v, error %v", report, err)
 	}
 	w.Ca.Fail, w.Vault.Fail = nil, nil

@@ -110,7 +110,7 @@ func TestLeftoversOfALookThatWasNotWhole(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return slices.ContainsFunc(plan.Plan(w.Desired, obs, w.At), func(a plan.Action) bool { return a.Kind == ledger.KindRetire })
+		return slices.ContainsFunc(plan.New(w.Desired, obs, w.At).Actions, func(a plan.Action) bool { return a.Kind == ledger.KindRetire })
 	}
 	if !retired() {
 		t.Fatal("the leftover is not seen")
@@ -179,11 +179,11 @@ func TestStagedByAnotherAMomentAgo(t *testing.T) {
 	w.Settle()
 	c.Key.Next = true
 	w.Desired.Certificates = []*spec.Certificate{c}
-	r, actions := w.Planned()
+	r, planned := w.Planned()
 	var died atomic.Bool
 	died.Store(true) // before it can tell
 	r.Writer.Ledger, r.Writer.Journal = &reconciletest.DyingLedger{MemLedger: w.Ledger, Dead: &died}, &reconciletest.DyingJournal{MemJournal: w.Journal, Dead: &died}
-	if _, err := r.Apply(t.Context(), w.Desired, ledger.Revision{}, actions); err == nil || len(w.KeysOfState()) != 1 || len(w.Journal.Lines) > 0 {
+	if _, err := r.Apply(t.Context(), w.Desired, ledger.Revision{}, planned); err == nil || len(w.KeysOfState()) != 1 || len(w.Journal.Lines) > 0 {
 		t.Fatalf("%q are there, %d entries, %v", w.KeysOfState(), len(w.Journal.Lines), err)
 	}
 	w.Desired.Certificates = nil

@@ -330,7 +330,7 @@ func dieAtCall(w *reconciletest.World, n int) bool {
 	r := apply.New(&observe.Observer{Metadata: w.Vault, StateMount: "secret", StatePrefix: "certroll"}, w.Vault, w.Ca,
 		&reconciletest.DyingLedger{MemLedger: w.Ledger, Dead: &dead}, &reconciletest.DyingJournal{MemJournal: w.Journal, Dead: &dead}, w.Opts)
 	if obs, err := r.Observe(context.Background(), w.Desired); err == nil {
-		_, _ = r.Apply(context.Background(), w.Desired, ledger.Revision{Commit: "c0ffee"}, plan.Plan(w.Desired, obs, w.At))
+		_, _ = r.Apply(context.Background(), w.Desired, ledger.Revision{Commit: "c0ffee"}, plan.New(w.Desired, obs, w.At))
 	}
 	w.Vault.Fail, w.Ca.Fail = nil, nil
 	return dead.Load()

@@ -101,7 +101,7 @@ func TestOneBlockHoldsNobodyElse(t *testing.T) {
 	}
 	for name, tc := range cases {
 		var got []string
-		for _, a := range plan.Plan(desired, &plan.Observed{History: tc.history}, reconciletest.Start.Add(time.Minute)) {
+		for _, a := range plan.New(desired, &plan.Observed{History: tc.history}, reconciletest.Start.Add(time.Minute)).Actions {
 			got = append(got, string(a.Kind))
 		}
 		if strings.Join(got, " ") != tc.want {
@@ -134,7 +134,7 @@ func TestWrongRetryPutsNobodyOff(t *testing.T) {
 	}
 	desired := reconciletest.Desire(reconciletest.Certificate("good", "good.example.com"))
 	wait := func(history []ledger.Event) time.Time {
-		a := plan.Plan(desired, &plan.Observed{History: history}, reconciletest.Start.Add(5*time.Minute))[0]
+		a := plan.New(desired, &plan.Observed{History: history}, reconciletest.Start.Add(5*time.Minute)).Actions[0]
 		if a.Kind != ledger.KindHold {
 			t.Fatalf("%s", a.Kind)
 		}
@@ -171,7 +171,7 @@ func TestUnscheduledIsTold(t *testing.T) {
 		"a retry":     {asked, time.Minute, true},
 		"in its turn": {history, 12 * time.Minute, false},
 	} {
-		a := plan.Plan(desired, &plan.Observed{History: tc.history}, reconciletest.Start.Add(tc.after))[0]
+		a := plan.New(desired, &plan.Observed{History: tc.history}, reconciletest.Start.Add(tc.after)).Actions[0]
 		if a.Kind != ledger.KindIssue || a.Unscheduled != tc.unscheduled || !slices.Equal(a.Probes, []ledger.Subject{"dns.lab"}) {
 			t.Errorf("%s: %s, unscheduled %v, probes %v", name, a.Kind, a.Unscheduled, a.Probes)
 		}
@@ -195,7 +195,7 @@ func TestProbeIsWhatWorkedBefore(t *testing.T) {
 		obs.History = append(obs.History, e)
 	}
 	var got []string
-	for _, a := range plan.Plan(w.Desired, obs, w.At) {
+	for _, a := range plan.New(w.Desired, obs, w.At).Actions {
 		got = append(got, a.Certificate+" "+string(a.Kind))
 	}
 	if want := "anew hold, proven renew"; strings.Join(got, ", ") != want {

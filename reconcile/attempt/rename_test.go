@@ -47,7 +47,7 @@ func TestRenamedIssuer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a := plan.Plan(w.Desired, obs, w.At)[0]; !a.Kind.Orders() || a.Replaces == "" {
+	if a := plan.New(w.Desired, obs, w.At).Actions[0]; !a.Kind.Orders() || a.Replaces == "" {
 		t.Errorf("%s, replaces %q", a.Kind, a.Replaces)
 	}
 	// Another directory under the old name is another CA.

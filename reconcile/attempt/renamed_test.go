@@ -304,7 +304,7 @@ func TestRenamedWhileItIsAtWork(t *testing.T) {
 		t.Fatal(err)
 	}
 	obs.AtWork = map[string]plan.Work{"api": {Action: plan.Action{Kind: ledger.KindRenew, Certificate: "api", Spec: was, Issuer: w.Desired.Issuers["ca"]}}}
-	for _, a := range plan.Plan(w.Desired, obs, w.At) {
+	for _, a := range plan.New(w.Desired, obs, w.At).Actions {
 		if a.Certificate == "web" && (a.Kind != ledger.KindHold || a.Wants != ledger.KindAdopt || !strings.Contains(a.Detail, "an attempt is under way")) || a.Kind == ledger.KindRetire {
 			t.Errorf("%s: %s, %s", a.Certificate, a.Kind, a.Detail)
 		}

@@ -159,7 +159,7 @@ func TestRotationWithRevokeSurvivesACrash(t *testing.T) {
 		obs, err := w.Reconciler().Observe(t.Context(), w.Desired)
 		if err == nil {
 			r := apply.New(&observe.Observer{Metadata: w.Vault, StateMount: "secret", StatePrefix: "certroll"}, w.Vault, w.Ca, &reconciletest.DyingLedger{MemLedger: w.Ledger, Dead: &dead}, &reconciletest.DyingJournal{MemJournal: w.Journal, Dead: &dead}, w.Opts)
-			_, _ = r.Apply(t.Context(), w.Desired, ledger.Revision{Commit: "c0ffee"}, plan.Plan(w.Desired, obs, w.At))
+			_, _ = r.Apply(t.Context(), w.Desired, ledger.Revision{Commit: "c0ffee"}, plan.New(w.Desired, obs, w.At))
 		}
 		done := !dead.Load()
 		w.Vault.Fail = nil
@@ -274,9 +274,9 @@ func TestRevokesFromWhereItWas(t *testing.T) {
 		}
 		return nil
 	}
-	r, actions := w.Planned()
+	r, planned := w.Planned()
 	w.Ledger.Err = errors.New("crash")
-	_, _ = r.Apply(t.Context(), w.Desired, ledger.Revision{}, actions)
+	_, _ = r.Apply(t.Context(), w.Desired, ledger.Revision{}, planned)
 	w.Vault.Fail, w.Ledger.Err, w.Journal.Lines = nil, nil, nil
 	w.Settle()
 	es := w.Ledger.Events(t)

@@ -111,7 +111,7 @@ func (x *watching) follow() {
 	if err != nil {
 		x.T.Fatal(err)
 	}
-	x.lookout.Follow(plan.Plan(x.Desired, obs, time.Now()), ledger.Revision{Commit: "c0ffee"})
+	x.lookout.Follow(plan.New(x.Desired, obs, time.Now()).Actions, ledger.Revision{Commit: "c0ffee"})
 }
 
 // wait lets time pass.

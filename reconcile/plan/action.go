@@ -69,8 +69,7 @@ type Action struct {
 	Mass    *ledger.HeldSet // the set that the brake holds the action in; nil: none
 	Pending *Pending        // the pending secret; nil: none
 	Ways    [][]string      // DNS accounts for the names, see WaysOf
-	Target  *Secret         // for a move: the secret at the spec's target
-	Goes    ledger.Location // the spec's target, if the brake keeps the certificate from moving; else zero
+	moves   bool            // the spec names another location than At
 }
 
 // Mends reports whether the action restores the live pair or completes an interrupted

@@ -91,7 +91,7 @@ func massOf(a *Action) (what ledger.Kind, cause string) {
 	// the CA's limits.
 	case kind == ledger.KindIssue && a.At == ledger.Location{Mount: r.Live.Mount, Path: r.Live.Path}:
 		return ledger.KindIssue, r.Live.Serial
-	case a.Target != nil:
+	case a.moves:
 		return ledger.MassMove, a.At.String() + " " + TargetOf(a.Spec).String()
 	}
 	return "", ""
@@ -153,10 +153,10 @@ func holdSet(set *ledger.HeldSet, a *Action, now time.Time, again func(*spec.Cer
 	// A move changes nothing in itself: the next renewal writes to the new path. Plan the
 	// certificate again as if vault.path had not changed, so that its renewals go on.
 	if what, _ := massOf(a); what == ledger.MassMove {
-		stays, goes, seen := *a.Spec, TargetOf(a.Spec), a.Target
+		stays, goes := *a.Spec, TargetOf(a.Spec)
 		stays.Vault.Mount, stays.Vault.Path = a.At.Mount, a.At.Path
 		*a = again(&stays)
-		a.Mass, a.Goes, a.Target = set, goes, seen
+		a.Mass = set
 		if a.Kind != ledger.KindNone {
 			a.Warnings = append(a.Warnings, fmt.Sprintf("it stays at %s and does not move to %s: %s", a.At, goes, why))
 			return

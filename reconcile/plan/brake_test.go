@@ -119,8 +119,9 @@ func TestAcceptReleasesWhatIsHeld(t *testing.T) {
 		t.Errorf("accepting it again: %v", err)
 	}
 	// Half of it is done by a pass that is stopped.
-	r, actions := w.Planned()
-	if _, err := r.Apply(t.Context(), w.Desired, ledger.Revision{Commit: "c0ffee"}, actions[:3]); err != nil {
+	r, planned := w.Planned()
+	planned.Actions = planned.Actions[:3]
+	if _, err := r.Apply(t.Context(), w.Desired, ledger.Revision{Commit: "c0ffee"}, planned); err != nil {
 		t.Fatal(err)
 	}
 	if n := w.Stopped(); n != 0 {
@@ -257,7 +258,7 @@ func TestAHoldThatIsOver(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := r.Apply(t.Context(), w.Desired, ledger.Revision{Commit: "c0ffee"}, plan.Plan(w.Desired, obs, w.At)); err != nil {
+		if _, err := r.Apply(t.Context(), w.Desired, ledger.Revision{Commit: "c0ffee"}, plan.New(w.Desired, obs, w.At)); err != nil {
 			t.Fatal(err)
 		}
 		w.At = w.At.Add(time.Hour)

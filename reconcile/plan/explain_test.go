@@ -178,8 +178,8 @@ func anyView(r *rand.Rand) (*spec.Spec, *plan.Observed, time.Time) {
 func TestPlanOfAnything(t *testing.T) {
 	for seed := range int64(5000) {
 		desired, obs, now := anyView(rand.New(rand.NewSource(seed)))
-		actions := plan.Plan(desired, obs, now)
-		again := plan.Plan(desired, obs, now)
+		actions := plan.New(desired, obs, now).Actions
+		again := plan.New(desired, obs, now).Actions
 		seen := map[string]bool{}
 		for i, a := range actions {
 			if seen[a.Certificate] {
@@ -292,7 +292,7 @@ func FuzzPlanOfARecord(f *testing.F) {
 		v.Obs.Records[r.Certificate], v.Obs.Records["api"] = r, r
 		v.Obs.Secrets[plan.TargetOf(v.C)] = plan.Secret{Version: 1, Readable: true, Owner: "api", Live: r.Live}
 		now := reconciletest.Start.Add(time.Duration(after))
-		plan.Plan(v.Desired, v.Obs, now)
+		plan.New(v.Desired, v.Obs, now)
 		plan.Explain(v.Desired, v.Obs, now, "api")
 	})
 }

@@ -83,8 +83,8 @@ func TestManyThatAreNotRead(t *testing.T) {
 		t.Fatalf("%d are held as many", got)
 	}
 	w.Settle()
-	r, actions := w.Planned()
-	if _, err := r.AcceptHeld(t.Context(), plan.MassHold(actions).ID, nil, "A. Person", "by a test"); err != nil {
+	r, planned := w.Planned()
+	if _, err := r.AcceptHeld(t.Context(), plan.MassHold(planned.Actions).ID, nil, "A. Person", "by a test"); err != nil {
 		t.Fatal(err)
 	}
 	w.Settle()

@@ -88,7 +88,7 @@ type Observed struct {
 	// does a pending secret or staged key that nothing refers to count as a leftover.
 	Whole bool
 
-	// AtWork are the attempts of this process that were under way, by certificate. Plan
+	// AtWork are the attempts of this process that were under way, by certificate. New
 	// copies their actions and plans these certificates again once the attempts have ended.
 	AtWork map[string]Work
 

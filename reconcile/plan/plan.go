@@ -21,10 +21,16 @@ func ByName(actions []Action) map[string]*Action {
 	return m
 }
 
-// Plan compares the spec with the observed state and returns one action for each
-// certificate, sorted by name. Plan is total (it accepts any input) and a pure function of
-// its arguments.
-func Plan(desired *spec.Spec, observed *Observed, now time.Time) []Action {
+// Plan is the difference between the spec and the observed state at one time.
+type Plan struct {
+	Actions  []Action  // one for each certificate, sorted by name
+	Observed *Observed // the state that the actions follow from
+	At       time.Time
+}
+
+// New compares the spec with the observed state and returns one action for each
+// certificate. New is total (it accepts any input) and a pure function of its arguments.
+func New(desired *spec.Spec, observed *Observed, now time.Time) Plan {
 	// Credible comes first: a time in the future, from a clock that was ahead, would keep
 	// breakers open and limits used up until it comes.
 	history := archive.Credible(observed.History, now)
@@ -79,7 +85,7 @@ func Plan(desired *spec.Spec, observed *Observed, now time.Time) []Action {
 	// brake nor Admit concerns them.
 	actions = append(actions, leftovers(wanted, observed, now)...)
 	slices.SortFunc(actions, func(a, b Action) int { return strings.Compare(a.Certificate, b.Certificate) })
-	return actions
+	return Plan{Actions: actions, Observed: observed, At: now}
 }
 
 // newCase collects everything that the rules read about one certificate.
@@ -99,7 +105,7 @@ func newCase(desired *spec.Spec, c *spec.Certificate, obs *Observed, found map[l
 		// The target moved, and certroll has not written there yet: the live secret is
 		// still at the old path and stays there until the next renewal.
 		if old := obs.Secrets[was]; was != s.at && s.secret.Live == nil && (old.Owner == c.Name || s.former != "" && old.Owner == s.former) && !s.begun() {
-			s.target, s.at, s.secret = s.secret, was, old
+			s.at, s.secret = was, old
 			s.moved = true
 		}
 	}
@@ -136,11 +142,7 @@ func decide(s *Situation) Action {
 	// the situation, whatever rule matched.
 	a.Certificate, a.Spec, a.Record, a.At, a.Secret, a.Issuer = s.Spec.Name, s.Spec, s.record, s.at, s.secret, s.issuer
 	a.Former, a.Tried = s.former, s.tried
-	a.Next, a.Pending, a.Ways = s.next, s.pending, WaysOf(s.desired, s.Spec)
-	if s.moved {
-		target := s.target
-		a.Target = &target
-	}
+	a.Next, a.Pending, a.Ways, a.moves = s.next, s.pending, WaysOf(s.desired, s.Spec), s.moved
 	a.Warnings = warnings(s)
 	// Each step below may turn the action into a hold. Later steps leave a hold alone, so
 	// the first reason to wait stands.

@@ -109,7 +109,7 @@ func TestPlan(t *testing.T) {
 				r.Hold.SpecDigest = plan.SpecDigest(desired, c)
 			}
 			obs.Records["api"] = r
-			actions := plan.Plan(desired, obs, reconciletest.Start.Add(tc.after))
+			actions := plan.New(desired, obs, reconciletest.Start.Add(tc.after)).Actions
 			if len(actions) != 1 {
 				t.Fatalf("%d actions", len(actions))
 			}
@@ -156,7 +156,7 @@ func TestRecordBehind(t *testing.T) {
 			if r != nil {
 				obs.Records["api"] = r
 			}
-			a := plan.Plan(reconciletest.Desire(c), obs, reconciletest.Start)[0]
+			a := plan.New(reconciletest.Desire(c), obs, reconciletest.Start).Actions[0]
 			if a.Kind != ledger.KindRepair || a.Reason != ledger.ReasonBehind || !strings.Contains(a.Detail, tc.detail) {
 				t.Errorf("got %s, %s, %q; want a repair with ...%q...", a.Kind, a.Reason, a.Detail, tc.detail)
 			}
@@ -177,10 +177,10 @@ func TestNinetyDays(t *testing.T) {
 func TestPlanIsTotal(t *testing.T) {
 	c := reconciletest.Certificate("api", "api.example.com")
 	empty := &plan.Observed{}
-	if a := plan.Plan(reconciletest.Desire(c), empty, time.Time{}); len(a) != 1 || a[0].Kind != ledger.KindIssue {
+	if a := plan.New(reconciletest.Desire(c), empty, time.Time{}).Actions; len(a) != 1 || a[0].Kind != ledger.KindIssue {
 		t.Errorf("with nothing observed: %+v", a)
 	}
-	if a := plan.Plan(reconciletest.Desire(), empty, time.Time{}); len(a) != 0 {
+	if a := plan.New(reconciletest.Desire(), empty, time.Time{}).Actions; len(a) != 0 {
 		t.Errorf("with nothing desired: %+v", a)
 	}
 }
@@ -191,7 +191,7 @@ func TestRetireLeavesAnHeirAlone(t *testing.T) {
 	old := reconciletest.LiveSecret(reconciletest.Certificate("api", "api.example.com"), nil)
 	record := &ledger.Record{Certificate: "api", State: ledger.StateLive, OnRemove: spec.Delete, Live: old.Live}
 	obs := &plan.Observed{Secrets: map[ledger.Location]plan.Secret{{Mount: "secret", Path: "tls/api"}: old}, Records: map[string]*ledger.Record{"api": record}}
-	actions := plan.Plan(reconciletest.Desire(c), obs, reconciletest.Start)
+	actions := plan.New(reconciletest.Desire(c), obs, reconciletest.Start).Actions
 	if len(actions) != 2 || actions[0].Kind != ledger.KindRetire || !strings.Contains(actions[0].Detail, "new now claims its path") || actions[1].Kind != ledger.KindAdopt {
 		t.Errorf("plan: %+v", actions)
 	}

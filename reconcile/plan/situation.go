@@ -69,7 +69,6 @@ type Situation struct {
 	formerBusy  string              // a former name with an attempt under way; "": none
 	notItsOwn   string              // a former name whose record is under other policies; "": none
 	moved       bool                // vault.path changed, and certroll has not written there yet
-	target      Secret              // if moved: the secret at the spec's target
 	auto        bool                // renewal.auto is on, or its pause is over
 	said        *ledger.RenewalInfo // the CA's last renewal information; nil: none
 	longerChain bool                // the CA gave a newer certificate a chain that lasts longer

@@ -75,12 +75,8 @@ func TestIdlePullIsBounded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var planned []plan.Action
-		for _, a := range plan.Plan(theirs, obs, time.Now()) {
-			if a.Certificate == rotated.Name {
-				planned = append(planned, a)
-			}
-		}
+		planned := plan.New(theirs, obs, time.Now())
+		planned.Actions = slices.DeleteFunc(planned.Actions, func(a plan.Action) bool { return a.Certificate != rotated.Name })
 		if _, err := others.Apply(context.Background(), theirs, ledger.Revision{}, planned); err != nil {
 			t.Fatal(err)
 		}

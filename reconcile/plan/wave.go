@@ -31,8 +31,9 @@ const (
 // succession, or a restart, do not start a second wave in the same minute.
 //
 // Only run uses waves: a single apply starts everything that is due.
-func InWaves(actions []Action, obs *Observed, now time.Time) {
-	begun := begunLately(actions, obs, now)
+func (p Plan) InWaves() {
+	actions, now := p.Actions, p.At
+	begun := begunLately(actions, p.Observed, now)
 	var patient, others []*Action
 	for i := range actions {
 		switch a := &actions[i]; {

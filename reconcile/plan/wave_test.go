@@ -60,7 +60,7 @@ func TestWavesArePerMinute(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			actions := renewals(60, now)
-			plan.InWaves(actions, &plan.Observed{History: tc.events, Pending: tc.pending}, now)
+			plan.Plan{Actions: actions, Observed: &plan.Observed{History: tc.events, Pending: tc.pending}, At: now}.InWaves()
 			if n, next := letGo(actions); n != tc.n || next.Sub(now) != tc.next {
 				t.Errorf("%d go, the next ones after %s; want %d and %s", n, next.Sub(now), tc.n, tc.next)
 			}

@@ -104,7 +104,7 @@ func TestBreakerByZone(t *testing.T) {
 				history = append(history, e)
 			}
 			obs := &plan.Observed{History: history}
-			planned := plan.Plan(desired, obs, reconciletest.Start.Add(time.Minute))
+			planned := plan.New(desired, obs, reconciletest.Start.Add(time.Minute)).Actions
 			a := &planned[0]
 			if waits := a.Kind == ledger.KindHold && a.HeldBy == ledger.AccountSubject(tc.failing); waits != tc.waits {
 				t.Errorf("the plan says %s, %s, held by %q: %s", a.Kind, a.Reason, a.HeldBy, a.Detail)

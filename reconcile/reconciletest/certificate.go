@@ -179,7 +179,7 @@ func (v *View) At(age time.Duration) plan.Action {
 			v.Record.RenewAt = plan.RecordedRenewal(v.C, v.Secret.Live, v.Record.RenewalInfo, Start.Add(age))
 		}
 	}
-	return plan.Plan(v.Desired, v.Obs, Start.Add(age))[0]
+	return plan.New(v.Desired, v.Obs, Start.Add(age)).Actions[0]
 }
 
 // Expect compares kind, reason and a part of the message.

@@ -68,7 +68,7 @@ func (w *World) LookedUp() []plan.Action {
 	if err != nil {
 		w.T.Fatal(err)
 	}
-	return plan.Plan(w.Desired, obs, w.At)
+	return plan.New(w.Desired, obs, w.At).Actions
 }
 
 // ForgetChains removes the facts that earlier versions did not record from metadata and

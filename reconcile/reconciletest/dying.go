@@ -31,7 +31,7 @@ func (w *World) DyingAt(n int) bool {
 	}
 	r := w.Reconciler()
 	r.Writer.Ledger, r.Writer.Journal = &DyingLedger{w.Ledger, &died}, &DyingJournal{w.Journal, &died}
-	_, _ = r.Apply(context.Background(), w.Desired, ledger.Revision{Commit: "c0ffee"}, plan.Plan(w.Desired, obs, w.At))
+	_, _ = r.Apply(context.Background(), w.Desired, ledger.Revision{Commit: "c0ffee"}, plan.New(w.Desired, obs, w.At))
 	return died.Load()
 }
 

@@ -652,26 +652,26 @@ func (w *World) Reconciler() *apply.Reconciler {
 // Plan returns the plan of a new process.
 func (w *World) Plan() []plan.Action {
 	w.T.Helper()
-	_, actions := w.Planned()
-	return actions
+	_, planned := w.Planned()
+	return planned.Actions
 }
 
 // Planned returns a new process and its plan.
-func (w *World) Planned() (*apply.Reconciler, []plan.Action) {
+func (w *World) Planned() (*apply.Reconciler, plan.Plan) {
 	w.T.Helper()
 	r := w.Reconciler()
 	obs, err := r.Observe(context.Background(), w.Desired)
 	if err != nil {
 		w.T.Fatal(err)
 	}
-	return r, plan.Plan(w.Desired, obs, w.At)
+	return r, plan.New(w.Desired, obs, w.At)
 }
 
 // Apply plans and applies in a new process.
 func (w *World) Apply(ctx context.Context) (*apply.Report, error) {
 	w.T.Helper()
-	r, actions := w.Planned()
-	return r.Apply(ctx, w.Desired, ledger.Revision{Commit: "c0ffee", Author: "A. Owner <owner@example.com>"}, actions)
+	r, planned := w.Planned()
+	return r.Apply(ctx, w.Desired, ledger.Revision{Commit: "c0ffee", Author: "A. Owner <owner@example.com>"}, planned)
 }
 
 // Settle applies and requires that nothing fails.

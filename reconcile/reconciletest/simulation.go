@@ -114,7 +114,7 @@ func (s *Sim) DieAt(n int, asked *int) {
 	if err != nil {
 		return
 	}
-	_, _ = r.Apply(ctx, s.Desired, ledger.Revision{Commit: "c0ffee"}, plan.Plan(s.Desired, obs, s.Opts.Now()))
+	_, _ = r.Apply(ctx, s.Desired, ledger.Revision{Commit: "c0ffee"}, plan.New(s.Desired, obs, s.Opts.Now()))
 }
 
 type deadLedger struct {

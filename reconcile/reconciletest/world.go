@@ -67,7 +67,7 @@ func (w *World) Stopped() int {
 
 // Consented adds a person's consent to everything that is held to an observation.
 func Consented(desired *spec.Spec, obs *plan.Observed, now time.Time) {
-	set := *plan.MassHold(plan.Plan(desired, obs, now))
+	set := *plan.MassHold(plan.New(desired, obs, now).Actions)
 	set.AcceptedAt = &now
 	obs.Accept(&set)
 }
@@ -109,13 +109,13 @@ func (w *World) Doctor() *doctor.Examination {
 }
 
 // PlannedFromCache is Planned for a ledger that may be unreachable.
-func (w *World) PlannedFromCache() (*apply.Reconciler, []plan.Action) {
+func (w *World) PlannedFromCache() (*apply.Reconciler, plan.Plan) {
 	r := w.Reconciler()
 	obs, err := r.Observe(context.Background(), w.Desired)
 	if err != nil {
-		return nil, nil
+		return nil, plan.Plan{}
 	}
-	return r, plan.Plan(w.Desired, obs, w.At)
+	return r, plan.New(w.Desired, obs, w.At)
 }
 
 // Somebodys returns a foreign secret whose pair is signed by signer, or by itself if that
@@ -332,7 +332,7 @@ func (w *World) GoesOn() (again func()) {
 			}
 		}
 		look(nil)
-		if _, err := r.Apply(w.T.Context(), w.Desired, ledger.Revision{}, plan.Plan(w.Desired, seen, w.At)); err == nil {
+		if _, err := r.Apply(w.T.Context(), w.Desired, ledger.Revision{}, plan.New(w.Desired, seen, w.At)); err == nil {
 			w.T.Fatal("a ledger that cannot be reached gave no error")
 		}
 		look(r.Crew.TakeEnded())
@@ -377,9 +377,9 @@ func (w *World) HeldUntil(t *testing.T, name string, until time.Time) {
 // actions, or only those that close no record.
 func (w *World) FailToMove(t *testing.T, all bool) {
 	t.Helper()
-	r, actions := w.Planned()
+	r, planned := w.Planned()
 	if !all {
-		actions = slices.DeleteFunc(actions, func(a plan.Action) bool { return a.Kind == ledger.KindRetire })
+		planned.Actions = slices.DeleteFunc(planned.Actions, func(a plan.Action) bool { return a.Kind == ledger.KindRetire })
 	}
 	w.Vault.Fail = func(op, path string) error {
 		if op == "write-metadata" && path == "secret/tls/api" {
@@ -387,7 +387,7 @@ func (w *World) FailToMove(t *testing.T, all bool) {
 		}
 		return nil
 	}
-	report, err := r.Apply(t.Context(), w.Desired, ledger.Revision{Commit: "c0ffee", Author: TheOwner}, actions)
+	report, err := r.Apply(t.Context(), w.Desired, ledger.Revision{Commit: "c0ffee", Author: TheOwner}, planned)
 	if w.Vault.Fail = nil; err != nil || report.Failed() != 1 {
 		t.Fatalf("%d failed, %v", report.Failed(), err)
 	}

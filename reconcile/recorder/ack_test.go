@@ -39,7 +39,7 @@ func TestAPushWithoutAck(t *testing.T) {
 		t.Helper()
 		obs, err := r.Observe(t.Context(), m.Desired)
 		m.must(err)
-		report, err := r.Apply(t.Context(), m.Desired, ledger.Revision{Commit: "c0ffee"}, plan.Plan(m.Desired, obs, m.At))
+		report, err := r.Apply(t.Context(), m.Desired, ledger.Revision{Commit: "c0ffee"}, plan.New(m.Desired, obs, m.At))
 		m.must(err)
 		return report
 	}
@@ -99,7 +99,7 @@ func TestAckAfterARestart(t *testing.T) {
 		r := apply.New(&observe.Observer{Metadata: m.Vault, StateMount: "secret", StatePrefix: "certroll"}, m.Vault, m.Ca, m.ledger, journal, m.Opts)
 		obs, err := r.Observe(t.Context(), m.Desired)
 		m.must(err)
-		_, err = r.Apply(t.Context(), m.Desired, ledger.Revision{Commit: "c0ffee"}, plan.Plan(m.Desired, obs, m.At))
+		_, err = r.Apply(t.Context(), m.Desired, ledger.Revision{Commit: "c0ffee"}, plan.New(m.Desired, obs, m.At))
 		m.must(err)
 		journal.full = false
 	}

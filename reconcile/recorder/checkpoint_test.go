@@ -99,7 +99,7 @@ func (m *mooredWorld) run() error {
 	if err != nil {
 		m.T.Fatal(err)
 	}
-	_, err = r.Apply(context.Background(), m.Desired, ledger.Revision{Commit: "c0ffee"}, plan.Plan(m.Desired, obs, m.At))
+	_, err = r.Apply(context.Background(), m.Desired, ledger.Revision{Commit: "c0ffee"}, plan.New(m.Desired, obs, m.At))
 	return errors.Join(err, r.Unanchored())
 }
 
@@ -206,7 +206,7 @@ func TestRewindIsTold(t *testing.T) {
 			obs, err := r.Observe(context.Background(), m.Desired)
 			m.must(err)
 			m.ledger.Err = errors.New("no route")
-			if _, err := r.Apply(context.Background(), m.Desired, ledger.Revision{}, plan.Plan(m.Desired, obs, m.At)); err == nil {
+			if _, err := r.Apply(context.Background(), m.Desired, ledger.Revision{}, plan.New(m.Desired, obs, m.At)); err == nil {
 				t.Fatal("the ledger was written though Git was away")
 			}
 			if v := m.Vault.Secrets["secret/tls/c"]; v == nil || len(v.Versions) != 1 {

@@ -92,8 +92,8 @@ func TestAccepted(t *testing.T) {
 // one that told last of what was in force. What they say comes after that.
 func TestConsentByAClockThatIsBehind(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
-	r, actions := w.Planned()
-	if _, err := r.Apply(t.Context(), w.Desired, ledger.Revision{Commit: commitA}, actions); err != nil {
+	r, planned := w.Planned()
+	if _, err := r.Apply(t.Context(), w.Desired, ledger.Revision{Commit: commitA}, planned); err != nil {
 		t.Fatal(err)
 	}
 	before, err := archive.LastTaken(w.Snapshot(t))

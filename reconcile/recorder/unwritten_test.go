@@ -93,7 +93,7 @@ func (d *disk) pass(r *apply.Reconciler) (*apply.Report, error) {
 	if err != nil {
 		d.T.Fatal(err)
 	}
-	return r.Apply(d.T.Context(), d.Desired, ledger.Revision{Commit: "c0ffee"}, plan.Plan(d.Desired, obs, d.At))
+	return r.Apply(d.T.Context(), d.Desired, ledger.Revision{Commit: "c0ffee"}, plan.New(d.Desired, obs, d.At))
 }
 
 // TestAFullDiskLosesNothingThatGitTakes.

@@ -128,7 +128,7 @@ func (s *Writer) Overlay(obs *plan.Observed) error {
 		known[e.ID] = true
 	}
 	for _, e := range entries {
-		// Plan ignores a pending secret whose attempt has ended.
+		// A plan ignores a pending secret whose attempt has ended.
 		if e.Drop != "" {
 			obs.Done[e.Drop] = e.Event.KeyDigest
 		}

@@ -32,7 +32,7 @@ const (
 type ChangeSet struct {
 	Blocks       []BlockChange       // issuer blocks, then dns blocks, sorted by name
 	Certificates []CertificateChange // sorted by name
-	Planned      []plan.Action       // the whole plan with the change
+	Planned      plan.Plan           // the whole plan with the change
 	Anyway       []plan.Action       // actions of Planned that are due without the change too
 }
 
@@ -75,9 +75,9 @@ func (s *ChangeSet) Actions() []plan.Action {
 // both (see plan.Union). It is a pure function.
 func ChangeOf(base, head *spec.Spec, observed *plan.Observed, now time.Time) *ChangeSet {
 	s := &ChangeSet{Blocks: BlockChanges(base, head)}
-	before := plan.ByName(plan.Plan(base, asBase(observed, s.Blocks), now))
-	s.Planned = plan.Plan(head, observed, now)
-	after := plan.ByName(s.Planned)
+	before := plan.ByName(plan.New(base, asBase(observed, s.Blocks), now).Actions)
+	s.Planned = plan.New(head, observed, now)
+	after := plan.ByName(s.Planned.Actions)
 	was, gone := plan.MovedIn(base, head, after)
 	for _, name := range certificateNames(base, head, before, after) {
 		// One row for a move: the former name would look like a removal.

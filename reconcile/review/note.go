@@ -118,7 +118,7 @@ func (r *reviewer) say(code, certificate string, at Place, format string, args .
 
 // mass adds a note if the brake will hold the change.
 func (r *reviewer) mass(s *ChangeSet) {
-	set := plan.MassHold(s.Planned)
+	set := plan.MassHold(s.Planned.Actions)
 	if set == nil {
 		return
 	}

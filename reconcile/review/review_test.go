@@ -398,7 +398,7 @@ func TestObserveRecords(t *testing.T) {
 		}
 		want := *obs
 		want.Secrets[plan.TargetOf(gone)] = plan.Secret{Version: 1, Owner: "gone", Live: want.Secrets[plan.TargetOf(gone)].Live}
-		got, exact := plan.Plan(head, seen, now), plan.Plan(head, &want, now)
+		got, exact := plan.New(head, seen, now).Actions, plan.New(head, &want, now).Actions
 		for i := range got {
 			if !review.SameAction(&got[i], &exact[i]) || got[i].Secret.Version != exact[i].Secret.Version {
 				t.Errorf("%s after %s: %s (%s), by Vault %s (%s)", got[i].Certificate, after, got[i].Kind, got[i].Detail, exact[i].Kind, exact[i].Detail)
@@ -414,7 +414,7 @@ func TestRecall(t *testing.T) {
 	}
 	now := reconciletest.Start.Add(61 * times.Day)
 	desired, obs := base()
-	saved := plan.Save(desired, plan.Plan(desired, obs, now))
+	saved := plan.Save(desired, plan.New(desired, obs, now).Actions)
 	if len(saved) != 3 {
 		t.Fatalf("saved %+v", saved)
 	}
@@ -448,7 +448,7 @@ func TestRecall(t *testing.T) {
 			if tc.change != nil {
 				tc.change(desired, obs)
 			}
-			todo, moved := plan.Recall(desired, saved, plan.Plan(desired, obs, now))
+			todo, moved := plan.Recall(desired, saved, plan.New(desired, obs, now).Actions)
 			if len(todo) != 3 || len(moved) != len(tc.moved) {
 				t.Fatalf("%d actions, moved %+v", len(todo), moved)
 			}
@@ -460,7 +460,7 @@ func TestRecall(t *testing.T) {
 			}
 		})
 	}
-	if todo, _ := plan.Recall(desired, saved[:1], plan.Plan(desired, obs, now)); len(todo) != 1 || todo[0].Certificate != saved[0].Certificate {
+	if todo, _ := plan.Recall(desired, saved[:1], plan.New(desired, obs, now).Actions); len(todo) != 1 || todo[0].Certificate != saved[0].Certificate {
 		t.Errorf("what was not saved is done: %+v", todo)
 	}
 }

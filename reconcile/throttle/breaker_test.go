@@ -121,7 +121,7 @@ func TestBreaker(t *testing.T) {
 			if tc.desired != nil {
 				tc.desired(desired)
 			}
-			actions := plan.Plan(desired, &plan.Observed{History: tc.history}, reconciletest.Start.Add(tc.after))
+			actions := plan.New(desired, &plan.Observed{History: tc.history}, reconciletest.Start.Add(tc.after)).Actions
 			var got []string
 			for _, a := range actions {
 				got = append(got, strings.Join(append([]string{string(a.Kind)}, a.Avoid...), "-"))
@@ -271,7 +271,7 @@ func TestNewCredentialsEndATrouble(t *testing.T) {
 	desired := reconciletest.Desire(reconciletest.Certificate("x", "x.example.com"), reconciletest.Certificate("y", "y.example.com"))
 	for version, want := range map[string]int{"": 0, "v1": 0, "v2": 2} {
 		obs := &plan.Observed{History: events, Credentials: map[string]string{"lab": version}}
-		if n := reconciletest.Count(plan.Plan(desired, obs, reconciletest.Start.Add(time.Minute)), ledger.KindIssue); n != want {
+		if n := reconciletest.Count(plan.New(desired, obs, reconciletest.Start.Add(time.Minute)).Actions, ledger.KindIssue); n != want {
 			t.Errorf("with credential %q %d go, want %d", version, n, want)
 		}
 	}

@@ -169,7 +169,7 @@ func TestLimitsCountAccounts(t *testing.T) {
 				obs.History = []ledger.Event{e}
 			}
 			n := 0
-			for _, a := range plan.Plan(desired, obs, reconciletest.Start) {
+			for _, a := range plan.New(desired, obs, reconciletest.Start).Actions {
 				if strings.HasPrefix(a.Certificate, "x") && a.Kind == ledger.KindIssue {
 					n++
 				}
@@ -206,11 +206,11 @@ func TestWaves(t *testing.T) {
 		})
 		obs.Secrets[plan.TargetOf(c)], obs.Records[c.Name] = s, reconciletest.LiveRecord(c, s)
 	}
-	if n := reconciletest.Count(plan.Plan(desired, obs, reconciletest.Start), ledger.KindReissue); n != 0 {
+	if n := reconciletest.Count(plan.New(desired, obs, reconciletest.Start).Actions, ledger.KindReissue); n != 0 {
 		t.Fatalf("%d go at once, without a person's consent", n)
 	}
 	reconciletest.Consented(desired, obs, reconciletest.Start)
-	actions := plan.Plan(desired, obs, reconciletest.Start)
+	actions := plan.New(desired, obs, reconciletest.Start).Actions
 	if n := reconciletest.Count(actions, ledger.KindReissue); n != 50 {
 		t.Fatalf("%d go at once, want 50", n)
 	}
@@ -231,7 +231,7 @@ func TestWhatWaitsHoldsUpNoOther(t *testing.T) {
 	desired := reconciletest.Desire(cs...)
 	desired.Issuers["ca"].Limits = reconciletest.LetsEncrypt()
 	desired.Issuers["ca"].Limits.Orders = spec.Limit{Burst: 60, Window: 3 * time.Hour}
-	actions := plan.Plan(desired, &plan.Observed{}, reconciletest.Start)
+	actions := plan.New(desired, &plan.Observed{}, reconciletest.Start).Actions
 	if n := reconciletest.Count(actions, ledger.KindIssue); n != 51 {
 		t.Errorf("%d go at once, want 50 of example.com and one of example.org", n)
 	}

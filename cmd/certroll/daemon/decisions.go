@@ -71,12 +71,12 @@ func (d *decisions) pass(p reconcile.Pass) {
 	d.failing("ledger", unreadable(p.Unreadable))
 	d.failing("disk", p.Disk)
 	d.failing("pass", p.Err)
-	if p.Standing == nil {
+	if p.After.Observed == nil {
 		return // the pass could not observe
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.holds(p.Standing)
+	d.holds(p.After.Actions)
 	d.breakers(p.Tripped)
 }
 

@@ -79,7 +79,7 @@ func (h *health) connected(reach func(context.Context) error) {
 func (h *health) passed(p reconcile.Pass) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	saw := p.Standing != nil
+	saw := p.After.Observed != nil
 	h.turned, h.seen, h.away = time.Now(), &saw, nil
 	for _, o := range p.Outages {
 		h.away = append(h.away, o.Side)

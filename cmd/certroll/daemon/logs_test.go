@@ -193,7 +193,9 @@ func TestDecisionsOnce(t *testing.T) {
 	}
 	idle := plan.Action{Certificate: "api", Kind: ledger.KindNone}
 	due := plan.Action{Certificate: "api", Kind: ledger.KindRenew, Reason: ledger.ReasonThreshold}
-	stand := func(d *decisions, actions ...plan.Action) { d.pass(reconcile.Pass{Standing: actions}) }
+	stand := func(d *decisions, actions ...plan.Action) {
+		d.pass(reconcile.Pass{After: plan.Plan{Observed: &plan.Observed{}, Actions: actions}})
+	}
 	trip := []plan.Tripped{{Subject: "dns.lab", Class: ledger.ClassDNSUnauthorized, Since: at, Certificates: 3}}
 	for name, c := range map[string]struct {
 		steps func(*decisions)
@@ -214,10 +216,10 @@ func TestDecisionsOnce(t *testing.T) {
 		}, []string{"held together issuer.le orders", "held together no more issuer.le orders"}},
 		"an account": {func(d *decisions) {
 			for range 2 {
-				d.pass(reconcile.Pass{Standing: []plan.Action{idle}, Tripped: trip})
+				d.pass(reconcile.Pass{After: plan.Plan{Observed: &plan.Observed{}, Actions: []plan.Action{idle}}, Tripped: trip})
 			}
 			d.pass(reconcile.Pass{Err: errors.New("Vault is away")}) // nothing is known of it
-			d.pass(reconcile.Pass{Standing: []plan.Action{idle}, Tripped: trip})
+			d.pass(reconcile.Pass{After: plan.Plan{Observed: &plan.Observed{}, Actions: []plan.Action{idle}}, Tripped: trip})
 			stand(d, idle)
 		}, []string{"tripped dns.lab", "pass failed", "pass works again", "admitted dns.lab"}},
 		"a plan that waits for the lease": {func(d *decisions) {

@@ -137,7 +137,7 @@ func (d *daemon) passed(p reconcile.Pass) {
 	now := time.Now()
 	d.metrics.Passed(p, revision, now)
 	d.page.Passed(d.shown(p, now))
-	d.monitor.Follow(p.Standing, ledger.Revision{Commit: revision.Commit})
+	d.monitor.Follow(p.After.Actions, ledger.Revision{Commit: revision.Commit})
 	d.say.pass(p)
 	d.health.passed(p)
 	d.told()

@@ -30,7 +30,7 @@ func (o *opened) Snapshot(ctx context.Context) (fs.FS, string, error) {
 // shown returns the status page's input after a pass.
 func (d *daemon) shown(p reconcile.Pass, now time.Time) page.Input {
 	in := page.Input{
-		Records: p.Records, Standing: p.Standing, Tripped: p.Tripped, Newest: (*page.NotTaken)(d.repo.Newest),
+		Records: p.Records, Actions: p.After.Actions, Tripped: p.Tripped, Newest: (*page.NotTaken)(d.repo.Newest),
 		Pass: &page.Pass{Ended: now, Next: p.Next, SeenAt: now},
 	}
 	if p.Err != nil {
@@ -58,7 +58,7 @@ func (d *daemon) shown(p reconcile.Pass, now time.Time) page.Input {
 	if !p.Rewound.IsZero() {
 		in.Troubles = append(in.Troubles, "the ledger was found rewritten at "+p.Rewound.UTC().Format(time.RFC3339)+"; certroll audit verify shows the commit to push back, or to accept")
 	}
-	if set := plan.MassHold(p.Standing); set != nil {
+	if set := plan.MassHold(p.After.Actions); set != nil {
 		in.Troubles = append(in.Troubles, "held until a person accepts it: "+set.Summary()+"; where that is meant: certroll accept --missing "+set.ID)
 	}
 	return in

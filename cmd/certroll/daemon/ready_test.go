@@ -20,7 +20,7 @@ import (
 // with is named by all three.
 func TestReadyAgreesWithTheMetricsAndThePage(t *testing.T) {
 	for _, side := range reconcile.Sides {
-		p := reconcile.Pass{Standing: []plan.Action{}, Outages: []reconcile.Outage{{Side: side, Since: time.Now()}}}
+		p := reconcile.Pass{After: plan.Plan{Observed: &plan.Observed{}}, Outages: []reconcile.Outage{{Side: side, Since: time.Now()}}}
 		if side == "state_dir" {
 			p.Disk = errors.New("the state_dir cannot be written: no space left on device")
 		}
@@ -34,7 +34,7 @@ func TestReadyAgreesWithTheMetricsAndThePage(t *testing.T) {
 		if said := strings.Join(d.shown(p, time.Now()).Troubles, "\n"); !strings.Contains(said, side) {
 			t.Errorf("the page says %q while %s is away", said, side)
 		}
-		h.passed(reconcile.Pass{Standing: []plan.Action{}})
+		h.passed(reconcile.Pass{After: plan.Plan{Observed: &plan.Observed{}}})
 		if why := h.unready(t.Context()); why != "" {
 			t.Errorf("/readyz says %q after %s is back", why, side)
 		}

@@ -208,7 +208,7 @@ func TestHealth(t *testing.T) {
 	says(h.ready, 503, "the first pass has not ended yet")
 	h.passed(reconcile.Pass{Err: errors.New("a secret of Vault's")})
 	says(h.ready, 503, "the last pass could not read")
-	h.passed(reconcile.Pass{Standing: []plan.Action{}})
+	h.passed(reconcile.Pass{After: plan.Plan{Observed: &plan.Observed{}}})
 	says(h.ready, 200, "ok")
 	down = errors.New("sealed")
 	says(h.ready, 200, "ok") // Vault is not asked for each of ours

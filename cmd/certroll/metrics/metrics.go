@@ -109,7 +109,7 @@ func (m *Metrics) Passed(p reconcile.Pass, revision Revision, now time.Time) {
 	defer m.mu.Unlock()
 	m.passDurations.Observe(p.Took.Seconds())
 	m.last = &p
-	if m.revision = revision; p.Standing != nil {
+	if m.revision = revision; p.After.Observed != nil {
 		m.seen, m.passedAt = p, now
 	}
 }
@@ -179,7 +179,7 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	defer m.mu.Unlock()
 	send := gauges(ch)
 	send.value(buildMetric, 1, m.version, runtime.Version())
-	for _, a := range m.seen.Standing {
+	for _, a := range m.seen.After.Actions {
 		send.action(a)
 	}
 	if m.last != nil {

@@ -45,15 +45,15 @@ func everyMetric(t *testing.T) []*dto.MetricFamily {
 			{Issuer: "le", Limit: "orders", Used: 1.5, Size: 300}, {Issuer: "le", Limit: "certificates_per_domain", Size: 50},
 			{Issuer: "le", Limit: "exact_set", Size: 5}, {Issuer: "le", Limit: "failed_validations", Size: 5},
 		},
-		Standing: []plan.Action{
+		After: plan.Plan{Observed: &plan.Observed{}, Actions: []plan.Action{
 			{Certificate: "api", Kind: ledger.KindNone, Reason: ledger.ReasonUpToDate, Spec: &spec.Certificate{}, Secret: secret, Record: records[0]},
 			{Certificate: "off", Kind: ledger.KindNone, Reason: ledger.ReasonUnmanaged, Spec: &spec.Certificate{}},
 			{Certificate: "gone", Kind: ledger.KindRetire},
-		},
+		}},
 	}
 	for _, why := range []ledger.Reason{ledger.ReasonBackoff, ledger.ReasonRateLimited, ledger.ReasonPaused, ledger.ReasonLimit,
 		ledger.ReasonBreaker, ledger.ReasonSpread, ledger.ReasonUnreadable, ledger.ReasonNextKeyNew, ledger.ReasonNewRule, ledger.ReasonUndone, ledger.ReasonMass, ledger.ReasonNotRead} {
-		pass.Standing = append(pass.Standing, plan.Action{Certificate: string(why), Kind: ledger.KindHold, Reason: why, NotBefore: at, Spec: &spec.Certificate{}})
+		pass.After.Actions = append(pass.After.Actions, plan.Action{Certificate: string(why), Kind: ledger.KindHold, Reason: why, NotBefore: at, Spec: &spec.Certificate{}})
 	}
 	for _, status := range []ledger.Status{ledger.Success, ledger.Failed, ledger.Denied} {
 		m.Ended(ledger.Event{Operation: ledger.KindRenew, Status: status, Issuer: "le", DNSAccount: "one",
@@ -159,13 +159,13 @@ func TestMetricsBeforeAPass(t *testing.T) {
 func TestMetricsPerCertificate(t *testing.T) {
 	at := time.Now()
 	series := func(n int, edit func(*plan.Action, *ledger.Record)) int {
-		m, pass := New("v1.2.3"), reconcile.Pass{Standing: []plan.Action{}}
+		m, pass := New("v1.2.3"), reconcile.Pass{After: plan.Plan{Observed: &plan.Observed{}}}
 		for i := range n {
 			name := fmt.Sprint("c", i)
 			r := &ledger.Record{Certificate: name, State: ledger.StateLive, RenewAt: &at, Live: &ledger.Live{NotAfter: at.AddDate(0, 1, 0)}}
 			a := plan.Action{Certificate: name, Kind: ledger.KindNone, Spec: &spec.Certificate{}, Secret: plan.Secret{Owner: name, Live: r.Live}, Record: r}
 			edit(&a, r)
-			pass.Standing, pass.Records = append(pass.Standing, a), append(pass.Records, r)
+			pass.After.Actions, pass.Records = append(pass.After.Actions, a), append(pass.Records, r)
 		}
 		m.Passed(pass, Revision{}, at)
 		n, err := testutil.GatherAndCount(m)

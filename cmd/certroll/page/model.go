@@ -14,7 +14,7 @@ import (
 // not change after New.
 type Input struct {
 	Records  []*ledger.Record
-	Standing []plan.Action // the plan; nil without one
+	Actions  []plan.Action // the plan; nil without one
 	Problems []ledger.Problem
 	Tripped  []plan.Tripped // issuers and DNS accounts held by a breaker
 	Revision *Revision      // in force; nil if unknown
@@ -145,9 +145,9 @@ type Planned struct {
 // New makes the page for a time.
 func New(in Input, now time.Time) *Page {
 	p := &Page{Input: in, Now: now, byName: make(map[string]*Certificate, len(in.Records))}
-	actions := make(map[string]*plan.Action, len(in.Standing))
-	for i := range in.Standing {
-		actions[in.Standing[i].Certificate] = &in.Standing[i]
+	actions := make(map[string]*plan.Action, len(in.Actions))
+	for i := range in.Actions {
+		actions[in.Actions[i].Certificate] = &in.Actions[i]
 	}
 	open := map[string][]ledger.Problem{}
 	for _, one := range in.Problems {
@@ -158,8 +158,8 @@ func New(in Input, now time.Time) *Page {
 	for _, r := range in.Records {
 		p.add(newCertificate(r, actions[r.Certificate], open[r.Certificate], now))
 	}
-	for i := range in.Standing {
-		if a := &in.Standing[i]; p.byName[a.Certificate] == nil {
+	for i := range in.Actions {
+		if a := &in.Actions[i]; p.byName[a.Certificate] == nil {
 			p.add(newCertificate(nil, a, open[a.Certificate], now))
 		}
 	}

@@ -185,7 +185,7 @@ func TestRowOfDeleted(t *testing.T) {
 	r := failing(live("a", "ca", 10*day24, 90*day24), 1, ledger.ClassCAUnavailable, "dialling: connection refused", hour)
 	r.Gone = &ledger.Gone{Version: 3, At: noon}
 	a := holds(r)
-	v := New(Input{Records: []*ledger.Record{r}, Standing: []plan.Action{a}}, noon).index(layout{}, Filter{})
+	v := New(Input{Records: []*ledger.Record{r}, Actions: []plan.Action{a}}, noon).index(layout{}, Filter{})
 	if row := v.Rows[0]; row.State != Deleted || !strings.Contains(row.Note(), "vault kv undelete -mount=secret -versions=3 tls/a") || row.Marks()[0] != "ca_unavailable" {
 		t.Errorf("%s: %v %q", row.State, row.Marks(), row.Note())
 	}

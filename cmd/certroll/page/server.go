@@ -66,8 +66,8 @@ func (s *Server) Watch(works func() []Work) {
 // state stays.
 func (s *Server) Passed(in Input) {
 	s.mu.Lock()
-	if in.Records == nil && in.Standing == nil {
-		in.Records, in.Standing, in.Tripped = s.input.Records, s.input.Standing, s.input.Tripped
+	if in.Records == nil && in.Actions == nil {
+		in.Records, in.Actions, in.Tripped = s.input.Records, s.input.Actions, s.input.Tripped
 		if before := s.input.Pass; before != nil && in.Pass != nil {
 			in.Pass.SeenAt = before.SeenAt
 		}

@@ -94,7 +94,7 @@ func TestUpstreamWords(t *testing.T) {
 	}
 	api.LastFailure.Class += "\u202e"
 	api.Live.DNSAccount, api.Live.Directory = hostile, "javascript:alert(1)"
-	in.Standing[0].Detail = hostile
+	in.Actions[0].Detail = hostile
 	in.Problems[0].Message, in.Problems[0].Advice = hostile, hostile
 	in.Revision.Author = hostile
 	in.Pass.Error = hostile
@@ -150,7 +150,7 @@ func TestCertificate(t *testing.T) {
 func TestOneMessageOnce(t *testing.T) {
 	in := ten()
 	in.Tripped = []plan.Tripped{{Subject: "dns.cloudflare_prod", Class: ledger.ClassDNSUnauthorized, Certificates: 3, Message: in.Records[4].LastFailure.Message}}
-	in.Standing = append(in.Standing, plan.Action{Kind: ledger.KindHold, Certificate: "shop2", Wants: ledger.KindIssue, Reason: ledger.ReasonBreaker,
+	in.Actions = append(in.Actions, plan.Action{Kind: ledger.KindHold, Certificate: "shop2", Wants: ledger.KindIssue, Reason: ledger.ReasonBreaker,
 		NotBefore: noon.Add(9 * time.Minute), Detail: "dns.cloudflare_prod has failed for 3 certificates in a row: " + in.Tripped[0].Message})
 	in.Pass.Error = "fetching the ledger: git.example.com is away"
 	in.Troubles = []string{"asking once more: git.example.com is away", "passes cannot do their work with ledger since noon"}

@@ -114,9 +114,9 @@ func ten() Input {
 		case r == wiki:
 			a.Kind, a.Reason, a.Detail = ledger.KindRenew, ledger.ReasonWindow, "the CA suggests to renew it between 2026-11-23T00:00:00Z and 2026-11-24T19:12:00Z"
 		}
-		in.Standing = append(in.Standing, a)
+		in.Actions = append(in.Actions, a)
 	}
-	in.Standing = append(in.Standing, plan.Action{Kind: ledger.KindIssue, Certificate: "search", Reason: ledger.ReasonMissing,
+	in.Actions = append(in.Actions, plan.Action{Kind: ledger.KindIssue, Certificate: "search", Reason: ledger.ReasonMissing,
 		Detail: "there is no secret at secret/tls/search yet", Spec: &spec.Certificate{Name: "search", Issuer: "letsencrypt", File: "certs/search.hcl",
 			Domains: []spec.Domain{{ASCII: "search.example.com"}}, Labels: map[string]string{"team": "shop"}, Vault: spec.Target{Mount: "secret", Path: "tls/search"}}})
 	return in
@@ -126,7 +126,7 @@ func ten() Input {
 func many(n int) Input {
 	const d = 24 * hour
 	in := ten()
-	in.Records, in.Standing, in.Problems[0].Certificates = nil, nil, []string{"search-admin-0022"}
+	in.Records, in.Actions, in.Problems[0].Certificates = nil, nil, []string{"search-admin-0022"}
 	teams := []string{"data", "edge", "mail", "network", "payments", "platform", "search", "shop"}
 	what := []string{"api", "web", "admin", "auth", "cdn", "grpc", "hooks", "img", "login", "queue", "static", "www"}
 	for i := range n {
@@ -150,7 +150,7 @@ func many(n int) Input {
 		}
 		in.Records = append(in.Records, r)
 		if r.Hold != nil {
-			in.Standing = append(in.Standing, holds(r))
+			in.Actions = append(in.Actions, holds(r))
 		}
 	}
 	slices.SortFunc(in.Records, func(a, b *ledger.Record) int { return strings.Compare(a.Certificate, b.Certificate) })

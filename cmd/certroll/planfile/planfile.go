@@ -45,11 +45,10 @@ type File struct {
 
 // Plan is a fresh plan, to be stored in a file or compared with one.
 type Plan struct {
+	plan.Plan
+
 	Desired  *spec.Spec
 	Revision *gitsync.Revision
-	Observed *plan.Observed
-	Now      time.Time // the time of the plan
-	Actions  []plan.Action
 	Vault    string          // identifies the Vault; "": not read
 	Only     map[string]bool // the certificates of a change; nil: all
 }
@@ -159,12 +158,12 @@ func otherFiles(a, b map[string]string) []string {
 // Agrees reports an error if the file would not match the plan once held is accepted. It
 // changes nothing.
 func (f File) Agrees(then Plan, held *ledger.HeldSet) error {
-	now := then.Now.UTC()
+	now := then.At.UTC()
 	set := *held
 	set.AcceptedAt = &now
 	observed := *then.Observed
 	observed.Accept(&set)
-	then.Actions = plan.Plan(then.Desired, &observed, then.Now)
+	then.Plan = plan.New(then.Desired, &observed, then.At)
 	_, err := f.Pick(then)
 	return err
 }

@@ -47,13 +47,12 @@ type Input struct {
 // Proposal is a plan with everything needed to apply it.
 type Proposal struct {
 	*wiring.Parts
+	plan.Plan
+
 	Settings *settings.Settings
 	Log      *slog.Logger
 	Desired  *spec.Spec
 	Revision *gitsync.Revision
-	Observed *plan.Observed
-	Now      time.Time // the time of the plan
-	Actions  []plan.Action
 	NotRead  []plan.Action // held because their file is unread; with a base: by the change
 	Exact    bool          // fail unless all of the actions are done
 	View     view.Plan
@@ -66,7 +65,7 @@ func (p *Proposal) Rev() ledger.Revision {
 
 // Fresh returns the plan in planfile's form.
 func (p *Proposal) Fresh() planfile.Plan {
-	f := planfile.Plan{Desired: p.Desired, Revision: p.Revision, Observed: p.Observed, Now: p.Now, Actions: p.Actions}
+	f := planfile.Plan{Plan: p.Plan, Desired: p.Desired, Revision: p.Revision}
 	if p.Client != nil {
 		f.Vault = p.Client.Name()
 	}
@@ -125,7 +124,7 @@ func (a *Planner) Propose(ctx context.Context, in Input) (*Proposal, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.Observed, p.Now, p.Settings, p.Log = obs, time.Now(), s, log
+	p.Observed, p.At, p.Settings, p.Log = obs, time.Now(), s, log
 	if err := p.decide(ctx, in, s, both); err != nil {
 		p.Close()
 		return nil, err
@@ -375,7 +374,7 @@ func (p *Proposal) decide(ctx context.Context, in Input, s *settings.Settings, b
 	var change *view.Change
 	about := []string{}
 	if both.base == nil {
-		p.Actions = plan.Plan(both.head, p.Observed, p.Now)
+		p.Plan = plan.New(both.head, p.Observed, p.At)
 		p.NotRead = plan.NotRead(p.Actions)
 		for _, a := range p.Actions {
 			if a.Kind != ledger.KindNone && a.Spec != nil {
@@ -383,8 +382,8 @@ func (p *Proposal) decide(ctx context.Context, in Input, s *settings.Settings, b
 			}
 		}
 	} else {
-		set := review.ChangeOf(both.base, both.head, p.Observed, p.Now)
-		p.Actions = set.Planned
+		set := review.ChangeOf(both.base, both.head, p.Observed, p.At)
+		p.Plan = set.Planned
 		remarks = review.Notes(set, both.base, both.head, spec.NewLocator(configrepo.SpecFiles(both.rev.Files)), s.Interval)
 		change = view.NewChange(view.Base{Ref: both.ref, Revision: both.baseRev.Commit}, both.directory, set)
 		for _, c := range set.Certificates {
@@ -400,7 +399,7 @@ func (p *Proposal) decide(ctx context.Context, in Input, s *settings.Settings, b
 		remarks = append(remarks, in.look(ctx, both.head, about)...)
 		review.SortNotes(remarks)
 	}
-	p.View = view.NewPlan(both.rev.Commit, p.Now, p.Actions, warnings)
+	p.View = view.NewPlan(both.rev.Commit, p.At, p.Actions, warnings)
 	p.View.Offline, p.View.Change, p.View.Review = offline, change, view.NewNotes(both.directory, remarks)
 	return ctx.Err()
 }
