@@ -1,10 +1,10 @@
-# For a program that takes key and certificate from two files: a directory for
-# each pair, and a link that is moved from one to the next in one step.
+# A template for a program that reads key and certificate from two files. Each pair
+# gets its own directory, and one step moves the link "current" to the new one. Run
 # vault agent -config=nginx/agent.hcl -config=two-files.hcl
 
 template {
-  # Not writeToFile: it is run with each look at Vault, and empties the files
-  # that are in use before it writes the same into them.
+  # Do not use writeToFile: it runs with each poll of Vault, and empties the files
+  # in use before it writes the same content.
   contents             = <<-EOT
     {{- with secret "secret/data/tls/api" -}}
     {{ printf "v%v\n" .Data.metadata.version }}{{ .Data.data.private_key }}{{ .Data.data.fullchain }}
@@ -14,7 +14,7 @@ template {
   perms                = "0600"
   error_on_missing_key = true
 
-  # The files belong to whom the directory belongs to.
+  # The owner of the directory becomes the owner of the files.
   exec {
     command = ["sh", "-c", <<-EOT
       set -e

@@ -1,5 +1,5 @@
-# certroll's settings for certroll.service: /etc/certroll/certroll.hcl. State is
-# where systemd says, /var/lib/certroll.
+# certroll's settings for certroll.service: /etc/certroll/certroll.hcl. systemd sets
+# state_dir to /var/lib/certroll.
 
 repo {
   url       = "https://git.example.com/platform/certificates.git"

@@ -1,9 +1,9 @@
-# certroll as a job of Nomad (1.7 or later), by the docker driver. `nomad job
-# plan certroll.nomad.hcl` shows what it would do.
+# certroll as a Nomad job (1.7 or later), with the docker driver. `nomad job plan
+# certroll.nomad.hcl` shows the changes without making them.
 
 variable "image" {
   type        = string
-  description = "the image, at best by its digest"
+  description = "the image, preferably by digest"
   default     = "registry.example.com/certroll:v0.1.0"
 }
 
@@ -11,7 +11,7 @@ job "certroll" {
   type = "service"
 
   group "certroll" {
-    # One does the work; with 2 the other waits for its lease.
+    # One is enough. With 2, one works and the other waits for its lease.
     count = 1
 
     network {
@@ -37,7 +37,7 @@ job "certroll" {
         }
       }
 
-      # Not ready is no reason to restart it: Vault may be sealed.
+      # Do not restart certroll if it is not ready: Vault may be sealed.
       check {
         name      = "ready"
         type      = "http"
@@ -59,8 +59,8 @@ job "certroll" {
       driver = "docker"
       user   = "65532:65532"
 
-      # A step that is under way is finished, or left so that the next start
-      # goes on. A client's max_kill_timeout (30s) has to allow it.
+      # certroll finishes the current step, or the next start continues it. The
+      # client's max_kill_timeout (default 30s) must allow this time.
       kill_timeout = "90s"
 
       config {
@@ -72,14 +72,14 @@ job "certroll" {
         security_opt    = ["no-new-privileges"]
       }
 
-      # The root is read-only, and `certroll audit verify` needs room for the
-      # ledger's history.
+      # The root file system is read-only; `certroll audit verify` writes the
+      # ledger's history to TMPDIR.
       env {
         TMPDIR = "/alloc/tmp"
       }
 
-      # Who certroll is to Vault: a token in /secrets/nomad_vault.jwt, which
-      # Nomad renews and certroll reads at each login.
+      # certroll's identity for Vault: Nomad writes and renews a token in
+      # /secrets/nomad_vault.jwt, and certroll reads it at each login.
       identity {
         name = "vault"
         aud  = ["vault.io"]
@@ -125,8 +125,8 @@ job "certroll" {
         HCL
       }
 
-      # `nomad var put nomad/jobs/certroll git_token=... listen_token=...`;
-      # certroll reads the files anew, so a change restarts nothing.
+      # Set the tokens with `nomad var put nomad/jobs/certroll git_token=@git-token
+      # listen_token=@listen-token`. certroll reads changed files without a restart.
       template {
         destination = "secrets/git-token"
         data        = "{{ with nomadVar \"nomad/jobs/certroll\" }}{{ .git_token }}{{ end }}"

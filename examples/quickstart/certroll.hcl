@@ -1,6 +1,6 @@
-# certroll's own settings. They stand where certroll runs, not in the config
-# repo; docs/certroll.md has all of them. As they are they fit a Vault dev
-# server, Pebble and a BIND on this machine.
+# certroll's own settings. Keep this file on the machine that runs certroll, not in the
+# config repo. docs/certroll.md lists all settings. These are for a Vault dev server,
+# Pebble and BIND on this machine.
 
 repo {
   url       = "/srv/git/certificates.git"
@@ -9,10 +9,10 @@ repo {
 }
 
 vault {
-  address = "http://127.0.0.1:8200" # the login is VAULT_TOKEN, as there is no auth block
+  address = "http://127.0.0.1:8200" # without an auth block, certroll uses VAULT_TOKEN
 }
 
-# What vault() and env() of the config repo reach.
+# vault() and env() of the config repo may read these.
 trust {
   env   = []
   vault = ["secret/dns/"]
@@ -23,7 +23,7 @@ issuer "pebble" {
   directory               = "https://127.0.0.1:14000/dir"
   terms_of_service_agreed = true
 
-  # By what Pebble's own server is trusted, test/certs/pebble.minica.pem of it:
+  # The CA of Pebble's own server, test/certs/pebble.minica.pem in its repository:
   # ca_bundle = <<-PEM
   # -----BEGIN CERTIFICATE-----
   # ...
@@ -31,17 +31,17 @@ issuer "pebble" {
   # PEM
 }
 
-# The key is of `tsig-keygen certroll`, and the zone has
+# Create the key with `tsig-keygen certroll`, and set in the zone
 # update-policy { grant certroll zonesub TXT; };
 dns "lab" {
   provider = "rfc2136"
   credentials = {
     RFC2136_NAMESERVER     = "127.0.0.1:53"
     RFC2136_TSIG_KEY       = "certroll"
-    RFC2136_TSIG_ALGORITHM = "hmac-sha256" # as tsig-keygen makes it; lego's default is hmac-sha1
+    RFC2136_TSIG_ALGORITHM = "hmac-sha256" # the default of tsig-keygen; lego's default is hmac-sha1
     RFC2136_TSIG_SECRET    = vault("secret/dns/lab", "secret")
   }
   propagation {
-    nameservers = ["127.0.0.1:53"] # only for a zone that the Internet does not know
+    nameservers = ["127.0.0.1:53"] # only for a zone that is not on the Internet
   }
 }

@@ -20,8 +20,8 @@ path "secret/metadata/certroll/*" {
   capabilities = ["create", "read", "update", "delete", "list"]
 }
 
-# Credentials of the DNS accounts, and which version of them is there: a new
-# one ends the wait of what failed with the old one.
+# Credentials of the DNS accounts, and their versions: a new version ends the hold
+# of certificates that failed with the old one.
 path "secret/data/dns/*" {
   capabilities = ["read"]
 }
@@ -30,12 +30,12 @@ path "secret/metadata/dns/*" {
   capabilities = ["read"]
 }
 
-# How long the mount keeps versions: a warning says where that is too short.
+# The settings of the mount: certroll warns if the mount deletes versions too soon.
 path "secret/config" {
   capabilities = ["read"]
 }
 
-# What the token may do; Vault's own policy "default" lets every token ask.
+# The token's own rights; Vault's policy "default" grants this to every token.
 path "sys/capabilities-self" {
   capabilities = ["update"]
 }

@@ -1,5 +1,5 @@
-# For `certroll audit verify --anchor`: how far the ledger had come, which is
-# nothing secret but to those who may push there.
+# For `certroll audit verify --anchor`: the position of the ledger. Only those who
+# may push to the ledger should not have it.
 # Names: the KV v2 mount "secret", certroll's own state below "certroll".
 
 path "secret/data/certroll/anchor/*" {

@@ -1,6 +1,7 @@
-# For `certroll doctor`: the credentials of the DNS accounts, and the ACME
-# accounts' URLs, which are asked for only where a CAA record names one. Their
-# keys are in the same documents, so give this to no one who may not have them.
+# For `certroll doctor`, beside plan.hcl: the credentials of the DNS accounts, and
+# the URLs of the ACME accounts, which doctor reads only if a CAA record names one.
+# The account keys are in the same documents: give this policy to nobody who may
+# not have those keys.
 # Names: the KV v2 mount "secret", certroll's own state below "certroll".
 
 path "secret/data/dns/*" {
@@ -11,7 +12,7 @@ path "secret/data/certroll/accounts/*" {
   capabilities = ["read"]
 }
 
-# What the token may do; Vault's own policy "default" lets every token ask.
+# The token's own rights; Vault's policy "default" grants this to every token.
 path "sys/capabilities-self" {
   capabilities = ["update"]
 }

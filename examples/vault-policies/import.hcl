@@ -1,5 +1,6 @@
-# For `certroll import`: without "update" Vault itself refuses to write over
-# what is there. `import vault` needs "read" and "list" where the pairs are.
+# For `certroll import`. Without "update", Vault rejects a write over an existing
+# secret. `import vault` needs "read" and "list" at the paths of the existing
+# certificates, too.
 
 path "secret/data/tls/*" {
   capabilities = ["create", "read"]

@@ -1,5 +1,5 @@
-# For CI on a pull request: what `certroll plan` needs, and no more. It reads
-# metadata; no capability here reaches a key, a credential or an account.
+# For CI on a pull request: all that `certroll plan` needs. It grants metadata
+# only; no capability here reaches a key, a credential or an account.
 # Names: the KV v2 mount "secret", certroll's own state below "certroll".
 
 path "secret/metadata/tls/*" {
@@ -14,12 +14,12 @@ path "secret/metadata/certroll/pending" {
   capabilities = ["list"]
 }
 
-# Which version of a DNS account's credential is there, and not the credential.
+# The versions of the DNS accounts' credentials, not the credentials.
 path "secret/metadata/dns/*" {
   capabilities = ["read"]
 }
 
-# How long the mount keeps versions: a warning says where that is too short.
+# The settings of the mount: certroll warns if the mount deletes versions too soon.
 path "secret/config" {
   capabilities = ["read"]
 }

@@ -90,8 +90,8 @@ func (a *Answers) Trusted(settings []byte) []File {
 	if a.CI == NoCI {
 		return nil
 	}
-	note := "# The copy by which CI checks changes: it is read from the base branch, so that a change\n" +
-		"# cannot alter it. Protect it and the pipeline by CODEOWNERS. What is in force stands\n# where certroll runs.\n\n"
+	note := "# CI checks pull requests with this copy, read from the base branch: a pull request\n" +
+		"# cannot change its own limits. Protect it and the pipeline by CODEOWNERS. certroll run\n# uses the certroll.hcl on its own machine.\n\n"
 	if a.applies() {
 		note = ""
 	}

@@ -48,7 +48,7 @@ const PolicyFile = "vault-policy.hcl"
 func (a *Answers) Commands() []string {
 	v := &a.Vault
 	out := []string{
-		fmt.Sprintf("vault secrets enable -path=%s -version=2 kv   # where there is no KV v2 at %[1]s/ yet", v.Mount),
+		fmt.Sprintf("vault secrets enable -path=%s -version=2 kv   # if there is no KV v2 at %[1]s/ yet", v.Mount),
 		fmt.Sprintf("vault policy write %s %s", PolicyName, PolicyFile),
 	}
 	at := v.AuthMount
@@ -57,14 +57,14 @@ func (a *Answers) Commands() []string {
 	case "approle":
 		role := "auth/" + at + "/role/" + v.Role
 		out = append(out,
-			"vault auth enable -path="+at+" approle   # where there is none yet",
+			"vault auth enable -path="+at+" approle   # if there is none yet",
 			"vault write "+role+" token_policies="+PolicyName+" token_ttl=1h",
 			"vault write "+role+"/role-id role_id="+word(v.RoleID),
 			"(umask 077; vault write -f -field=secret_id "+role+"/secret-id > "+word(v.SecretIDFile)+")")
 	case "kubernetes":
 		out = append(out, "vault write auth/"+at+"/role/"+v.Role+" bound_service_account_names=certroll bound_service_account_namespaces=certroll audience=vault token_policies="+PolicyName+" token_ttl=1h")
 	case "jwt":
-		out = append(out, "# the role "+v.Role+" of auth/"+at+": bind it to what your CI or scheduler cannot rename, as examples/ci/README.md shows, with token_policies="+PolicyName)
+		out = append(out, "# the role "+v.Role+" of auth/"+at+": bind it to ids that nobody can rename in your CI or scheduler, as in examples/ci/README.md, with token_policies="+PolicyName)
 	}
 	return append(out, a.Storing()...)
 }

@@ -45,12 +45,12 @@ func (w *writer) format() []byte { return hclwrite.Format([]byte(w.String())) }
 // Settings returns certroll.hcl.
 func (a *Answers) Settings() []byte {
 	w := &writer{}
-	w.line("# certroll's own settings, begun by certroll init, which keeps what you change here.")
-	w.line("# docs/certroll.md has all of them. No secret stands here, only where one is found.\n")
+	w.line("# certroll's own settings. certroll init created this file and keeps your changes.")
+	w.line("# docs/certroll.md lists all settings. This file names the places of secrets, and has none.\n")
 	a.Repo.render(w)
 	a.Vault.render(w)
-	w.line("# What files of the config repo may reach by themselves: no variable, no secret and")
-	w.line("# no server of their own. Issuers and DNS accounts stand below.")
+	w.line("# The files of the config repo may reference no variable and no secret, and name no")
+	w.line("# server. Issuers and DNS accounts are below.")
 	w.line("trust {\nenv = []\nvault = []\nendpoints = []\n}\n")
 	a.CA.render(w)
 	a.DNS.render(w)
@@ -90,7 +90,7 @@ func (v *Vault) render(w *writer) {
 	}
 	w.set("ca_cert", v.CACert)
 	if v.Auth == "token" {
-		w.line("# The login is VAULT_TOKEN or ~/.vault-token: good for a look, not for a service.\n}\n")
+		w.line("# certroll uses VAULT_TOKEN or ~/.vault-token: for a trial, not for a service.\n}\n")
 		return
 	}
 	w.line("auth %s {", quote(v.Auth))
@@ -161,7 +161,7 @@ func (d *DNS) names() []string {
 
 func (a *Answers) policies(w *writer) {
 	zone := strings.TrimPrefix(a.Domain, "*.")
-	w.line("# Who may ask for what. A file that no policy is for may ask for nothing.")
+	w.line("# The names, paths and blocks that each file may use. A file without a policy may use nothing.")
 	w.line("policy \"platform\" {\nfiles = [\"*.hcl\"]\nblocks = [\"defaults\", \"locals\"]\n}\n")
 	w.line("policy %s {", quote(a.teamPolicy()))
 	w.line("files = %s", list([]string{path.Join("teams", a.Team, "**")}))
@@ -181,11 +181,11 @@ func (a *Answers) teamPolicy() string {
 // Declared returns the first *.hcl files of the config repo, by path from its root.
 func (a *Answers) Declared() []File {
 	defaults, team := &writer{}, &writer{}
-	defaults.line("# What holds for every certificate of this directory and below, unless a team's own")
-	defaults.line("# defaults or the certificate say otherwise. The blocks that this names are in certroll.hcl.")
+	defaults.line("# Defaults of every certificate in this directory and below. A team's own defaults and")
+	defaults.line("# the certificate override them. The issuer and dns blocks are in certroll.hcl.")
 	defaults.line("defaults {\nissuer = issuer.%s\ndns = dns.%s\n}", a.CA.name(), a.DNS.name())
 	name := certificateName(a.Domain)
-	team.line("# The certificates of the team %s: docs/spec.md has what may stand here.", a.Team)
+	team.line("# The certificates of the team %s. docs/spec.md describes the language.", a.Team)
 	team.line("defaults {\nvault {\nprefix = %s\n}\n}\n", quote("tls/"+a.Team+"/"))
 	team.line("certificate %s {", quote(name))
 	team.line("domains = %s\n}", list([]string{a.Domain}))

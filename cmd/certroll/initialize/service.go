@@ -143,7 +143,7 @@ func (a *Answers) kubernetes() ([]File, []string, error) {
 		handed = slices.DeleteFunc(handed, func(c credential) bool { return c.name == "vault-jwt" })
 		s.Vault.JWTEnv, s.Vault.JWTFile = "", "/run/secrets/vault/token"
 	}
-	head := "state_dir = \"/var/lib/certroll\"\n\n# The kubelet and Prometheus come from elsewhere. /healthz and /readyz are open,\n# the rest asks for the token.\n" +
+	head := "state_dir = \"/var/lib/certroll\"\n\n# The kubelet and Prometheus connect from other machines. /healthz and /readyz need\n# no token, all other paths do.\n" +
 		"listen            = \":9464\"\nlisten_token_file = \"/run/secrets/certroll/listen-token\"\n\nlog {\n  format = \"json\"\n}\n\n"
 	files := []File{{"certroll.hcl", append([]byte(head), s.Settings()...)}}
 	for _, name := range []string{"kustomization", "namespace", "serviceaccount", "deployment", "networkpolicy"} {

@@ -1,5 +1,5 @@
-# certroll's settings for the pipeline beside it. It lies in the root of the
-# config repo; protect it and .gitlab-ci.yml by CODEOWNERS.
+# certroll's settings for the pipeline in this directory. Put this file into the
+# root of the config repo, and protect it and .gitlab-ci.yml by CODEOWNERS.
 
 repo {
   url       = "https://gitlab.com/example/certificates.git"
@@ -23,11 +23,11 @@ vault {
 trust {
   env       = []
   vault     = ["secret/dns/"]
-  endpoints = [] # servers that issuer and dns blocks may name besides well-known CAs and providers' own
+  endpoints = [] # more servers for issuer and dns blocks; well-known CAs and the providers' own need no entry
 }
 
-# Who may ask for what. The platform team's files declare issuers and DNS accounts;
-# a team's files ask for its own names alone, below its own path.
+# The platform team's files may declare issuers and DNS accounts. A team's files may
+# declare certificates for its own names only, below its own path.
 policy "platform" {
   files  = ["*.hcl"]
   blocks = ["issuer", "dns", "defaults", "locals"]

@@ -1,17 +1,17 @@
-# Vault Agent that logs in, and nothing else: consul-template reads the token
-# it keeps fresh. vault agent -config=agent.hcl
+# Vault Agent only logs in and renews the token; consul-template reads the token from
+# the sink. Run vault agent -config=agent.hcl
 
 vault {
   address = "https://vault.example.com:8200"
 }
 
-# A login with the policy ../../vault-policies/consumer.hcl and no other.
+# The login's only policy is ../../vault-policies/consumer.hcl.
 auto_auth {
   method "approle" {
     config = {
       role_id_file_path                   = "/etc/vault-agent/role-id"
       secret_id_file_path                 = "/etc/vault-agent/secret-id"
-      remove_secret_id_file_after_reading = false # or a restart cannot log in
+      remove_secret_id_file_after_reading = false # else a restarted Agent cannot log in
     }
   }
 

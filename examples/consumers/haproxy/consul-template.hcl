@@ -1,15 +1,15 @@
-# consul-template on a machine where HAProxy serves the certificate "api":
+# consul-template on a machine where HAProxy serves the certificate "api". Run
 # consul-template -config=consul-template.hcl
 
 vault {
   address                = "https://vault.example.com:8200"
   vault_agent_token_file = "/run/vault-agent/token"
-  renew_token            = false # the Agent does
-  default_lease_duration = "1m"  # how late HAProxy is at most; 5m where nothing is said
+  renew_token            = false # the Agent renews it
+  default_lease_duration = "1m"  # the time between two polls; default: 5m
 }
 
-# One template, one read, one file that is moved into its place: key and
-# certificate cannot be of two versions.
+# One template, one read, and one file that consul-template moves into place: key and
+# certificate are always of the same version.
 template {
   contents             = <<-EOT
     {{- with secret "secret/data/tls/api" -}}

@@ -1,4 +1,4 @@
-# certroll's settings for compose.yaml; /etc/certroll/certroll.hcl in the container.
+# certroll's settings for compose.yaml: /etc/certroll/certroll.hcl in the container.
 
 repo {
   url       = "https://git.example.com/platform/certificates.git"

@@ -1,9 +1,9 @@
-# certroll's settings in the cluster; /etc/certroll/certroll.hcl in the pod.
+# certroll's settings in the cluster: /etc/certroll/certroll.hcl in the pod.
 
 state_dir = "/var/lib/certroll"
 
-# The kubelet and Prometheus come from elsewhere. /healthz and /readyz are open,
-# the rest asks for the token.
+# The kubelet and Prometheus connect from other machines. /healthz and /readyz need
+# no token, all other paths do.
 listen            = ":9464"
 listen_token_file = "/run/secrets/certroll/listen-token"
 

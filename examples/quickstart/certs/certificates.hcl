@@ -1,18 +1,18 @@
-# Two names. Certificate and key are written to secret/tls/api.
+# Two names. certroll writes certificate and key to secret/tls/api.
 certificate "api" {
   domains = ["api.lab.test", "www.lab.test"]
 }
 
-# A zone with all names directly below it.
+# A zone, and all names directly below it.
 certificate "wildcard" {
   domains = [local.zone, "*.${local.zone}"]
 
-  # The secret goes when this block goes; without this line it is kept.
+  # If you remove this block, certroll deletes the secret. By default it keeps it.
   on_remove = "delete"
 }
 
-# The shape of the key is fixed when the certificate is first issued. Stating
-# another one later issues it anew.
+# The first issuance fixes the shape of the key. If you change the shape later,
+# certroll issues the certificate again, with a new key.
 certificate "legacy" {
   domains = ["legacy.${local.zone}"]
 

@@ -1,6 +1,6 @@
-# What is said here holds for every certificate of this directory and below,
-# unless it says otherwise itself. The issuer and the DNS account stand in
-# certroll.hcl on the reconciler's side; they may stand here as well.
+# Defaults of every certificate in this directory and below; a certificate may
+# override them. The issuer and the DNS account are in certroll.hcl here; they may be
+# in the config repo instead.
 defaults {
   issuer = issuer.pebble
   dns    = dns.lab

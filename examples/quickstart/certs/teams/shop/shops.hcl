@@ -1,4 +1,4 @@
-# One block, one certificate for each city: "shop.berlin" and "shop.lyon".
+# This block declares a certificate for each city: "shop.berlin" and "shop.lyon".
 locals {
   shops = {
     berlin = { host = "laden" }
