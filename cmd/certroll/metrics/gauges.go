@@ -34,7 +34,7 @@ var (
 	holdMetric      = describe("certificate_hold_timestamp_seconds", "Time when the hold of the certificate's due action ends, in seconds since 1970; absent without a hold.", "certificate", "reason")
 	unmanagedMetric = describe("certificate_unmanaged", "1 if the certificate's renewal.auto is off and its pause, if it has an end, is not over; absent otherwise.", "certificate")
 	pagingMetric    = describe("certificate_paging", "1 if a person must act now: three failures in a row, the CA revoked the live certificate, or another program deleted it from Vault; absent otherwise.", "certificate")
-	overdueMetric   = describe("certificate_overdue", "1 if the certificate's renewal is overdue: there was no attempt, or its renewal is off; absent otherwise.", "certificate")
+	overdueMetric   = describe("certificate_overdue", "1 if the certificate's renewal is overdue: there was no attempt, its renewal is off, or its chain ends before it and the CA offers no other one; absent otherwise.", "certificate")
 )
 
 // Per probed endpoint.
