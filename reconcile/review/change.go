@@ -57,20 +57,6 @@ type CertificateChange struct {
 	Before, After *plan.Action      // planned without and with the change; nil: no action
 }
 
-// Empty reports whether the change has no effect.
-func (s *ChangeSet) Empty() bool { return len(s.Blocks)+len(s.Certificates) == 0 }
-
-// Actions returns the actions that the change causes.
-func (s *ChangeSet) Actions() []plan.Action {
-	var list []plan.Action
-	for _, c := range s.Certificates {
-		if c.After != nil {
-			list = append(list, *c.After)
-		}
-	}
-	return list
-}
-
 // ChangeOf compares two revisions of the spec on one observed state, which has to cover
 // both (see plan.Union). It is a pure function.
 func ChangeOf(base, head *spec.Spec, observed *plan.Observed, now time.Time) *ChangeSet {
