@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"certroll/reconcile/failure"
-	"certroll/reconcile/lease"
 	"certroll/reconcile/ledger"
 	"certroll/reconcile/limiter"
 	"certroll/reconcile/plan"
@@ -35,10 +33,6 @@ func (ap *Applier) One(ctx context.Context, action plan.Action) (Result, limiter
 	return Result{Action: action, Event: told.Event, Err: err, Untold: noteErr}, limiter.EndDone
 }
 
-// AfterOrder is how long an attempt may take beyond the time for its order. It covers the
-// sweep of DNS records and calls that take seconds each.
-const AfterOrder = sweepTime + 10*time.Minute
-
 // do runs the action within the deadline of every attempt.
 func (a *Attempt) do(ctx context.Context) error {
 	if a.Action.Kind.Orders() {
@@ -49,22 +43,6 @@ func (a *Attempt) do(ctx context.Context) error {
 		return a.obtain(ctx)
 	}
 	return err
-}
-
-// inTime runs a part of the attempt within the time that is left to it, however long the
-// CA, the DNS providers and Vault let certroll wait.
-func (a *Attempt) inTime(ctx context.Context, part func(context.Context) error) error {
-	limited, cancel := context.WithTimeout(ctx, AttemptTime+AfterOrder-a.worked())
-	defer cancel()
-	// limited learns of the lease's end through a timer, which runs late after the
-	// machine was suspended. Fenced asks ctx, which compares the clock, between the
-	// steps.
-	err := part(lease.Fenced{Context: limited, Over: func() bool { return ctx.Err() != nil }})
-	if err == nil || ctx.Err() != nil || limited.Err() == nil {
-		return err
-	}
-	return &failure.Error{Code: ledger.ClassInternal, Err: fmt.Errorf("the attempt at %s (%s) was not done after %s and was stopped: %w",
-		a.Action.Certificate, a.Action.Kind, AttemptTime+AfterOrder, err)}
 }
 
 // doWithoutOrder dispatches by kind and reason. An action to finish, note or move comes

@@ -223,3 +223,6 @@ func (a *Attempt) ownLive() *ledger.Live {
 	}
 	return nil
 }
+
+// worked returns how long the attempt has been at work, without the wait for its turn.
+func (a *Attempt) worked() time.Duration { return a.Clock().Sub(a.began) - a.waited }

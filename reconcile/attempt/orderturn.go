@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"certroll/reconcile/keylock"
-	"certroll/reconcile/pending"
 )
 
 // AttemptTime is how long one attempt may work on its order, however long the CA and the
@@ -42,53 +41,3 @@ func (o *OrderTurns) AwaitTurn(ctx context.Context, key string, waiting func()) 
 	}
 	return nil, errNoTurn
 }
-
-// obtain makes the certificate and writes it. ctx is the run's, without the deadline of
-// the attempt: the wait for the turn has its own end, and takes none of the attempt's time.
-func (a *Attempt) obtain(ctx context.Context) error {
-	if err := a.inTime(ctx, func(ctx context.Context) error {
-		if a.Action.Kind.Orders() { // else it is a repair, whose order is decided by what it found
-			a.credentials = a.Observer.CredentialsOf(ctx, a.Desired, a.Action.Spec)
-		}
-		return a.runSteps(ctx, firstSteps)
-	}); err != nil {
-		return err
-	}
-	done, err := a.awaitTurn(ctx)
-	if err != nil {
-		return err
-	}
-	return a.inTime(ctx, func(ctx context.Context) error {
-		err := a.runSteps(ctx, orderSteps)
-		done()
-		if err != nil {
-			return err
-		}
-		return a.runSteps(ctx, resumeSteps)
-	})
-}
-
-// awaitTurn waits for the turn of the attempt's order. A pending secret with its chain
-// needs no order, and so no turn.
-func (a *Attempt) awaitTurn(ctx context.Context) (done func(), err error) {
-	if pending.PhaseOf(a.Pending) >= pending.PhaseChained {
-		return func() {}, nil
-	}
-	before := a.Clock()
-	done, err = a.orderTurns.AwaitTurn(ctx, a.turnKey(), func() {
-		a.Report("order", "waiting for another certificate with the same names, account and profile")
-	})
-	a.waited = a.Clock().Sub(before)
-	if errors.Is(err, errNoTurn) {
-		a.Report("order", "left to the next run after "+AttemptTime.String()+": "+err.Error())
-		// The run ends without an event, and is no crash.
-		a.Pending.Tries--
-		if err := a.PendingSecrets.Store(ctx, a.Action.Certificate, a.Pending); err != nil {
-			return nil, err
-		}
-	}
-	return done, err
-}
-
-// worked returns how long the attempt has been at work, without the wait for its turn.
-func (a *Attempt) worked() time.Duration { return a.Clock().Sub(a.began) - a.waited }
