@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -110,18 +111,18 @@ func (r *Reconciler) lookUp(ctx context.Context, desired *spec.Spec, obs *plan.O
 			if limited.Err() != nil {
 				return nil // left to the next pass
 			}
-			found, err := r.readCRL(limited, url, points[url])
-			now := r.Opts.Now()
-			if err != nil {
-				if ctx.Err() == nil {
-					r.Asks.Set(crlMoment(url), now.Add(crlNoAnswer))
-					r.Opts.Progress(points[url][0].spec.Name, "crl", "could not check its revocation; certroll retries within an hour: "+text.FirstLine(failure.Message(err)))
-				}
+			found, unchecked := r.readCRL(limited, url, points[url])
+			if ctx.Err() != nil {
 				return nil
 			}
 			// Earlier by a fixed part per URL, so that the CRLs do not all come due at
 			// once.
-			r.Asks.Set(crlMoment(url), now.Add(crlEvery-throttle.Jitter(url, 0, crlEvery/10)))
+			again := crlEvery - throttle.Jitter(url, 0, crlEvery/10)
+			for _, u := range unchecked {
+				again = crlNoAnswer
+				r.Opts.Progress(u.Certificates[0].Name, "crl", "could not check its revocation; certroll retries within an hour: "+text.FirstLine(failure.Message(u.Err)))
+			}
+			r.Asks.Set(crlMoment(url), r.Opts.Now().Add(again))
 			mu.Lock()
 			defer mu.Unlock()
 			return r.noteListed(points[url], found, obs)
@@ -130,10 +131,75 @@ func (r *Reconciler) lookUp(ctx context.Context, desired *spec.Spec, obs *plan.O
 	return errors.Join(g.Wait(), r.Asks.Save())
 }
 
+// Unchecked are certificates whose revocation a CRL does not prove either way.
+type Unchecked struct {
+	CRL          string // its URL
+	Certificates []*spec.Certificate
+	Err          error // why: it names the CRL and, where they are known, the issuer and the time
+}
+
 // readCRL reads one CRL. It returns an entry for each certificate of the list that is
 // revoked, and nil for each that is not. For a certificate, only a CRL counts that the
 // certificate's own issuer key signed. Indirect CRLs are therefore ignored.
-func (r *Reconciler) readCRL(ctx context.Context, url string, of []listed) (map[string]*ledger.Revoked, error) {
+func (r *Reconciler) readCRL(ctx context.Context, url string, of []listed) (map[string]*ledger.Revoked, []Unchecked) {
+	list, err := r.fetchCRL(ctx, url)
+	if err != nil {
+		return nil, []Unchecked{uncheckedBy(url, of, err)}
+	}
+	signed, unchecked := signedFor(url, list, of)
+	found := listedIn(url, list, signed, r.Opts.Now())
+	if list.NextUpdate.IsZero() || !list.NextUpdate.Before(r.Opts.Now()) {
+		for _, c := range signed {
+			if found[c.live.Serial] == nil {
+				found[c.live.Serial] = nil // valid
+			}
+		}
+		return found, unchecked
+	}
+	// An expired CRL proves the revocations that it lists, but not that others are valid.
+	for _, group := range byIssuerKey(slices.DeleteFunc(signed, func(c listed) bool { return found[c.live.Serial] != nil })) {
+		unchecked = append(unchecked, uncheckedBy(url, group, fmt.Errorf("the CRL %s of issuer.%s expired at %s; it proves nothing since then about %s",
+			url, group[0].live.Issuer, list.NextUpdate.UTC().Format(time.RFC3339), text.Some(specNames(group), 3))))
+	}
+	return found, unchecked
+}
+
+// CheckCRLs reads the CRLs of the recorded certificates and returns what they leave
+// unchecked, sorted by URL. It records nothing.
+func (r *Reconciler) CheckCRLs(ctx context.Context, certificates []*spec.Certificate, records map[string]*ledger.Record) []Unchecked {
+	if r.Opts.CRLs == nil {
+		return nil
+	}
+	points := map[string][]listed{}
+	for _, c := range certificates {
+		if rec := records[c.Name]; rec.HasSecret() && rec.Live.CRL != "" && rec.Live.IssuerKey != "" {
+			points[rec.Live.CRL] = append(points[rec.Live.CRL], listed{c, rec, rec.Live})
+		}
+	}
+	urls := slices.Sorted(maps.Keys(points))
+	urls = urls[:min(len(urls), crlAtOnce)]
+	unchecked := make([][]Unchecked, len(urls))
+	limited, cancel := context.WithTimeout(ctx, crlTime)
+	defer cancel()
+	var g errgroup.Group
+	g.SetLimit(crlParallel)
+	for i, url := range urls {
+		g.Go(func() error {
+			if limited.Err() == nil {
+				_, found := r.readCRL(limited, url, points[url])
+				if limited.Err() == nil { // else the time was over, which says nothing of the CRL
+					unchecked[i] = found
+				}
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // the goroutines return none
+	return slices.Concat(unchecked...)
+}
+
+// fetchCRL fetches and decodes one CRL.
+func (r *Reconciler) fetchCRL(ctx context.Context, url string) (*x509.RevocationList, error) {
 	der, err := r.Opts.CRLs.CRL(ctx, url)
 	if err != nil {
 		return nil, err
@@ -142,27 +208,63 @@ func (r *Reconciler) readCRL(ctx context.Context, url string, of []listed) (map[
 	if err != nil {
 		return nil, fmt.Errorf("the CRL %s cannot be read: %w", url, err)
 	}
-	now := r.Opts.Now()
 	// A CRL from the future means a wrong clock, by which no expiry can be judged.
-	if list.ThisUpdate.After(now.Add(keypair.MaxSkew)) {
+	if list.ThisUpdate.After(r.Opts.Now().Add(keypair.MaxSkew)) {
 		return nil, fmt.Errorf("the CRL %s is dated %s, in the future: check this machine's clock", url, list.ThisUpdate.UTC().Format(time.RFC3339))
 	}
-	wanted := map[string]bool{}
-	signed := map[string]error{} // by issuer key: why the signature fails
-	for _, c := range of {
-		why, seen := signed[c.live.IssuerKey]
-		if !seen {
-			why = signedBy(c.live.IssuerKey, list)
-			signed[c.live.IssuerKey] = why
-		}
+	return list, nil
+}
+
+// signedFor returns the certificates whose issuer's key signed the CRL, and the others by
+// issuer key.
+func signedFor(url string, list *x509.RevocationList, of []listed) (signed []listed, unchecked []Unchecked) {
+	for _, group := range byIssuerKey(of) {
+		why := signedBy(group[0].live.IssuerKey, list)
 		if why == nil {
-			wanted[c.live.Serial] = true
-		} else if len(of) == 1 || len(signed) == 1 {
-			err = fmt.Errorf("the CRL %s is not signed by the issuer of %s: %w", url, c.spec.Name, why)
+			signed = append(signed, group...)
+			continue
 		}
+		unchecked = append(unchecked, uncheckedBy(url, group, fmt.Errorf("the CRL %s, dated %s, is not signed by the key that issuer.%s signed %s with: %w",
+			url, list.ThisUpdate.UTC().Format(time.RFC3339), group[0].live.Issuer, text.Some(specNames(group), 3), why)))
 	}
-	if len(wanted) == 0 {
-		return nil, err
+	return signed, unchecked
+}
+
+// byIssuerKey groups certificates by the key that signed them, in their order.
+func byIssuerKey(of []listed) (groups [][]listed) {
+	index := map[string]int{}
+	for _, c := range of {
+		i, ok := index[c.live.IssuerKey]
+		if !ok {
+			i = len(groups)
+			index[c.live.IssuerKey] = i
+			groups = append(groups, nil)
+		}
+		groups[i] = append(groups[i], c)
+	}
+	return groups
+}
+
+func uncheckedBy(url string, of []listed, why error) Unchecked {
+	u := Unchecked{CRL: url, Err: why}
+	for _, c := range of {
+		u.Certificates = append(u.Certificates, c.spec)
+	}
+	return u
+}
+
+func specNames(of []listed) (names []string) {
+	for _, c := range of {
+		names = append(names, c.spec.Name)
+	}
+	return names
+}
+
+// listedIn returns the entries of the CRL about the certificates, by serial.
+func listedIn(url string, list *x509.RevocationList, of []listed, now time.Time) map[string]*ledger.Revoked {
+	wanted := map[string]bool{}
+	for _, c := range of {
+		wanted[c.live.Serial] = true
 	}
 	found := map[string]*ledger.Revoked{}
 	for i := range list.RevokedCertificateEntries {
@@ -175,17 +277,7 @@ func (r *Reconciler) readCRL(ctx context.Context, url string, of []listed) (map[
 			found[serial] = &ledger.Revoked{Serial: serial, At: e.RevocationTime.UTC(), Code: e.ReasonCode, CRL: url, SeenAt: now.UTC().Truncate(time.Second)}
 		}
 	}
-	if len(found) < len(wanted) && !list.NextUpdate.IsZero() && list.NextUpdate.Before(now) {
-		// An expired CRL proves the revocations that it lists, but not that others are
-		// valid.
-		return found, nil
-	}
-	for serial := range wanted {
-		if found[serial] == nil {
-			found[serial] = nil // valid
-		}
-	}
-	return found, nil
+	return found
 }
 
 // signedBy returns why a CRL is not signed by an issuer's key, or nil.

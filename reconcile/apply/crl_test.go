@@ -146,6 +146,64 @@ func TestCRLThatCountsForNothing(t *testing.T) {
 	}
 }
 
+// TestUncheckedByCRLIsReported: a list that says nothing of some certificates is reported
+// for each of their issuers, with its URL and the time since when it says nothing; it is
+// read again within the hour. What it does prove counts.
+func TestUncheckedByCRLIsReported(t *testing.T) {
+	setup := func(t *testing.T) (*reconciletest.World, *reconciletest.MemCRLs, *[]string) {
+		w, crls := crlWorld(t, reconciletest.Certificate("api", "api.example.com"))
+		w.Settle()
+		w.Ca.SignBy(t, reconciletest.Start.Add(1000*times.Day), false) // another key
+		w.Desired.Certificates = append(w.Desired.Certificates, reconciletest.Certificate("web", "web.example.com"))
+		w.Settle()
+		said := &[]string{}
+		w.Opts.Progress = func(certificate, step, detail string) {
+			if step == "crl" {
+				*said = append(*said, certificate+": "+detail)
+			}
+		}
+		return w, crls, said
+	}
+	readAgain := func(t *testing.T, w *reconciletest.World, crls *reconciletest.MemCRLs) {
+		t.Helper()
+		w.At = w.At.Add(61 * time.Minute)
+		if w.LookedUp(); crls.Asked != 2 {
+			t.Errorf("the list was read %d times in an hour, want 2", crls.Asked)
+		}
+	}
+	t.Run("one of two issuers", func(t *testing.T) {
+		w, crls, said := setup(t)
+		w.Publish(crls, 4, w.Ca.MidKey, live(w, "web").Serial)
+		actions := w.LookedUp()
+		reconciletest.Expect(t, actions[0], ledger.KindNone, ledger.ReasonUpToDate, "")
+		reconciletest.Expect(t, actions[1], ledger.KindRenew, ledger.ReasonRevoked, "superseded")
+		want := "api: could not check its revocation; certroll retries within an hour: the CRL " + reconciletest.CrlURL + ", dated 20"
+		if len(*said) != 1 || !strings.HasPrefix((*said)[0], want) || !strings.Contains((*said)[0], "is not signed by the key that issuer.ca signed api with") {
+			t.Errorf("said %q, want %s", *said, want)
+		}
+		readAgain(t, w, crls)
+	})
+	t.Run("expired", func(t *testing.T) {
+		w, crls, said := setup(t)
+		w.Publish(crls, 4, w.Ca.MidKey, live(w, "web").Serial)
+		w.Desired.Certificates = append(w.Desired.Certificates, reconciletest.Certificate("shop", "shop.example.com"))
+		w.Settle()
+		w.At = w.At.Add(8 * times.Day)
+		crls.Asked, *said = 0, nil
+		w.Opts.Moments = reconciletest.MemMoments{}
+		actions := w.LookedUp()
+		reconciletest.Expect(t, actions[2], ledger.KindRenew, ledger.ReasonRevoked, "superseded")
+		expired := false
+		for _, s := range *said {
+			expired = expired || strings.HasPrefix(s, "shop: could not check its revocation") && strings.Contains(s, "the CRL "+reconciletest.CrlURL+" of issuer.ca expired at 20") && strings.Contains(s, "since then")
+		}
+		if len(*said) != 2 || !expired {
+			t.Errorf("said %q, want one for the other key, and one for what an expired list does not have", *said)
+		}
+		readAgain(t, w, crls)
+	})
+}
+
 // TestRevokedWhilePaused: with renewal.auto off nothing is written, and a person is
 // told.
 func TestRevokedWhilePaused(t *testing.T) {

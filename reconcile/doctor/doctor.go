@@ -99,6 +99,7 @@ func Examine(ctx context.Context, r *apply.Reconciler, desired *spec.Spec, o Exa
 	// Before the canaries, which need the zones that look finds.
 	x.look(run)
 	findChains(run, r, x)
+	findUnchecked(run, r, x)
 	if !o.NoCanary {
 		x.canaries(run)
 	}
