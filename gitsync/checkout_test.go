@@ -113,3 +113,65 @@ func TestCheckoutLedger(t *testing.T) {
 		t.Errorf("%q %v at %s of %s", b, err, head, at)
 	}
 }
+
+// TestCheckoutRepacked: git may repack a checkout between its opening and any read.
+// What moved to another pack is found there.
+func TestCheckoutRepacked(t *testing.T) {
+	p := local(t)
+	p.push(t, "main", map[string]string{"a.hcl": "one"})
+	p.push(t, "certroll/status", map[string]string{"certificates/a.json": "{}", "audit/2026/11.jsonl": "{}\n"})
+	dir := cloned(t, p)
+	repack := func(args ...string) {
+		t.Helper()
+		_, err := lab.Git(t.Context(), dir, append([]string{"repack", "-a", "-d", "-f", "--quiet"}, args...)...)
+		must(t, err)
+		_, err = lab.Git(t.Context(), dir, "pack-refs", "--all")
+		must(t, err)
+	}
+	commitIn(t, dir, map[string]string{"b.hcl": "loose"})
+	c, err := OpenCheckout(dir)
+	must(t, err)
+	repack()
+	tree, _, _, err := c.Ledger("", "")
+	must(t, err)
+	commitIn(t, dir, map[string]string{"c.hcl": "another pack"})
+	repack()
+	if b, err := fs.ReadFile(tree, "certificates/a.json"); err != nil || string(b) != "{}" {
+		t.Errorf("%q %v", b, err)
+	}
+	commitIn(t, dir, map[string]string{"d.hcl": "yet another"})
+	repack("--depth=0")
+	if rev, whole, err := c.Base("HEAD"); err != nil || !whole || contents(rev) != "a.hcl=one b.hcl=loose" {
+		t.Errorf("%+v %v %v", rev, whole, err)
+	}
+}
+
+// TestCheckoutUnreadable: an object that the checkout lost is an error, and never an
+// absent file or an empty directory.
+func TestCheckoutUnreadable(t *testing.T) {
+	p := local(t)
+	p.push(t, "main", map[string]string{"a.hcl": "one"})
+	p.push(t, "certroll/status", map[string]string{"certificates/a.json": "{}", "audit/2026/11.jsonl": "{}\n"})
+	dir := cloned(t, p)
+	_, err := lab.Git(t.Context(), dir, "repack", "-a", "-d", "--quiet")
+	must(t, err)
+	c, err := OpenCheckout(dir)
+	must(t, err)
+	tree, _, _, err := c.Ledger("", "")
+	must(t, err)
+	packs, err := filepath.Glob(filepath.Join(dir, ".git", "objects", "pack", "*.pack"))
+	must(t, err)
+	for _, name := range packs {
+		must(t, os.Remove(name))
+	}
+	for what, err := range map[string]error{
+		"a file":      func() error { _, err := fs.ReadFile(tree, "certificates/a.json"); return err }(),
+		"a directory": func() error { _, err := fs.ReadDir(tree, "certificates"); return err }(),
+		"a size":      func() error { _, err := fs.Stat(tree, "certificates/a.json"); return err }(),
+		"the ledger":  func() error { _, _, _, err := c.Ledger("", ""); return err }(),
+	} {
+		if err == nil || errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s that cannot be read: %v", what, err)
+		}
+	}
+}

@@ -33,8 +33,9 @@ type localObjects struct {
 	*filesystem.Storage // for refs, the configuration, and hashes by prefix
 
 	ctx   context.Context
-	bound int64 // bytes of an object, and of each object in its chain
-	left  int64 // bytes that localObjects may still inflate
+	bound int64  // bytes of an object, and of each object in its chain
+	left  int64  // bytes that localObjects may still inflate
+	root  string // the directory with Git's data
 	dirs  []objectDir
 	made  map[packed]madeObject
 	held  int64 // bytes in made
@@ -84,16 +85,65 @@ func OpenLocal(ctx context.Context, path string, detect bool, limits packfile.Bo
 		return nil, nil, fmt.Errorf("the repository has a %T, which cannot be read", repo.Storer)
 	}
 	from := stored.Storage
-	l := &localObjects{Storage: from, ctx: ctx, bound: limits.Delta, left: mostLocal, made: map[packed]madeObject{}}
-	for _, dir := range objectDirs(from.Filesystem().Root()) {
-		packs, err := packfile.LocalIn(dir)
-		if err != nil {
-			return nil, nil, err
-		}
-		l.dirs = append(l.dirs, objectDir{dir, packs})
+	l := &localObjects{Storage: from, ctx: ctx, bound: limits.Delta, left: mostLocal, made: map[packed]madeObject{}, root: from.Filesystem().Root()}
+	if err := l.list(); err != nil {
+		return nil, nil, err
 	}
 	repo.Storer = l
 	return repo, &DB{db: l, bound: limits}, nil
+}
+
+// list lists the objects directories and their packs.
+func (l *localObjects) list() error {
+	l.dirs = nil
+	clear(l.made) // by pack
+	l.held = 0
+	for _, dir := range objectDirs(l.root) {
+		packs, err := packfile.LocalIn(dir)
+		if err != nil {
+			return err
+		}
+		l.dirs = append(l.dirs, objectDir{dir, packs})
+	}
+	return nil
+}
+
+// mostListed bounds how often one read lists the packs again.
+const mostListed = 3
+
+// again calls read, and calls it again after listing the packs anew while an object is
+// missing: git repack moves objects to a new pack before it removes the old ones, at any
+// moment between two reads.
+func again[T any](l *localObjects, read func() (T, error)) (T, error) {
+	got, err := read()
+	for n := 0; n < mostListed && gone(err) && l.ctx.Err() == nil; n++ {
+		before := l.packs()
+		if err := l.list(); err != nil {
+			return got, err
+		}
+		if errors.Is(err, plumbing.ErrObjectNotFound) && slices.Equal(before, l.packs()) {
+			break // it is not here: a shallow or partial clone
+		}
+		got, err = read()
+	}
+	return got, err
+}
+
+// gone reports whether an object, or the file that had it, is missing.
+func gone(err error) bool {
+	return errors.Is(err, plumbing.ErrObjectNotFound) || errors.Is(err, os.ErrNotExist)
+}
+
+// packs returns the paths of all packs, sorted.
+func (l *localObjects) packs() []string {
+	var list []string
+	for _, dir := range l.dirs {
+		for _, p := range dir.packs {
+			list = append(list, p.Path)
+		}
+	}
+	slices.Sort(list)
+	return list
 }
 
 // Config returns an empty configuration, see unconfigured.
@@ -169,16 +219,23 @@ func (l *localObjects) spend(n int64) error {
 
 // HasEncodedObject implements storer.EncodedObjectStorer.
 func (l *localObjects) HasEncodedObject(h plumbing.Hash) error {
-	f, _, err := l.find(h)
-	if f != nil {
-		_ = f.Close()
-	}
+	_, err := again(l, func() (struct{}, error) {
+		f, _, err := l.find(h)
+		if f != nil {
+			_ = f.Close()
+		}
+		return struct{}{}, err
+	})
 	return err
 }
 
 // EncodedObjectSize implements storer.EncodedObjectStorer. It reads only the head of the
 // object.
 func (l *localObjects) EncodedObjectSize(h plumbing.Hash) (int64, error) {
+	return again(l, func() (int64, error) { return l.size(h) })
+}
+
+func (l *localObjects) size(h plumbing.Hash) (int64, error) {
 	f, at, err := l.find(h)
 	if err != nil {
 		return 0, err
@@ -199,17 +256,7 @@ func (l *localObjects) EncodedObjectSize(h plumbing.Hash) (int64, error) {
 
 // EncodedObject implements storer.EncodedObjectStorer. The result is in memory.
 func (l *localObjects) EncodedObject(kind plumbing.ObjectType, h plumbing.Hash) (plumbing.EncodedObject, error) {
-	f, at, err := l.find(h)
-	if err != nil {
-		return nil, err
-	}
-	var o madeObject
-	if f != nil {
-		o, err = l.loose(f)
-		_ = f.Close()
-	} else {
-		o, err = l.packed(at)
-	}
+	o, err := again(l, func() (madeObject, error) { return l.read(h) })
 	if err != nil {
 		return nil, err
 	}
@@ -220,6 +267,19 @@ func (l *localObjects) EncodedObject(kind plumbing.ObjectType, h plumbing.Hash) 
 	obj.SetType(o.kind)
 	_, err = obj.Write(o.data)
 	return obj, err
+}
+
+// read returns an object.
+func (l *localObjects) read(h plumbing.Hash) (madeObject, error) {
+	f, at, err := l.find(h)
+	if err != nil {
+		return madeObject{}, err
+	}
+	if f == nil {
+		return l.packed(at)
+	}
+	defer func() { _ = f.Close() }()
+	return l.loose(f)
 }
 
 // find returns the position of an object: an open file that the caller closes, or a place

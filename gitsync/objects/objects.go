@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"slices"
 	"strings"
 	"sync"
@@ -175,7 +176,16 @@ func (o *DB) bounded(kind plumbing.ObjectType, h plumbing.Hash, most int64) (plu
 	if err == nil && obj.Size() > most {
 		return nil, packfile.TooLarge("%s %s has %d bytes, and one may have %d", kind, h, obj.Size(), most)
 	}
-	return obj, err
+	return obj, unreadable(err)
+}
+
+// unreadable keeps an error from matching fs.ErrNotExist: the tree names the object, so a
+// missing file of the database is damage, and no answer that the object does not exist.
+func unreadable(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return errors.New(err.Error()) //nolint:errorlint // the chain is what must not match
+	}
+	return err
 }
 
 // Commit returns a parsed commit.
@@ -246,7 +256,7 @@ func (o *DB) Size(h plumbing.Hash) (int64, error) {
 	defer o.mu.Unlock()
 	size, err := o.db.EncodedObjectSize(h)
 	if err != nil {
-		return 0, fmt.Errorf("reading the size of blob %s: %w", h, err)
+		return 0, fmt.Errorf("reading the size of blob %s: %w", h, unreadable(err))
 	}
 	return size, nil
 }

@@ -42,7 +42,11 @@ func LocalIn(dir string) ([]*Local, error) {
 		if _, err := os.Stat(p.Path + ".pack"); errors.Is(err, os.ErrNotExist) {
 			continue // git repack is removing both
 		}
-		if err := p.open(); err != nil {
+		err := p.open()
+		if errors.Is(err, os.ErrNotExist) {
+			continue // it is removed by now
+		}
+		if err != nil {
 			return nil, fmt.Errorf("reading the index %s: %w", name, err)
 		}
 		packs = append(packs, p)
