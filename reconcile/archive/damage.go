@@ -64,7 +64,7 @@ func ReadLedger(ctx context.Context, tree fs.FS, past Earlier) (records map[stri
 		return nil, nil, err
 	}
 	// A second read takes the versions that Mend found; the cache keeps the rest.
-	found, mendErr := c.Mend(ctx, past)
+	found, mendErr := c.Mend(ctx, tree, past)
 	if found {
 		records, err = c.Read(tree)
 	}
@@ -80,10 +80,14 @@ func ReadLedger(ctx context.Context, tree fs.FS, past Earlier) (records map[stri
 func UnreadableEvents(lost []Breach, now time.Time) []ledger.Event {
 	events := make([]ledger.Event, 0, len(lost))
 	for _, f := range lost {
+		message := f.Where() + " in the ledger cannot be read and is passed over: " + f.Seen
+		if f.Problem == deletedRecord {
+			message = f.Where() + " in the ledger was deleted; its last version counts, and the next commit writes it again"
+		}
 		events = append(events, ledger.Event{
 			Schema: ledger.EventSchema, ID: ledger.EventID("unreadable", f.File, f.Problem, fmt.Sprint(f.Line)), Time: now.UTC().Truncate(time.Millisecond),
 			Operation: ledger.KindNote, Status: ledger.Failed, Reason: ledger.ReasonDamaged, Actor: "unknown", Cause: "drift", Class: ledger.ClassGit,
-			Message: f.Where() + " in the ledger cannot be read and is passed over: " + f.Seen,
+			Message: message,
 			Detail:  "find out who pushed it (git log on the ledger's branch) and revert that commit; certroll audit verify lists every unreadable file and line",
 		})
 	}

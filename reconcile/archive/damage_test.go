@@ -93,7 +93,7 @@ func TestADamagedRecordStopsNobody(t *testing.T) {
 				if _, err := c.Read(tree); err != nil {
 					t.Fatal(err)
 				}
-				if _, err := c.Mend(t.Context(), past); err != nil {
+				if _, err := c.Mend(t.Context(), tree, past); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -115,7 +115,7 @@ func TestADamagedRecordInARun(t *testing.T) {
 			t.Fatalf("step %d: %v, %v", i, records, err)
 		}
 	}
-	if _, err := c.Mend(t.Context(), past); err != nil || past.asked > 0 {
+	if _, err := c.Mend(t.Context(), fstest.MapFS{}, past); err != nil || past.asked > 0 {
 		t.Errorf("the history was read, %v", err)
 	}
 }

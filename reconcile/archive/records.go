@@ -32,6 +32,10 @@ type RecordCache struct {
 	// exists. unsearched are those that Mend has not searched in the history yet.
 	earlier    map[string]*ledger.Record
 	unsearched map[string]string // file, by key
+	// vanished are the last versions of records that a Read no longer found. missing are
+	// those that count although their files were deleted. Both are by certificate.
+	vanished, missing map[string]*ledger.Record
+	sought            bool // Mend has looked for records that were deleted before this process
 }
 
 // cachedRecord is the result of the last read of one file.
@@ -54,10 +58,12 @@ func (c *RecordCache) Read(tree fs.FS) (map[string]*ledger.Record, error) {
 	defer c.mu.Unlock()
 	// Recomputed by each read: a file may have become readable again.
 	c.Lost, c.unsearched = nil, map[string]string{}
+	if c.missing == nil {
+		c.vanished, c.missing = map[string]*ledger.Record{}, map[string]*ledger.Record{}
+	}
 	files, err := fs.ReadDir(tree, ledger.RecordDir)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return map[string]*ledger.Record{}, nil
+	case errors.Is(err, fs.ErrNotExist): // a new ledger, or the directory was deleted
 	// Another program pushed a file over the directory. The last known records keep the back-offs
 	// and holds in force; a process that has just started looks for them in the history.
 	case err != nil && isNoDirectory(tree, ledger.RecordDir):
@@ -98,6 +104,7 @@ func (c *RecordCache) Read(tree fs.FS) (map[string]*ledger.Record, error) {
 			records[r.Certificate] = r
 		}
 	}
+	c.noteVanished(records)
 	// Callers change the map but not the records, so a copy of the map is enough.
 	c.whole = records
 	return maps.Clone(records), nil
@@ -137,37 +144,6 @@ type Earlier interface {
 	Earlier(ctx context.Context, visit func(tree fs.FS) (more bool)) error
 }
 
-// Mend searches the ledger's history for the last readable versions of records that the
-// last Read could not read, once for each content. found reports whether it found any.
-func (c *RecordCache) Mend(ctx context.Context, past Earlier) (found bool, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.unsearched) == 0 || past == nil {
-		return false, nil
-	}
-	left := maps.Clone(c.unsearched)
-	err = past.Earlier(ctx, func(tree fs.FS) bool {
-		for key, file := range left {
-			if c.readable(tree, key, file) {
-				found = true
-				delete(left, key)
-			}
-		}
-		return len(left) > 0
-	})
-	if err != nil {
-		return found, fmt.Errorf("looking for the last readable version of %s in the ledger's history: %w", slices.Sorted(maps.Values(left)), err)
-	}
-	// No readable version exists. Remember that too, or every read would search again.
-	for key, file := range left {
-		if file == ledger.RecordDir {
-			c.whole = map[string]*ledger.Record{}
-		}
-		c.remember(key, nil)
-	}
-	return found, nil
-}
-
 // readable stores the content of a file in an earlier tree, if it is readable.
 func (c *RecordCache) readable(tree fs.FS, key, file string) bool {
 	if file == ledger.RecordDir {
@@ -179,16 +155,11 @@ func (c *RecordCache) readable(tree fs.FS, key, file string) bool {
 		c.whole = records
 		return true
 	}
-	b, err := fs.ReadFile(tree, file)
-	if err != nil {
-		return false
+	r := recordIn(tree, file)
+	if r != nil {
+		c.remember(key, r)
 	}
-	r, err := ledger.UnmarshalRecord(b)
-	if err != nil || !r.Belongs(file[len(ledger.RecordDir)+1:]) {
-		return false
-	}
-	c.remember(key, r)
-	return true
+	return r != nil
 }
 
 // Unreadable returns the damage that the last Read found.
@@ -212,7 +183,7 @@ func (c *RecordCache) Restored() []string {
 			names = append(names, name)
 		}
 	}
-	return names
+	return slices.AppendSeq(names, maps.Keys(c.missing))
 }
 
 // one returns the record of a file. It does not read the file if the tree reports the same

@@ -78,14 +78,14 @@ func (s *Writer) Struck(e ledger.Entry) ledger.Entry {
 	return e
 }
 
-// Mend finds the last readable versions of damaged records, if the ledger can read its
+// Mend finds the last readable versions of damaged and deleted records, if the ledger can read its
 // earlier commits. An error becomes one more finding: it stops nothing, and the next pass
 // retries.
 func (s *Writer) Mend(ctx context.Context, tree fs.FS) []archive.Breach {
 	past, _ := s.Ledger.(archive.Earlier)
 	_, err := s.Records.Read(tree)
 	if err == nil {
-		_, err = s.Records.Mend(ctx, past)
+		_, err = s.Records.Mend(ctx, tree, past)
 	}
 	if err == nil {
 		return nil
