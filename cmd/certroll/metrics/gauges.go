@@ -22,7 +22,7 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 	return d
 }
 
-// Per certificate. Each live one has six, and one with a problem at most two more: the
+// Per certificate. Each live one has six, and one with a problem at most three more: the
 // number of Prometheus series grows with the number of certificates.
 var (
 	notAfterMetric  = describe("certificate_not_after_timestamp_seconds", "Time when the certificate in Vault expires, in seconds since 1970: the earliest notAfter in its chain, without the root.", "certificate", "issuer")
