@@ -247,6 +247,32 @@ func TestWhatMayNotMoveIsRenewedWhereItIs(t *testing.T) {
 	}
 }
 
+// TestHeldMoveRenewsByTheLongerChain: a certificate that the brake keeps at its place is
+// planned with the same knowledge as before, such as that the CA has a longer chain now.
+func TestHeldMoveRenewsByTheLongerChain(t *testing.T) {
+	end := reconciletest.Start.Add(30 * times.Day)
+	chain := func(l *ledger.Live) { l.ChainRead, l.ChainNotAfter, l.ChainKept = true, &end, true }
+	obs := &plan.Observed{Secrets: map[ledger.Location]plan.Secret{}, Records: map[string]*ledger.Record{}}
+	desired := reconciletest.Desire()
+	for i := range 6 {
+		c := reconciletest.Certificate(fmt.Sprintf("c%d", i), fmt.Sprintf("c%d.example.com", i))
+		s := reconciletest.LiveSecret(c, chain)
+		if i == 0 { // the newest one has a chain that lasts
+			s = reconciletest.LiveSecret(c, func(l *ledger.Live) { l.ChainRead, l.IssuedAt = true, reconciletest.Start.Add(times.Day) })
+		}
+		obs.Secrets[plan.TargetOf(c)], obs.Records[c.Name] = s, reconciletest.LiveRecord(c, s)
+		if i > 0 {
+			c.Vault.Path = "elsewhere/" + c.Name
+		}
+		desired.Certificates = append(desired.Certificates, c)
+	}
+	for _, a := range plan.New(desired, obs, reconciletest.Start.Add(25*times.Day)).Actions[1:] {
+		if a.Mass == nil || a.Kind != ledger.KindRenew {
+			t.Errorf("%s: %s %s, %s: want its renewal at %s", a.Certificate, a.Kind, a.Reason, a.Detail, a.At)
+		}
+	}
+}
+
 // TestAHoldThatIsOver is told, and told again when it comes back the same day.
 func TestAHoldThatIsOver(t *testing.T) {
 	w := fleet(t, 6)

@@ -26,8 +26,7 @@ func Explain(desired *spec.Spec, observed *Observed, now time.Time, name string)
 	if c == nil {
 		return nil, false
 	}
-	s := newCase(desired, c, observed, Known(desired, observed, archive.Credible(observed.History, now)), now)
-	s.longerChain = s.live() != nil && longerChain(newestChains(observed.Records), s.live())
+	s := newCase(desired, c, observed, Known(desired, observed, archive.Credible(observed.History, now)), newestChains(observed.Records), now)
 	verdicts := make([]Verdict, len(Rules))
 	for i, r := range Rules {
 		a, hit := r.decide(s)

@@ -47,9 +47,7 @@ func New(desired *spec.Spec, observed *Observed, now time.Time) Plan {
 		if _, busy := observed.AtWork[c.Name]; busy {
 			continue
 		}
-		s := newCase(desired, c, observed, found, now)
-		s.longerChain = s.live() != nil && longerChain(chains, s.live())
-		actions = append(actions, decide(s))
+		actions = append(actions, decide(newCase(desired, c, observed, found, chains, now)))
 	}
 	// Nothing changes these actions before awaitHeir reads them, so that the pointers are
 	// good even if append copies the slice below.
@@ -77,7 +75,7 @@ func New(desired *spec.Spec, observed *Observed, now time.Time) Plan {
 	}
 	// The order of the next steps matters. The brake goes first: what it holds must not use
 	// up the CA's limits, which Admit counts.
-	brake(actions, observed, history, now, func(c *spec.Certificate) Action { return decide(newCase(desired, c, observed, found, now)) })
+	brake(actions, observed, history, now, func(c *spec.Certificate) Action { return decide(newCase(desired, c, observed, found, chains, now)) })
 	// A retirement that the brake holds keeps that hold.
 	holdNotRead(actions, desired, consents(observed.HeldSets, now), now)
 	Admit(actions, throttle.AccountsOf(desired), history, found, now)
@@ -88,8 +86,9 @@ func New(desired *spec.Spec, observed *Observed, now time.Time) Plan {
 	return Plan{Actions: actions, Observed: observed, At: now}
 }
 
-// newCase collects everything that the rules read about one certificate.
-func newCase(desired *spec.Spec, c *spec.Certificate, obs *Observed, found map[ledger.Subject]*throttle.Circuit, now time.Time) *Situation {
+// newCase collects everything that the rules read about one certificate. chains are the
+// newestChains.
+func newCase(desired *spec.Spec, c *spec.Certificate, obs *Observed, found map[ledger.Subject]*throttle.Circuit, chains map[string]*ledger.Live, now time.Time) *Situation {
 	s := &Situation{desired: desired, Spec: c, record: obs.Records[c.Name], auto: RenewsAt(c, now), Now: now}
 	s.at = TargetOf(c)
 	s.secret = obs.Secrets[s.at]
@@ -118,6 +117,7 @@ func newCase(desired *spec.Spec, c *spec.Certificate, obs *Observed, found map[l
 		// is limited to 64 keys of 512 bytes (Vault KV v2).
 		s.secret.Live = l.WithFacts(s.record.Live)
 	}
+	s.longerChain = s.live() != nil && longerChain(chains, s.live())
 	// The issuer depends on the failures in the record and on the live end, which WithFacts
 	// may have corrected just before.
 	s.issuer, s.failing = issuerFor(desired, c, s.record, s.live(), found, now)
