@@ -107,13 +107,21 @@ func (r *Reconciler) renewLease(ctx context.Context, stop func()) {
 			stop()
 			return
 		}
-		held, _, next, err := r.Opts.Lease.Acquire(ctx)
+		held, _, next, err := r.renewOnce(ctx)
 		switch {
 		case err == nil && held:
 			r.tenancy.extend(next)
-		case err == nil:
+		case err == nil, r.tenancy.left(r.Opts.Now()) <= 0:
 			stop()
 			return
 		}
 	}
+}
+
+// renewOnce renews the lease within the time that is left of it: work under the lease must
+// not outlast it while Vault does not answer.
+func (r *Reconciler) renewOnce(ctx context.Context) (held bool, by string, until time.Time, err error) {
+	limited, cancel := context.WithTimeout(ctx, r.tenancy.left(r.Opts.Now()))
+	defer cancel()
+	return r.Opts.Lease.Acquire(limited)
 }

@@ -3,6 +3,7 @@ package apply_test
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"certroll/reconcile/reconciletest"
@@ -78,4 +79,40 @@ func TestLeaseEndsWhileStopped(t *testing.T) {
 	if n, _ := w.Ca.Ordered(); n != 1 {
 		t.Errorf("%d orders, want 1", n)
 	}
+}
+
+// mute is a lease that can be taken, and whose renewal gets no answer.
+type mute struct{ taken bool }
+
+func (l *mute) Acquire(ctx context.Context) (bool, string, time.Time, error) {
+	if !l.taken {
+		l.taken = true
+		return true, "us", time.Now().Add(time.Minute), nil
+	}
+	<-ctx.Done()
+	return false, "", time.Time{}, ctx.Err()
+}
+func (l *mute) Release(context.Context) error { return nil }
+
+// TestLeaseEndsWithoutAnAnswer: a renewal that gets no answer ends with the lease, and what
+// runs under the lease ends then too.
+func TestLeaseEndsWithoutAnAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := reconciletest.NewWorld(t)
+		w.Opts.Now, w.Opts.Lease = time.Now, &mute{}
+		began := time.Now()
+		run, release, err := w.Reconciler().HoldLease(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer release()
+		select {
+		case <-run.Done():
+		case <-time.After(time.Hour):
+			t.Fatal("what runs under the lease goes on an hour later")
+		}
+		if lasted := time.Since(began); lasted != time.Minute {
+			t.Errorf("it ended after %s, want a minute", lasted)
+		}
+	})
 }

@@ -144,7 +144,12 @@ type tenancy struct {
 func (t *tenancy) extend(until time.Time) { t.until.Store(until.UnixNano()) }
 
 // over reports whether the lease has expired by the clock.
-func (t *tenancy) over(now time.Time) bool { return now.UnixNano() > t.until.Load() }
+func (t *tenancy) over(now time.Time) bool { return t.left(now) < 0 }
+
+// left returns the time until the lease expires by the clock.
+func (t *tenancy) left(now time.Time) time.Duration {
+	return time.Duration(t.until.Load() - now.UnixNano())
+}
 
 // places caches all places in Vault that the ledger ever named as a certificate's. They
 // are read once per head, because the audit log can be long.
