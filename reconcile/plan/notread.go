@@ -32,7 +32,7 @@ func holdNotRead(actions []Action, desired *spec.Spec, consent consentTo, now ti
 		if u.Path != a.Record.File {
 			stood = "its block is gone with " + a.Record.File + ", and " + u.Path
 		}
-		a.hold(ledger.ReasonNotRead, now.Add(throttle.LeastWait), fmt.Sprintf("%s %s; it is neither retired nor renewed until that is mended, or nothing is left there", stood, u.Why))
+		a.hold(ledger.ReasonNotRead, now.Add(throttle.LeastWait), fmt.Sprintf("%s %s; certroll neither retires nor renews the certificate until it can read the file again, or the file is gone", stood, u.Why))
 		a.HeldBy = ledger.Subject("file " + u.Path)
 	}
 }

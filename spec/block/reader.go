@@ -67,7 +67,7 @@ func typed[T any](b *Reader, name string, t cty.Type, wanted string) (s Setting[
 // value, for the message if the value is another.
 func As[T any](b *Reader, v cty.Value, at *hcl.Range, t cty.Type, rule string) (out T, ok bool) {
 	if spec.IsReference(v) {
-		b.Fault(at, "Reference not allowed here", "%s; a reference by vault(), env() or file() may stand only in dns.credentials, issuer.eab and the passwords of keystores, where it is followed at apply time.", rule)
+		b.Fault(at, "Reference not allowed here", "%s; a reference by vault(), env() or file() is allowed only in dns.credentials, issuer.eab and passwords of keystores, where certroll resolves it at apply time.", rule)
 		return out, false
 	}
 	if ref, is := asBlockRef(v); is {

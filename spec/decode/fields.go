@@ -55,7 +55,7 @@ func (b *body) checkKeys(c *spec.CustomFields) {
 		for _, f := range checkKeyUse(c.Expr(name)) {
 			c.Hold()
 			b.RefuseNew(spec.NewRule{Name: "fields.private_key"}, &f.at, "Private key computed on",
-				"The field %s: %s. The private key, and a keystore of it, may be joined into texts (templates without directives, join, format with %%s, chomp, trimspace, indent), encoded whole (base64encode, jsonencode) and put into pkcs12() and jks(), and nothing else: an expression that decides by the key would tell parts of it.", name, f.why)
+				"The field %s: %s. An expression may only join the private key, or a keystore of it, into texts (templates without directives, join, format with %%s, chomp, trimspace, indent), encode it whole (base64encode, jsonencode), or pass it to pkcs12() and jks(): any other use would disclose parts of the key.", name, f.why)
 		}
 	}
 }
@@ -139,7 +139,7 @@ func (b *body) checkMade(c *spec.CustomFields, made map[string]string) bool {
 		return false
 	case !spec.SampleHoldsPair(made):
 		b.d.Report(&hcl.Diagnostic{Severity: hcl.DiagWarning, Summary: "The pair cannot be read back", Subject: at, Context: b.Whole,
-			Detail: "Keystores are not looked into: where a key shall be kept (key.rotation = \"never\") or somebody overwrote the secret, certroll needs fields with cert.private_key and cert.fullchain as well."})
+			Detail: "certroll does not read keystores: to keep a key (key.rotation = \"never\"), or to restore a secret that another program overwrote, it also needs fields with cert.private_key and cert.fullchain."})
 	}
 	return true
 }
