@@ -54,10 +54,18 @@ func TestDocsFields(t *testing.T) {
 	}
 }
 
+func wordsOf[T ~string](list []T) []string {
+	words := make([]string, len(list))
+	for i, w := range list {
+		words[i] = string(w)
+	}
+	return words
+}
+
 // TestDocsWords: every word that a field may hold is in the documentation.
 func TestDocsWords(t *testing.T) {
-	values := reconciletest.Constants(t, ".", "Kind", "Reason", "Class", "Status", "State", "Exemption", "Standing", "Serving")
-	for typ, least := range map[string]int{"Kind": 13, "Reason": 29, "Class": 13, "Status": 4, "State": 3, "Exemption": 2, "Standing": 7, "Serving": 9} {
+	values := reconciletest.Constants(t, ".", "Kind", "Reason", "Class", "Status", "State", "Exemption", "Verdict")
+	for typ, least := range map[string]int{"Kind": 13, "Reason": 29, "Class": 13, "Status": 4, "State": 15, "Exemption": 2, "Verdict": 3} {
 		if len(values[typ]) < least {
 			t.Errorf("only %d constants of type %s were found: %v", len(values[typ]), typ, values[typ])
 		}
@@ -71,12 +79,16 @@ func TestDocsWords(t *testing.T) {
 			}
 		}
 	}
-	said("ledger.md", "Record", values["State"])
+	all := append(wordsOf(ledger.States), string(ledger.StateLive))
+	if slices.Sort(all); !slices.Equal(all, slices.Sorted(slices.Values(values["State"]))) {
+		t.Errorf("ledger.States and live are %v, and the constants are %v", all, values["State"])
+	}
+	said("ledger.md", "Record", wordsOf(ledger.StoredStates))
 	said("ledger.md", "Event", slices.Concat(values["Kind"], values["Status"], values["Exemption"]), "none", string(ledger.StatusError))
 	said("ledger.md", "Classes of failure", values["Class"])
 	said("ledger.md", "Reasons", values["Reason"])
-	said("asking.md", "expiring", values["Standing"])
-	said("probe.md", "What it comes to", values["Serving"])
+	said("asking.md", "expiring", wordsOf(ledger.RecordStates))
+	said("probe.md", "What it comes to", slices.Concat(wordsOf(ledger.ServedClasses), values["Verdict"]))
 	said("notifications.md", "Kinds", reconciletest.Constants(t, ".", "NoticeKind")["NoticeKind"])
 	said("plan.md", "Actions", values["Kind"], string(ledger.KindConfig), string(ledger.KindRetry), string(ledger.KindPass), string(ledger.KindDoctor), string(ledger.KindProbe))
 }

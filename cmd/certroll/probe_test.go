@@ -16,6 +16,7 @@ import (
 
 	"certroll/cmd/certroll/console"
 	"certroll/cmd/certroll/view"
+	"certroll/reconcile/ledger"
 	"certroll/reconcile/monitor"
 )
 
@@ -140,7 +141,7 @@ probe {
 	if page := w.ledgerFile("STATUS.md"); !strings.Contains(page, "## What is served\n\n- **api**, stale since") {
 		t.Errorf("STATUS.md says:\n%s", page)
 	}
-	if d := probeJSON(w, 1); d.Problems != 1 || d.Looks[0].Verdict != monitor.ServesStale || d.Looks[0].Serial != fmt.Sprintf("%x", first.SerialNumber.Bytes()) {
+	if d := probeJSON(w, 1); d.Problems != 1 || d.Looks[0].Verdict.Class() != ledger.ClassStale || d.Looks[0].Serial != fmt.Sprintf("%x", first.SerialNumber.Bytes()) {
 		t.Errorf("probe saw %+v", d)
 	}
 
@@ -185,7 +186,7 @@ func TestProbeCommand(t *testing.T) {
 
 	// A name that is allowed opens no address.
 	w.settings(fmt.Sprintf("probe {\n  allow = [\"127.0.0.1:%s\", \"localhost:*\"]\n}", port))
-	if d := probeJSON(w, 0); len(d.Looks) != 2 || d.Looks[0].Verdict != monitor.ServesUnissued {
+	if d := probeJSON(w, 0); len(d.Looks) != 2 || d.Looks[0].Verdict != monitor.VerdictUnissued {
 		t.Errorf("before there is a certificate, it saw %+v", d)
 	}
 	w.certroll(0, "apply", "-auto-approve")

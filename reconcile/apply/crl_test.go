@@ -55,7 +55,7 @@ func TestRevokedByCRL(t *testing.T) {
 	}
 	reconciletest.Expect(t, actions[0], ledger.KindRenew, ledger.ReasonRevoked, "superseded")
 	reconciletest.Expect(t, actions[1], ledger.KindNone, ledger.ReasonUpToDate, "")
-	if s := actions[0].Record.Stands(w.At); s != ledger.StandsRevoked || s.Well() {
+	if s := actions[0].Record.StateAt(w.At); s != ledger.StateRevoked || s.Well() {
 		t.Errorf("it stands %s", s)
 	}
 	w.Settle()
@@ -63,7 +63,7 @@ func TestRevokedByCRL(t *testing.T) {
 		t.Error("it was not renewed")
 	}
 	r := w.Ledger.Record(t, "api")
-	if r.Revoked != nil || r.RevokedBefore != serial || r.Stands(w.At) != ledger.StandsInOrder {
+	if r.Revoked != nil || r.RevokedBefore != serial || r.StateAt(w.At) != ledger.StateInOrder {
 		t.Errorf("record: %+v", r)
 	}
 	pages := 0
@@ -98,8 +98,8 @@ func TestWrongCRL(t *testing.T) {
 	w.Publish(crls, 1, w.Ca.MidKey)
 	w.LookedUp()
 	w.Settle()
-	if r := w.Ledger.Record(t, "api"); r.Revoked != nil || r.Stands(w.At) != ledger.StandsInOrder {
-		t.Errorf("record: %+v, stands %s", r.Revoked, r.Stands(w.At))
+	if r := w.Ledger.Record(t, "api"); r.Revoked != nil || r.StateAt(w.At) != ledger.StateInOrder {
+		t.Errorf("record: %+v, stands %s", r.Revoked, r.StateAt(w.At))
 	}
 }
 
@@ -214,7 +214,7 @@ func TestRevokedWhilePaused(t *testing.T) {
 	w.Publish(crls, 1, w.Ca.MidKey, live(w, "api").Serial)
 	reconciletest.Expect(t, w.LookedUp()[0], ledger.KindNone, ledger.ReasonUnmanaged, "")
 	w.Settle()
-	if s := w.Ledger.Record(t, "api").Stands(w.At); s != ledger.StandsRevoked {
+	if s := w.Ledger.Record(t, "api").StateAt(w.At); s != ledger.StateRevoked {
 		t.Errorf("it stands %s", s)
 	}
 	if n := len(w.Ca.Replaced); n != 1 {

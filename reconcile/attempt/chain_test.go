@@ -65,7 +65,7 @@ func TestChainThatEndsFirst(t *testing.T) {
 	if pages != 1 {
 		t.Errorf("%d events of severity page, want 1", pages)
 	}
-	if s := w.Ledger.Record(t, "api").Stands(w.At); s.Well() {
+	if s := w.Ledger.Record(t, "api").StateAt(w.At); s.Well() {
 		t.Errorf("it stands %s", s)
 	}
 

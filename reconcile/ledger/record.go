@@ -87,22 +87,12 @@ func (r *Record) LeftText() []string {
 // to it. Later versions may add fields, but never change the meaning of one.
 const RecordSchema = 1
 
-// State is the state of a certificate in its record.
-type State string
-
-// The states of a record.
-const (
-	StateLive    State = "live"    // a valid pair is in Vault
-	StateFailing State = "failing" // the last attempt failed; the live pair, if any, is unchanged
-	StateRetired State = "retired" // left the spec
-)
-
 // Record is the status of one certificate, in certificates/<name>.json of the ledger. It
 // contains no secrets.
 type Record struct {
 	Schema      int               `json:"schema"`
 	Certificate string            `json:"certificate"`
-	State       State             `json:"state"`
+	State       State             `json:"state"`  // one of StoredStates
 	Names       []string          `json:"names"`  // as sent to the CA, in the order of the spec
 	Labels      map[string]string `json:"labels"` // never null
 	File        string            `json:"file"`   // of the certificate's block

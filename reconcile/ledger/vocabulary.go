@@ -203,15 +203,15 @@ func (c Class) AnotherIssuerMayHelp() bool {
 
 // The classes of problems that a probe finds.
 const (
-	ClassExpired     Class = "expired"
-	ClassOther       Class = "other_certificate"
-	ClassStale       Class = "stale"
-	ClassIncomplete  Class = "incomplete_chain"
-	ClassUnreachable Class = "unreachable"
-	ClassDenied      Class = "denied"
+	ClassExpired     Class = "expired"           // the served certificate has expired
+	ClassOther       Class = "other_certificate" // the served certificate is not certroll's
+	ClassStale       Class = "stale"             // an earlier certificate, after the consumer's time to reload
+	ClassIncomplete  Class = "incomplete_chain"  // the live certificate without its issuer's certificate
+	ClassUnreachable Class = "unreachable"       // no answer
+	ClassDenied      Class = "denied"            // certroll.hcl does not allow the connection
 )
 
-// ServedClasses lists all classes of probes.
+// ServedClasses lists all classes of probes, the worst first.
 var ServedClasses = []Class{ClassExpired, ClassOther, ClassStale, ClassIncomplete, ClassUnreachable, ClassDenied}
 
 // Owner is the party that a failure belongs to. A fix at the owner helps all certificates

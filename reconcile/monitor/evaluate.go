@@ -14,40 +14,37 @@ import (
 	"certroll/spec/text"
 )
 
-// Serving is the result of comparing a served certificate with the live one.
-type Serving string
+// Verdict is the result of comparing a served certificate with the live one: one of
+// ledger.ServedClasses for a problem, else one of the words below. It is about one endpoint.
+// A certificate's state not_served comes from the open problem in the ledger.
+type Verdict string
 
-// The results, the worst first.
+// The verdicts that are no problem.
 const (
-	ServesExpired     Serving = "expired"           // the served certificate has expired
-	ServesOther       Serving = "other_certificate" // the served certificate is not certroll's
-	ServesStale       Serving = "stale"             // an earlier certificate, after the consumer's time to reload
-	ServesIncomplete  Serving = "incomplete_chain"  // the live certificate without its issuer's certificate
-	ServesUnreachable Serving = "unreachable"       // no answer
-	ServesDenied      Serving = "denied"            // certroll.hcl does not allow the connection
-	ServesWaiting     Serving = "waiting"           // not the live certificate, within the consumer's time to reload
-	ServesUnissued    Serving = "unissued"          // Vault has no certificate to compare with
-	ServesCurrent     Serving = "current"
+	VerdictWaiting  Verdict = "waiting"  // not the live certificate, within the consumer's time to reload
+	VerdictUnissued Verdict = "unissued" // Vault has no certificate to compare with
+	VerdictCurrent  Verdict = "current"
 )
 
-var servings = []Serving{
-	ServesExpired, ServesOther, ServesStale, ServesIncomplete, ServesUnreachable, ServesDenied, ServesWaiting, ServesUnissued, ServesCurrent,
-}
-
-// rank returns the position in servings; 0 is the worst.
-func (s Serving) rank() int { return slices.Index(servings, s) }
+// Class returns the class of the problem, which is the same word.
+func (v Verdict) Class() ledger.Class { return ledger.Class(v) }
 
 // Problem reports whether a person has to act.
-func (s Serving) Problem() bool { return s.rank() < ServesWaiting.rank() }
+func (v Verdict) Problem() bool { return slices.Contains(ledger.ServedClasses, v.Class()) }
 
-// Class returns the problem's class, which has the same name.
-func (s Serving) Class() ledger.Class { return ledger.Class(s) }
+// rank returns the place of a verdict in the order worst first.
+func (v Verdict) rank() int {
+	if v.Problem() {
+		return slices.Index(ledger.ServedClasses, v.Class())
+	}
+	return len(ledger.ServedClasses) + slices.Index([]Verdict{VerdictWaiting, VerdictUnissued, VerdictCurrent}, v)
+}
 
 // Result is the outcome of one probe.
 type Result struct {
 	Certificate string     `json:"certificate"`
 	Endpoint    string     `json:"endpoint"`
-	Verdict     Serving    `json:"verdict"`
+	Verdict     Verdict    `json:"verdict"`
 	Message     string     `json:"message"`   // one sentence; "" if the live certificate is served
 	Advice      string     `json:"advice"`    // how to fix it, or ""
 	Address     string     `json:"address"`   // address that served it; "" without an answer
@@ -107,33 +104,33 @@ func evaluateOne(w Expectation, chain []*x509.Certificate, oneOfMany bool, addre
 	inVault := fmt.Sprintf("serial %s (version %d of %s/%s)", w.Live.Serial, w.Live.Version, w.Live.Mount, w.Live.Path)
 	switch {
 	case current && lacksIssuer(chain):
-		l.Verdict = ServesIncomplete
+		l.Verdict = Verdict(ledger.ClassIncomplete)
 		l.Message = fmt.Sprintf("%s serves serial %s as it should, and without its issuer's certificate: clients that do not know that one refuse it", where, l.Serial)
 		l.Advice = "have the consumer use the leaf and its chain, as in the field fullchain"
 	case current && last != leaf && notAfter.Before(now):
-		l.Verdict = ServesExpired
+		l.Verdict = Verdict(ledger.ClassExpired)
 		l.Message = fmt.Sprintf("%s serves serial %s as it should, and with it the certificate of %q, which expired %s: clients refuse the chain",
 			where, l.Serial, text.Clipped(last.Subject.CommonName, 80), text.Stamp(notAfter))
 		l.Advice = "have the CA send another chain (preferred_chain), or use another issuer"
 	case current:
-		l.Verdict = ServesCurrent
+		l.Verdict = VerdictCurrent
 	case leaf.NotAfter.Before(now):
-		l.Verdict = ServesExpired
+		l.Verdict = Verdict(ledger.ClassExpired)
 		l.Message = fmt.Sprintf("%s serves serial %s, which expired %s; in Vault is %s, valid until %s", where, l.Serial, text.Stamp(leaf.NotAfter), inVault, text.Stamp(w.Live.End()))
 		l.Advice = Reloads
 	case isEarlier(w, leaf):
-		l.Verdict = ServesStale
+		l.Verdict = Verdict(ledger.ClassStale)
 		l.Message = fmt.Sprintf("%s serves serial %s, valid since %s, which was replaced %s by %s", where, l.Serial, text.Stamp(leaf.NotBefore), text.Stamp(w.Since), inVault)
 		l.Advice = Reloads
 	default:
-		l.Verdict = ServesOther
+		l.Verdict = Verdict(ledger.ClassOther)
 		l.Message = fmt.Sprintf("%s serves serial %s of %q for %s, which is not certroll's; in Vault since %s is %s",
 			where, l.Serial, text.Clipped(leaf.Issuer.CommonName, 80), text.Clipped(text.OrNone(text.Some(keypair.NamesOf(leaf), 3)), 300), text.Stamp(w.Since), inVault)
 		l.Advice = "have the consumer use the certificate in Vault, or take the endpoint out of probe"
 	}
 	// Within the consumer's time an earlier certificate is expected.
-	if until := w.Since.Add(w.After); (l.Verdict == ServesStale || l.Verdict == ServesOther) && now.Before(until) {
-		l.Verdict, l.Advice = ServesWaiting, ""
+	if until := w.Since.Add(w.After); (l.Verdict.Class() == ledger.ClassStale || l.Verdict.Class() == ledger.ClassOther) && now.Before(until) {
+		l.Verdict, l.Advice = VerdictWaiting, ""
 		l.Message += "; until " + text.Stamp(until) + " that is waited for"
 	}
 	return l
@@ -165,10 +162,10 @@ func lacksIssuer(chain []*x509.Certificate) bool {
 func Unseen(w Expectation, err error, now time.Time) Result {
 	l := Result{
 		Certificate: w.Certificate.Name, Endpoint: w.Probe.Endpoint(), At: now.UTC(),
-		Verdict: ServesUnreachable, Message: text.Clipped(failure.Message(err), 500), Advice: "see that it can be reached from where certroll runs, or take it out of probe",
+		Verdict: Verdict(ledger.ClassUnreachable), Message: text.Clipped(failure.Message(err), 500), Advice: "see that it can be reached from where certroll runs, or take it out of probe",
 	}
 	if isDenied(err) {
-		l.Verdict, l.Advice = ServesDenied, "have probe.allow in certroll.hcl name the range of its addresses, or take it out of probe"
+		l.Verdict, l.Advice = Verdict(ledger.ClassDenied), "have probe.allow in certroll.hcl name the range of its addresses, or take it out of probe"
 	}
 	return l
 }

@@ -65,24 +65,24 @@ func TestJudge(t *testing.T) {
 		live   []*x509.Certificate // fresh unless set
 		age    time.Duration       // of the live version
 		served map[string][]*x509.Certificate
-		want   monitor.Serving
+		want   monitor.Verdict
 		says   string
 	}{
-		"the live one":                       {served: one(fresh), want: monitor.ServesCurrent},
-		"the leaf alone, no issuer named":    {served: one(fresh[:1]), want: monitor.ServesCurrent},
-		"the leaf alone":                     {live: aia, served: one(aia[:1]), want: monitor.ServesIncomplete, says: "without its issuer's certificate"},
-		"the leaf and its issuer":            {live: aia, served: one(aia), want: monitor.ServesCurrent},
-		"an earlier one, just replaced":      {age: 119 * time.Minute, served: one(old), want: monitor.ServesWaiting, says: "; until 2026-11-23T12:01:00Z that is waited for"},
-		"an earlier one":                     {age: 2 * time.Hour, served: one(old), want: monitor.ServesStale, says: "api.example.com:443 serves serial 03, valid since 2026-09-24T11:59:00Z, which was replaced 2026-11-23T10:00:00Z by serial 02 (version 7 of secret/tls/api)"},
-		"an earlier one that had one name":   {age: 2 * time.Hour, served: one(oneName), want: monitor.ServesStale},
-		"an earlier one that has expired":    {age: time.Minute, served: one(over), want: monitor.ServesExpired, says: "serves serial 05, which expired 2026-11-22T12:00:00Z; in Vault is serial 02 (version 7 of secret/tls/api), valid until 2027-02-21T09:00:00Z"},
-		"a live one that has expired":        {live: over, served: one(over), want: monitor.ServesCurrent},
-		"a younger one":                      {age: 3 * time.Hour, served: one(newer), want: monitor.ServesOther, says: `serves serial 06 of "test root" for api.example.com, www.example.com, which is not certroll's`},
-		"another's":                          {age: 3 * time.Hour, served: one(foreign), want: monitor.ServesOther, says: "for other.example.com"},
-		"another's, before the first reload": {age: time.Hour, served: one(foreign), want: monitor.ServesWaiting},
-		"one of two servers was forgotten": {age: 3 * time.Hour, served: map[string][]*x509.Certificate{"192.0.2.1": fresh, "192.0.2.2": old}, want: monitor.ServesStale,
+		"the live one":                       {served: one(fresh), want: monitor.VerdictCurrent},
+		"the leaf alone, no issuer named":    {served: one(fresh[:1]), want: monitor.VerdictCurrent},
+		"the leaf alone":                     {live: aia, served: one(aia[:1]), want: monitor.Verdict(ledger.ClassIncomplete), says: "without its issuer's certificate"},
+		"the leaf and its issuer":            {live: aia, served: one(aia), want: monitor.VerdictCurrent},
+		"an earlier one, just replaced":      {age: 119 * time.Minute, served: one(old), want: monitor.VerdictWaiting, says: "; until 2026-11-23T12:01:00Z that is waited for"},
+		"an earlier one":                     {age: 2 * time.Hour, served: one(old), want: monitor.Verdict(ledger.ClassStale), says: "api.example.com:443 serves serial 03, valid since 2026-09-24T11:59:00Z, which was replaced 2026-11-23T10:00:00Z by serial 02 (version 7 of secret/tls/api)"},
+		"an earlier one that had one name":   {age: 2 * time.Hour, served: one(oneName), want: monitor.Verdict(ledger.ClassStale)},
+		"an earlier one that has expired":    {age: time.Minute, served: one(over), want: monitor.Verdict(ledger.ClassExpired), says: "serves serial 05, which expired 2026-11-22T12:00:00Z; in Vault is serial 02 (version 7 of secret/tls/api), valid until 2027-02-21T09:00:00Z"},
+		"a live one that has expired":        {live: over, served: one(over), want: monitor.VerdictCurrent},
+		"a younger one":                      {age: 3 * time.Hour, served: one(newer), want: monitor.Verdict(ledger.ClassOther), says: `serves serial 06 of "test root" for api.example.com, www.example.com, which is not certroll's`},
+		"another's":                          {age: 3 * time.Hour, served: one(foreign), want: monitor.Verdict(ledger.ClassOther), says: "for other.example.com"},
+		"another's, before the first reload": {age: time.Hour, served: one(foreign), want: monitor.VerdictWaiting},
+		"one of two servers was forgotten": {age: 3 * time.Hour, served: map[string][]*x509.Certificate{"192.0.2.1": fresh, "192.0.2.2": old}, want: monitor.Verdict(ledger.ClassStale),
 			says: "api.example.com:443 at 192.0.2.2 serves serial 03"},
-		"the worst of three": {age: 3 * time.Hour, served: map[string][]*x509.Certificate{"192.0.2.1": old, "192.0.2.2": over, "192.0.2.3": fresh}, want: monitor.ServesExpired, says: "at 192.0.2.2"},
+		"the worst of three": {age: 3 * time.Hour, served: map[string][]*x509.Certificate{"192.0.2.1": old, "192.0.2.2": over, "192.0.2.3": fresh}, want: monitor.Verdict(ledger.ClassExpired), says: "at 192.0.2.2"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if tc.live == nil {
@@ -90,7 +90,7 @@ func TestJudge(t *testing.T) {
 			}
 			w := monitor.Expectation{Certificate: reconciletest.Certificate("api", "api.example.com", "www.example.com"), Probe: reconciletest.Endpoints("api.example.com")[0], Live: liveAs(t, tc.live), Since: reconciletest.Start.Add(-tc.age), After: 2 * time.Hour}
 			got := monitor.Evaluate(w, tc.served, reconciletest.Start)
-			if got.Verdict != tc.want || !strings.Contains(got.Message, tc.says) || (got.Message == "") != (tc.want == monitor.ServesCurrent) {
+			if got.Verdict != tc.want || !strings.Contains(got.Message, tc.says) || (got.Message == "") != (tc.want == monitor.VerdictCurrent) {
 				t.Errorf("%s: %q, want %s: %q", got.Verdict, got.Message, tc.want, tc.says)
 			}
 			if (got.Advice != "") != got.Verdict.Problem() {
@@ -102,7 +102,7 @@ func TestJudge(t *testing.T) {
 		live := liveAs(t, fresh)
 		live.KeyDigest = keypair.PublicKeyDigest(foreign[0])
 		w := monitor.Expectation{Certificate: reconciletest.Certificate("api", "api.example.com"), Probe: reconciletest.Endpoints("api.example.com")[0], Live: live, Since: reconciletest.Start.Add(-times.Day)}
-		if got := monitor.Evaluate(w, one(foreign), reconciletest.Start); got.Verdict != monitor.ServesStale {
+		if got := monitor.Evaluate(w, one(foreign), reconciletest.Start); got.Verdict.Class() != ledger.ClassStale {
 			t.Errorf("it is %s", got.Verdict)
 		}
 	})
@@ -112,10 +112,10 @@ func TestJudge(t *testing.T) {
 func TestUnseen(t *testing.T) {
 	w := monitor.Expectation{Certificate: reconciletest.Certificate("api"), Probe: reconciletest.Endpoints("api.example.com")[0]}
 	l := monitor.Unseen(w, errors.New("421 go\r\naway\x1b "+strings.Repeat("x", 1000)), reconciletest.Start)
-	if l.Verdict != monitor.ServesUnreachable || !strings.HasPrefix(l.Message, "421 go away") || len(l.Message) > 510 || strings.ContainsAny(l.Message, "\r\n\x1b") {
+	if l.Verdict.Class() != ledger.ClassUnreachable || !strings.HasPrefix(l.Message, "421 go away") || len(l.Message) > 510 || strings.ContainsAny(l.Message, "\r\n\x1b") {
 		t.Errorf("it says %q", l.Message)
 	}
-	if l := monitor.Unseen(w, fmt.Errorf("looking: %w", deniedError{}), reconciletest.Start); l.Verdict != monitor.ServesDenied || !strings.Contains(l.Advice, "probe.allow") {
+	if l := monitor.Unseen(w, fmt.Errorf("looking: %w", deniedError{}), reconciletest.Start); l.Verdict.Class() != ledger.ClassDenied || !strings.Contains(l.Advice, "probe.allow") {
 		t.Errorf("it is %+v", l)
 	}
 }
@@ -128,14 +128,14 @@ func (deniedError) Denied() bool  { return true }
 // TestProbeEntries: what is told of what was known and what was seen.
 func TestProbeEntries(t *testing.T) {
 	here := ledger.Endpoint{Certificate: "api", Endpoint: "api.example.com:443"}
-	known := func(s monitor.Serving) *ledger.Problems {
+	known := func(s monitor.Verdict) *ledger.Problems {
 		p := &ledger.Problems{Problems: []ledger.Problem{{Operation: ledger.KindDoctor, Finding: ledger.Finding{Class: ledger.ClassCAA, About: here.Endpoint, Certificates: []string{"api"}}}}}
 		if s == "" {
 			return p
 		}
 		return p.With(ledger.Problem{Operation: ledger.KindProbe, Since: reconciletest.Start, Finding: ledger.Finding{Class: s.Class(), About: here.Endpoint, Certificates: []string{"api"}}}, reconciletest.Start)
 	}
-	saw := func(s monitor.Serving) map[ledger.Endpoint]*monitor.Result {
+	saw := func(s monitor.Verdict) map[ledger.Endpoint]*monitor.Result {
 		return map[ledger.Endpoint]*monitor.Result{here: {Verdict: s, Serial: "07"}}
 	}
 	for name, tc := range map[string]struct {
@@ -143,17 +143,17 @@ func TestProbeEntries(t *testing.T) {
 		looks map[ledger.Endpoint]*monitor.Result
 		want  string
 	}{
-		"all well":                        {known(""), saw(monitor.ServesCurrent), ""},
-		"it waits":                        {known(""), saw(monitor.ServesWaiting), ""},
-		"it comes":                        {known(""), saw(monitor.ServesStale), "failure stale"},
-		"it stays":                        {known(monitor.ServesStale), saw(monitor.ServesStale), ""},
-		"it gets worse":                   {known(monitor.ServesStale), saw(monitor.ServesExpired), "failure expired page"},
-		"it goes":                         {known(monitor.ServesStale), saw(monitor.ServesCurrent), "success stale"},
-		"the next renewal is waited for":  {known(monitor.ServesStale), saw(monitor.ServesWaiting), ""},
-		"it answers, and is waited for":   {known(monitor.ServesUnreachable), saw(monitor.ServesWaiting), "success unreachable"},
-		"not looked at since the restart": {known(monitor.ServesStale), map[ledger.Endpoint]*monitor.Result{here: nil}, ""},
-		"taken out of the spec":           {known(monitor.ServesStale), map[ledger.Endpoint]*monitor.Result{}, "success stale"},
-		"another's endpoint":              {known(""), map[ledger.Endpoint]*monitor.Result{here: {Verdict: monitor.ServesStale}, {Certificate: "web", Endpoint: here.Endpoint}: {Verdict: monitor.ServesOther}}, "failure stale, failure other_certificate"},
+		"all well":                        {known(""), saw(monitor.VerdictCurrent), ""},
+		"it waits":                        {known(""), saw(monitor.VerdictWaiting), ""},
+		"it comes":                        {known(""), saw(monitor.Verdict(ledger.ClassStale)), "failure stale"},
+		"it stays":                        {known(monitor.Verdict(ledger.ClassStale)), saw(monitor.Verdict(ledger.ClassStale)), ""},
+		"it gets worse":                   {known(monitor.Verdict(ledger.ClassStale)), saw(monitor.Verdict(ledger.ClassExpired)), "failure expired page"},
+		"it goes":                         {known(monitor.Verdict(ledger.ClassStale)), saw(monitor.VerdictCurrent), "success stale"},
+		"the next renewal is waited for":  {known(monitor.Verdict(ledger.ClassStale)), saw(monitor.VerdictWaiting), ""},
+		"it answers, and is waited for":   {known(monitor.Verdict(ledger.ClassUnreachable)), saw(monitor.VerdictWaiting), "success unreachable"},
+		"not looked at since the restart": {known(monitor.Verdict(ledger.ClassStale)), map[ledger.Endpoint]*monitor.Result{here: nil}, ""},
+		"taken out of the spec":           {known(monitor.Verdict(ledger.ClassStale)), map[ledger.Endpoint]*monitor.Result{}, "success stale"},
+		"another's endpoint":              {known(""), map[ledger.Endpoint]*monitor.Result{here: {Verdict: monitor.Verdict(ledger.ClassStale)}, {Certificate: "web", Endpoint: here.Endpoint}: {Verdict: monitor.Verdict(ledger.ClassOther)}}, "failure stale, failure other_certificate"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			entries := monitor.ProbeEntries(tc.known, tc.looks, ledger.Revision{Commit: "c0ffee"}, reconciletest.Start.Add(time.Hour))
@@ -217,7 +217,7 @@ func TestJudgeByTheChain(t *testing.T) {
 	w.Settle()
 	live := w.Ledger.Record(t, "api").Live
 	served := map[string][]*x509.Certificate{"192.0.2.1:443": w.SecretPair("tls/api").Chain}
-	for at, want := range map[time.Time]monitor.Serving{reconciletest.Start.Add(times.Day): monitor.ServesCurrent, end.Add(time.Hour): monitor.ServesExpired} {
+	for at, want := range map[time.Time]monitor.Verdict{reconciletest.Start.Add(times.Day): monitor.VerdictCurrent, end.Add(time.Hour): monitor.Verdict(ledger.ClassExpired)} {
 		l := monitor.Evaluate(monitor.Expectation{Certificate: w.Desired.Certificates[0], Live: live, Since: reconciletest.Start}, served, at)
 		if l.Verdict != want || l.NotAfter == nil || !l.NotAfter.Equal(end) {
 			t.Errorf("at %s: %s until %v (%s), want %s until %s", at, l.Verdict, l.NotAfter, l.Message, want, end)

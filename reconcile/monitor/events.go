@@ -53,15 +53,15 @@ func ProbeEntries(known *ledger.Problems, looks map[ledger.Endpoint]*Result, rev
 	return entries
 }
 
-// isGoneBy reports whether a result ends a problem. ServesWaiting proves only that the
+// isGoneBy reports whether a result ends a problem. VerdictWaiting proves only that the
 // endpoint answers, so that it ends just the problems about reaching the endpoint.
 func isGoneBy(p ledger.Problem, l *Result) bool {
 	switch {
 	case l == nil:
 		return false
-	case l.Verdict == ServesWaiting:
+	case l.Verdict == VerdictWaiting:
 		return p.Class == ledger.ClassUnreachable || p.Class == ledger.ClassDenied
 	default:
-		return l.Verdict == ServesCurrent
+		return l.Verdict == VerdictCurrent
 	}
 }

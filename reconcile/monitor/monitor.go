@@ -282,7 +282,7 @@ func (l *Monitor) look(ctx context.Context, s ledger.Endpoint) {
 
 // take stores a result. It stores an unanswered probe only after several in a row.
 func (w *watchedEndpoint) take(look Result) {
-	if look.Verdict != ServesUnreachable {
+	if look.Verdict.Class() != ledger.ClassUnreachable {
 		w.missed = 0
 		w.look = &look
 		return
@@ -301,7 +301,7 @@ func lookAtOne(ctx context.Context, r *apply.Reconciler, prober Prober, w *Expec
 		return Unseen(*w, err, r.Opts.Now()), true
 	}
 	look := Evaluate(*w, served, r.Opts.Now())
-	if look.Verdict == ServesCurrent {
+	if look.Verdict == VerdictCurrent {
 		return look, true
 	}
 	s, err := r.Observer.Secret(ctx, ledger.Location{Mount: w.Live.Mount, Path: w.Live.Path})
@@ -407,7 +407,7 @@ func Probe(ctx context.Context, r *apply.Reconciler, prober Prober, standing []p
 		g.Go(func() error {
 			w := &found[s].Expectation
 			if w.Live == nil {
-				looks[i] = Result{Certificate: s.Certificate, Endpoint: s.Endpoint, Verdict: ServesUnissued, At: r.Opts.Now().UTC(),
+				looks[i] = Result{Certificate: s.Certificate, Endpoint: s.Endpoint, Verdict: VerdictUnissued, At: r.Opts.Now().UTC(),
 					Message: "there is no certificate in Vault yet that it could be held against"}
 				return nil
 			}

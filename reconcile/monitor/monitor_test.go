@@ -157,7 +157,7 @@ func TestLookoutRenewedNeverLoaded(t *testing.T) {
 			t.Errorf("in an hour there were %d looks, want 4", n)
 		}
 		x.expect("it is current")
-		if got := x.lookout.Results(); len(got) != 1 || got[0].Verdict != monitor.ServesCurrent || got[0].NotAfter == nil || x.asked[0] != spec.ECDSA {
+		if got := x.lookout.Results(); len(got) != 1 || got[0].Verdict != monitor.VerdictCurrent || got[0].NotAfter == nil || x.asked[0] != spec.ECDSA {
 			t.Errorf("the looks are %+v, asked for was %v", got, x.asked)
 		}
 
@@ -318,7 +318,7 @@ func TestLookoutIsAheadOfThePass(t *testing.T) {
 		x.load(w, "tls/api")
 		x.wait(time.Hour)
 		x.expect("ahead of the pass")
-		if got := x.lookout.Results(); len(got) != 1 || got[0].Verdict != monitor.ServesCurrent {
+		if got := x.lookout.Results(); len(got) != 1 || got[0].Verdict != monitor.VerdictCurrent {
 			t.Errorf("the looks are %+v", got)
 		}
 		w.Vault.Mu.Lock()
@@ -329,7 +329,7 @@ func TestLookoutIsAheadOfThePass(t *testing.T) {
 		x.set(issued(t, w.Ca, 0, times.Day, "api.example.com"), nil)
 		x.wait(time.Hour)
 		x.expect("while Vault is away")
-		if got := x.lookout.Results(); got[0].Verdict != monitor.ServesCurrent || time.Since(got[0].At) < 45*time.Minute {
+		if got := x.lookout.Results(); got[0].Verdict != monitor.VerdictCurrent || time.Since(got[0].At) < 45*time.Minute {
 			t.Errorf("unsure, it says %+v", got)
 		}
 	}, probed("api", "api.example.com"))
@@ -406,7 +406,7 @@ func TestLookoutNothing(t *testing.T) {
 			t.Errorf("it looked at %v and told %q", x.looks, w.Ledger.Messages)
 		}
 		looks, err := monitor.Probe(context.Background(), x.r, &x.consumer, w.Plan(), 0, nil)
-		if err != nil || len(looks) != 1 || looks[0].Verdict != monitor.ServesUnissued || looks[0].Verdict.Problem() {
+		if err != nil || len(looks) != 1 || looks[0].Verdict != monitor.VerdictUnissued || looks[0].Verdict.Problem() {
 			t.Errorf("one look is %+v (%v)", looks, err)
 		}
 	}, probed("api", "api.example.com"))

@@ -27,7 +27,7 @@ func ExpiringEvents(actions []Action, rev ledger.Revision, now time.Time) []ledg
 		if a.Spec == nil || a.Record == nil || l == nil || !endsSoon(l, a.Record, now) {
 			continue
 		}
-		if s := a.Record.Stands(now); !s.Well() {
+		if s := a.Record.StateAt(now); !s.Well() {
 			events = append(events, expiringEvent(a, l, s, rev, now))
 		}
 	}
@@ -57,7 +57,7 @@ func (a *Action) expires() *ledger.Live {
 
 // expiringEvent returns the event about a certificate that expires soon. It carries the last
 // failure and the hold, which explain the missing renewal.
-func expiringEvent(a *Action, l *ledger.Live, s ledger.Standing, rev ledger.Revision, now time.Time) ledger.Event {
+func expiringEvent(a *Action, l *ledger.Live, s ledger.State, rev ledger.Revision, now time.Time) ledger.Event {
 	when := "it expires "
 	if !l.End().After(now) {
 		when = "it expired "
@@ -66,7 +66,7 @@ func expiringEvent(a *Action, l *ledger.Live, s ledger.Standing, rev ledger.Revi
 		Schema: ledger.EventSchema, ID: ledger.EventID("expiring", a.Certificate, l.Serial), Time: now.UTC().Truncate(time.Millisecond),
 		Operation: ledger.KindNote, Certificate: a.Certificate, Status: ledger.Held, Reason: ledger.ReasonExpiring, Actor: "schedule", Cause: "schedule",
 		Revision: rev.Commit, OldSerial: l.Serial, Issuer: l.Issuer, VaultPath: a.At.String(), VaultVer: l.Version, Failures: a.Record.Failures,
-		Detail: when + l.End().UTC().Format(time.RFC3339) + " and is not renewed: " + a.standingText(s),
+		Detail: when + l.End().UTC().Format(time.RFC3339) + " and is not renewed: " + a.stateText(s),
 	}
 	if f := a.Record.LastFailure; f != nil {
 		e.Class, e.Message, e.DNSAccount = f.Class, f.Message, f.DNSAccount
@@ -77,23 +77,23 @@ func expiringEvent(a *Action, l *ledger.Live, s ledger.Standing, rev ledger.Revi
 	return e
 }
 
-// standingText says why a certificate that is not in order is not renewed.
-func (a *Action) standingText(s ledger.Standing) string {
+// stateText says why a certificate that is not in order is not renewed.
+func (a *Action) stateText(s ledger.State) string {
 	r := a.Record
 	if a.AtWork != nil {
 		return "an attempt has been under way since " + a.AtWork.Since.UTC().Format(time.RFC3339)
 	}
 	switch s {
-	case ledger.StandsRevoked:
+	case ledger.StateRevoked:
 		return r.Revoked.Text()
-	case ledger.StandsDeleted:
+	case ledger.StateDeleted:
 		return r.GoneText()
-	case ledger.StandsUnmanaged:
+	case ledger.StateUnmanaged:
 		if r.Unmanaged != nil && r.Unmanaged.Reason != "" {
 			return "renewal.auto is off (" + r.Unmanaged.Reason + ")"
 		}
 		return "renewal.auto is off"
-	case ledger.StandsOverdue:
+	case ledger.StateOverdue:
 		if r.Live != nil && r.Live.ChainKept {
 			return "its chain ends before it, and the CA offers no other one"
 		}

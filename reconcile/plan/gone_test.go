@@ -43,7 +43,7 @@ func TestDeletedSecretIsTold(t *testing.T) {
 			if !slices.Equal(kinds, []outbox.NoticeKind{outbox.NoticeTampered, outbox.NoticeResolved}) {
 				t.Errorf("notices: %v", kinds)
 			}
-			if r := w.Ledger.Record(t, "api"); r.Gone != nil || r.Stands(w.At) != ledger.StandsInOrder {
+			if r := w.Ledger.Record(t, "api"); r.Gone != nil || r.StateAt(w.At) != ledger.StateInOrder {
 				t.Errorf("the record after it: %+v", r)
 			}
 		})
@@ -67,7 +67,7 @@ func TestDeletedSecretShowsUntilItIsBack(t *testing.T) {
 		t.Errorf("%d events, want one", n)
 	}
 	r := w.Ledger.Record(t, "api")
-	if r.Gone == nil || r.Gone.Version != 1 || r.Stands(w.At) != ledger.StandsDeleted || !strings.Contains(r.WaitsFor(), "vault kv undelete") || !strings.Contains(r.WaitsFor(), "503") {
+	if r.Gone == nil || r.Gone.Version != 1 || r.StateAt(w.At) != ledger.StateDeleted || !strings.Contains(r.WaitsFor(), "vault kv undelete") || !strings.Contains(r.WaitsFor(), "503") {
 		t.Errorf("the record says %q, gone %+v", r.WaitsFor(), r.Gone)
 	}
 	if page := string(w.Ledger.Tree["STATUS.md"].Data); !strings.Contains(page, "**deleted, page**") {
@@ -99,13 +99,13 @@ func TestDeletedWhileRenewalIsOff(t *testing.T) {
 	if e := events[len(events)-1]; e.Reason != ledger.ReasonLeftAlone || e.Severity != ledger.SeverityPage || len(w.Deletions(t)) != 0 {
 		t.Errorf("event: %+v", e)
 	}
-	if r := w.Ledger.Record(t, "api"); r.Stands(w.At) != ledger.StandsDeleted {
-		t.Errorf("it stands %s: %+v", r.Stands(w.At), r)
+	if r := w.Ledger.Record(t, "api"); r.StateAt(w.At) != ledger.StateDeleted {
+		t.Errorf("it stands %s: %+v", r.StateAt(w.At), r)
 	}
 	w.Vault.Deletes("secret/tls/api", false)
 	w.Settle()
-	if r := w.Ledger.Record(t, "api"); r.Stands(w.At) != ledger.StandsUnmanaged || r.Gone != nil || len(w.Ca.Orders) != 2 {
-		t.Errorf("it stands %s, %d orders: %+v", r.Stands(w.At), len(w.Ca.Orders), r)
+	if r := w.Ledger.Record(t, "api"); r.StateAt(w.At) != ledger.StateUnmanaged || r.Gone != nil || len(w.Ca.Orders) != 2 {
+		t.Errorf("it stands %s, %d orders: %+v", r.StateAt(w.At), len(w.Ca.Orders), r)
 	}
 }
 

@@ -105,17 +105,15 @@ func (c Count) String() string {
 
 // pageRank returns the group of a record in the table, the most urgent first.
 func pageRank(r *ledger.Record) int {
-	switch {
-	case r.State != ledger.StateRetired && r.Revoked.Of(r.Live) != nil, r.GoneText() != "":
+	switch r.WithoutClock() {
+	case ledger.StateRevoked, ledger.StateDeleted, ledger.StatePaging:
 		return 0
-	case r.State == ledger.StateFailing && r.Severity == ledger.SeverityPage:
-		return 0
-	case r.State == ledger.StateFailing:
+	case ledger.StateFailing:
 		return 1
-	case r.State == ledger.StateRetired:
-		return 4
-	case r.Unmanaged != nil:
+	case ledger.StateUnmanaged:
 		return 2
+	case ledger.StateRetired:
+		return 4
 	default:
 		return 3
 	}
@@ -123,17 +121,13 @@ func pageRank(r *ledger.Record) int {
 
 // stateCell returns the state for the table, with problems in bold.
 func stateCell(r *ledger.Record) string {
-	if r.Revoked.Of(r.Live) != nil && r.State != ledger.StateRetired {
-		return "**revoked, page**"
-	}
-	if r.GoneText() != "" {
-		return "**deleted, page**"
-	}
-	switch pageRank(r) {
-	case 0:
+	switch s := r.WithoutClock(); s {
+	case ledger.StateRevoked, ledger.StateDeleted:
+		return "**" + s.Word() + ", page**"
+	case ledger.StatePaging:
 		return "**failing, page**"
-	case 2:
-		return "unmanaged"
+	case ledger.StateUnmanaged:
+		return s.Word()
 	default:
 		return Cell(string(r.State))
 	}

@@ -119,7 +119,7 @@ func serviceOf(address string, answer *page.Status) *view.Service {
 		s.AtWork = append(s.AtWork, view.ServiceWork{Certificate: w.Certificate, Operation: string(w.Operation), Since: w.Since, At: w.At()})
 	}
 	for _, c := range answer.Certificates {
-		if c != nil && c.State == page.Missing {
+		if c != nil && c.State == ledger.StateMissing {
 			s.Missing = append(s.Missing, c.Name)
 		}
 	}
@@ -132,9 +132,10 @@ func statusFromRun(service *view.Service, answer *page.Status, tree error) view.
 	dto := view.NewStatus(nil, time.Now())
 	dto.Service, dto.LedgerError = service, tree.Error()
 	n := answer.Totals
-	dto.Revoked, dto.Deleted, dto.Overdue, dto.Retired, dto.Unmanaged = n[page.Revoked], n[page.Deleted], n[page.Overdue], n[page.Retired], n[page.Unmanaged]
-	dto.Paging = n[page.Paging]
-	dto.Failing = n[page.Paging] + n[page.Failing] + n[page.Expired] + n[page.Unserved]
+	dto.Revoked, dto.Deleted, dto.Overdue = n[ledger.StateRevoked], n[ledger.StateDeleted], n[ledger.StateOverdue]
+	dto.Retired, dto.Unmanaged, dto.Paging = n[ledger.StateRetired], n[ledger.StateUnmanaged], n[ledger.StatePaging]
+	// The view has no numbers of these two, and they need attention.
+	dto.Failing = dto.Paging + n[ledger.StateFailing] + n[ledger.StateExpired] + n[ledger.StateNotServed]
 	for _, c := range answer.Certificates {
 		if c == nil {
 			continue

@@ -12,6 +12,7 @@ import (
 	"certroll/cmd/certroll/page"
 	"certroll/cmd/certroll/settings"
 	"certroll/cmd/certroll/view"
+	"certroll/reconcile/ledger"
 )
 
 // Whatever answers at the address of listen is told as what it said, or as why it
@@ -87,11 +88,11 @@ func TestAskRun(t *testing.T) {
 // the exit code.
 func TestStatusFromRun(t *testing.T) {
 	t.Parallel()
-	for state, want := range map[page.State]struct{ well, page bool }{
-		page.InOrder: {well: true}, page.Due: {well: true}, page.Failing: {}, page.Expired: {}, page.Overdue: {}, page.Unserved: {},
-		page.Paging: {page: true}, page.Revoked: {page: true}, page.Deleted: {page: true},
+	for state, want := range map[ledger.State]struct{ well, page bool }{
+		ledger.StateInOrder: {well: true}, ledger.StateDue: {well: true}, ledger.StateFailing: {}, ledger.StateExpired: {}, ledger.StateOverdue: {}, ledger.StateNotServed: {},
+		ledger.StatePaging: {page: true}, ledger.StateRevoked: {page: true}, ledger.StateDeleted: {page: true},
 	} {
-		answer := &page.Status{Totals: map[page.State]int{state: 1}, Certificates: []*page.Certificate{{Name: "api", State: state}}}
+		answer := &page.Status{Totals: map[ledger.State]int{state: 1}, Certificates: []*page.Certificate{{Name: "api", State: state}}}
 		dto := statusFromRun(serviceOf("127.0.0.1:9464", answer), answer, errors.New("remote unreachable"))
 		if wakes := dto.Paging+dto.Revoked+dto.Deleted > 0; dto.Well() != want.well || wakes != want.page || len(dto.Service.Certificates) != 1 {
 			t.Errorf("%s: well %v, a person is woken %v, %+v", state, dto.Well(), wakes, dto)

@@ -101,7 +101,7 @@ func (g gauges) yes(d *prometheus.Desc, is bool, labels ...string) {
 
 // look sends the result of a probe.
 func (g gauges) look(l monitor.Result) {
-	g.yes(currentMetric, l.Verdict == monitor.ServesCurrent, l.Certificate, l.Endpoint)
+	g.yes(currentMetric, l.Verdict == monitor.VerdictCurrent, l.Certificate, l.Endpoint)
 	g.time(probedMetric, l.At, l.Certificate, l.Endpoint)
 	if l.NotAfter != nil {
 		g.time(servedMetric, *l.NotAfter, l.Certificate, l.Endpoint)
@@ -130,27 +130,30 @@ func (g gauges) action(a plan.Action) {
 	}
 }
 
-// states counts the records, and sends the gauges of those with problems.
+// states counts the records by their stored state and by their state at a time, and sends the
+// gauges of those with problems.
 func (g gauges) states(records []*ledger.Record, now time.Time) {
-	states := map[ledger.State]int{ledger.StateLive: 0, ledger.StateFailing: 0, ledger.StateRetired: 0}
-	standings := map[ledger.Standing]int{}
-	for _, r := range records {
-		states[r.State]++
-		stands := r.Stands(now)
-		standings[stands]++
-		g.record(r, stands)
+	stored, states := map[ledger.State]int{}, map[ledger.State]int{}
+	for _, s := range ledger.StoredStates {
+		stored[s] = 0
 	}
-	for state, n := range states {
+	for _, r := range records {
+		stored[r.State]++
+		state := r.StateAt(now)
+		states[state]++
+		g.record(r, state)
+	}
+	for state, n := range stored {
 		g.value(stateMetric, float64(n), string(state))
 	}
-	for _, s := range ledger.Standings {
-		g.value(standingMetric, float64(standings[s]), string(s))
+	for _, s := range ledger.RecordStates {
+		g.value(standingMetric, float64(states[s]), string(s))
 	}
 }
 
 // record sends the gauges of a certificate's failures.
-func (g gauges) record(r *ledger.Record, stands ledger.Standing) {
-	if stands == ledger.StandsRetired {
+func (g gauges) record(r *ledger.Record, state ledger.State) {
+	if state == ledger.StateRetired {
 		return
 	}
 	class := ""
@@ -158,10 +161,10 @@ func (g gauges) record(r *ledger.Record, stands ledger.Standing) {
 		class = string(r.LastFailure.Class)
 	}
 	g.value(failuresMetric, float64(r.Failures), r.Certificate, class)
-	if r.Severity == ledger.SeverityPage || stands == ledger.StandsRevoked || stands == ledger.StandsDeleted {
+	if r.Severity == ledger.SeverityPage || state == ledger.StateRevoked || state == ledger.StateDeleted {
 		g.value(pagingMetric, 1, r.Certificate)
 	}
-	if stands == ledger.StandsOverdue || stands == ledger.StandsUnmanaged && r.Unmanaged != nil && r.Unmanaged.Overdue {
+	if state == ledger.StateOverdue || state == ledger.StateUnmanaged && r.Unmanaged != nil && r.Unmanaged.Overdue {
 		g.value(overdueMetric, 1, r.Certificate)
 	}
 }

@@ -63,7 +63,7 @@ func everyMetric(t *testing.T) []*dto.MetricFamily {
 	m.Passed(reconcile.Pass{Err: errors.New("Vault is sealed")}, Revision{}, at)
 	m.Passed(pass, Revision{Commit: "c0ffee", At: at}, at)
 	m.Look(func() []monitor.Result {
-		return []monitor.Result{{Certificate: "api", Endpoint: "api.example.com:443", Verdict: monitor.ServesStale, NotAfter: &at, At: at}}
+		return []monitor.Result{{Certificate: "api", Endpoint: "api.example.com:443", Verdict: monitor.Verdict(ledger.ClassStale), NotAfter: &at, At: at}}
 	})
 	m.Notified("ops", nil)
 	m.Notified("ops", errors.New("away"))

@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"certroll/reconcile/ledger"
 )
 
 // TestDocs: every state and every field of the JSON is described.
@@ -14,7 +16,7 @@ func TestDocs(t *testing.T) {
 		t.Fatal(err)
 	}
 	described := func(name string) bool { return strings.Contains(string(text), "`"+name+"`") }
-	for _, s := range States {
+	for _, s := range ledger.States {
 		if !described(string(s)) {
 			t.Errorf("the state %s is not described", s)
 		}

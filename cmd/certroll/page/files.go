@@ -34,13 +34,13 @@ func fileName(name string) string { return url.PathEscape(name) + ".html" }
 
 // entry is one certificate in the index that the files' script searches.
 type entry struct {
-	Name    string     `json:"n"`
-	State   State      `json:"s"`
-	Word    string     `json:"w"`
-	Issuer  string     `json:"i"`
-	Expires *time.Time `json:"x"`
-	Href    string     `json:"h"`
-	Text    string     `json:"t"`
+	Name    string       `json:"n"`
+	State   ledger.State `json:"s"`
+	Word    string       `json:"w"`
+	Issuer  string       `json:"i"`
+	Expires *time.Time   `json:"x"`
+	Href    string       `json:"h"`
+	Text    string       `json:"t"`
 }
 
 // Histories returns the histories of all certificates, given all events of the log.

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"certroll/reconcile/ledger"
 )
 
 // Filter selects and orders the displayed certificates; the zero value shows all, worst
@@ -15,7 +17,7 @@ type Filter struct {
 	Label  string // "key=value" or "key", separated by commas
 	Team   string
 	Issuer string
-	State  State
+	State  ledger.State
 	Action string // "any", or a kind of action
 	Sort   string // "", "name", "issuer", "renews" or "expires"
 	Page   int    // from 1
@@ -28,7 +30,7 @@ const AnyAction = "any"
 func ParseFilter(v url.Values) Filter {
 	get := func(key string) string { return strings.TrimSpace(v.Get(key)) }
 	f := Filter{Text: get("q"), Label: strings.Trim(strings.Join(v["label"], ","), ", "), Team: get("team"), Issuer: get("issuer"),
-		State: State(get("state")), Action: get("action"), Sort: get("sort")}
+		State: ledger.State(get("state")), Action: get("action"), Sort: get("sort")}
 	if _, ok := orders[f.Sort]; !ok {
 		f.Sort = ""
 	}
@@ -75,9 +77,9 @@ var orders = map[string]func(a, b *Certificate) int{
 
 // Pick returns the filter's certificates in its order, and the number in each state
 // without the filter's own state.
-func (p *Page) Pick(f Filter) (picked []*Certificate, totals map[State]int) {
+func (p *Page) Pick(f Filter) (picked []*Certificate, totals map[ledger.State]int) {
 	m := newMatcher(f)
-	totals = map[State]int{}
+	totals = map[ledger.State]int{}
 	picked = []*Certificate{}
 	for _, c := range p.Certificates {
 		if !m.matches(c) {

@@ -127,7 +127,7 @@ type row struct {
 	*Certificate
 	Href   string
 	Bar    bar
-	Anchor State // set in the first row of its state, for links in files; else ""
+	Anchor ledger.State // set in the first row of its state, for links in files; else ""
 	now    time.Time
 }
 
@@ -172,10 +172,10 @@ func (v *indexView) page(n int) string {
 
 // totals links each state to its certificates: with a filter, or in files to the first
 // one.
-func (v *indexView) totals(n map[State]int, picked []*Certificate) {
+func (v *indexView) totals(n map[ledger.State]int, picked []*Certificate) {
 	f := v.Filter
 	f.Page = 1
-	for _, s := range States {
+	for _, s := range ledger.States {
 		v.All += n[s]
 		if n[s] == 0 && v.Filter.State != s {
 			continue
@@ -258,7 +258,7 @@ func (p *Planned) Sentence() string {
 // certificate's page has the whole message.
 func (r row) Note() string {
 	switch {
-	case r.State == Deleted:
+	case r.State == ledger.StateDeleted:
 		return r.record.GoneText()
 	case r.fails():
 		return strings.TrimPrefix(r.Cause, string(r.Class)+": ")
@@ -268,9 +268,9 @@ func (r row) Note() string {
 		return r.Plan.Sentence()
 	case r.Plan != nil:
 		return words(r.Plan.Kind) + " (" + words(r.Plan.Reason) + "): " + r.Plan.Detail
-	case r.State == Expiring && r.RenewAt == nil:
+	case r.State == ledger.StateExpiring && r.RenewAt == nil:
 		return "nobody renews it: " + cmp.Or(r.WaitsFor, "its renewal is off")
-	case r.State == Overdue:
+	case r.State == ledger.StateOverdue:
 		return "due since " + stamp(*r.RenewAt) + " and nobody has tried"
 	case len(r.Problems) > 0:
 		return r.Problems[0].Message
@@ -279,7 +279,7 @@ func (r row) Note() string {
 	}
 }
 
-func (r row) fails() bool { return r.State == Paging || r.State == Failing }
+func (r row) fails() bool { return r.State == ledger.StatePaging || r.State == ledger.StateFailing }
 
 // Marks returns the short facts before the note: number and class of failures, and the
 // end of the hold.
@@ -288,7 +288,7 @@ func (r row) Marks() []string {
 	if r.Work != nil {
 		list = append(list, "at work since "+r.Work.Since.Format("2006-01-02 15:04 UTC"))
 	}
-	if r.fails() || r.State == Deleted && r.Failures > 0 {
+	if r.fails() || r.State == ledger.StateDeleted && r.Failures > 0 {
 		list = append(list, string(r.Class), fmt.Sprintf("failure %d in a row", r.Failures))
 	}
 	if len(r.Problems) > 0 && r.Note() == r.Problems[0].Message {

@@ -97,7 +97,7 @@ type Page struct {
 // Certificate is one row. Unknown times are null.
 type Certificate struct {
 	Name     string            `json:"certificate"`
-	State    State             `json:"state"`
+	State    ledger.State      `json:"state"`
 	Names    []string          `json:"names"`
 	Labels   map[string]string `json:"labels"`
 	Issuer   string            `json:"issuer"`
@@ -196,10 +196,7 @@ func (c *Certificate) Team() string { return c.Labels[TeamLabel] }
 
 func newCertificate(r *ledger.Record, a *plan.Action, open []ledger.Problem, now time.Time) *Certificate {
 	c := &Certificate{Names: []string{}, Labels: map[string]string{}, Probe: []string{}, Problems: append([]ledger.Problem{}, open...), record: r}
-	c.State = stateOf(r, a, now)
-	if ranks[c.State] > ranks[Unserved] && slices.ContainsFunc(open, isProbe) {
-		c.State = Unserved
-	}
+	c.State = stateOf(r, a, open, now)
 	if a != nil {
 		c.fromAction(a)
 	}
@@ -221,8 +218,6 @@ func (c *Certificate) shorten(tripped []plan.Tripped) {
 		c.Plan.brief = ledger.WithoutMessage(c.Plan.brief, t.Message)
 	}
 }
-
-func isProbe(p ledger.Problem) bool { return p.Operation == ledger.KindProbe }
 
 func (c *Certificate) fromAction(a *plan.Action) {
 	c.Name = a.Certificate

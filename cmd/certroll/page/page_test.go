@@ -57,26 +57,26 @@ func TestState(t *testing.T) {
 		record *ledger.Record
 		action *plan.Action
 		open   []ledger.Problem
-		want   State
+		want   ledger.State
 	}{
-		"in order":                    {record: live("a", "ca", 10*day24, 90*day24), want: InOrder},
-		"a problem ahead":             {record: live("a", "ca", 10*day24, 90*day24), open: ahead, want: InOrder},
-		"an endpoint shows another":   {record: live("a", "ca", 10*day24, 90*day24), open: stale, want: Unserved},
-		"failing once":                {record: failing(live("a", "ca", 70*day24, 90*day24), 1, ledger.ClassCAA, "no", hour), want: Failing},
-		"failing, and not served":     {record: failing(live("a", "ca", 70*day24, 90*day24), 1, ledger.ClassCAA, "no", hour), open: stale, want: Failing},
-		"failing often":               {record: failing(live("a", "ca", 70*day24, 90*day24), 3, ledger.ClassCAA, "no", hour), want: Paging},
-		"over":                        {record: live("a", "ca", 90*day24, 90*day24), want: Expired},
-		"over this very second":       {record: live("a", "ca", 90*day24-time.Second, 90*day24), want: Expired},
-		"due":                         {record: due, want: Due},
-		"due, and held":               {record: due, action: wait, want: Held},
-		"due for long":                {record: live("a", "ca", 85*day24, 90*day24), want: Overdue},
-		"turned off":                  {record: off, want: Unmanaged},
-		"turned off, near its end":    {record: off70, want: Expiring},
-		"late, and held":              {record: late, action: wait, want: Expiring},
-		"gone":                        {record: gone, want: Retired},
-		"nothing yet":                 {action: &plan.Action{Kind: ledger.KindIssue, Certificate: "a"}, want: Missing},
-		"gone before it was issued":   {action: &plan.Action{Kind: ledger.KindRetire, Certificate: "a"}, want: Retired},
-		"nothing yet, and it is held": {action: wait, want: Held},
+		"in order":                    {record: live("a", "ca", 10*day24, 90*day24), want: ledger.StateInOrder},
+		"a problem ahead":             {record: live("a", "ca", 10*day24, 90*day24), open: ahead, want: ledger.StateInOrder},
+		"an endpoint shows another":   {record: live("a", "ca", 10*day24, 90*day24), open: stale, want: ledger.StateNotServed},
+		"failing once":                {record: failing(live("a", "ca", 70*day24, 90*day24), 1, ledger.ClassCAA, "no", hour), want: ledger.StateFailing},
+		"failing, and not served":     {record: failing(live("a", "ca", 70*day24, 90*day24), 1, ledger.ClassCAA, "no", hour), open: stale, want: ledger.StateFailing},
+		"failing often":               {record: failing(live("a", "ca", 70*day24, 90*day24), 3, ledger.ClassCAA, "no", hour), want: ledger.StatePaging},
+		"over":                        {record: live("a", "ca", 90*day24, 90*day24), want: ledger.StateExpired},
+		"over this very second":       {record: live("a", "ca", 90*day24-time.Second, 90*day24), want: ledger.StateExpired},
+		"due":                         {record: due, want: ledger.StateDue},
+		"due, and held":               {record: due, action: wait, want: ledger.StateHeld},
+		"due for long":                {record: live("a", "ca", 85*day24, 90*day24), want: ledger.StateOverdue},
+		"turned off":                  {record: off, want: ledger.StateUnmanaged},
+		"turned off, near its end":    {record: off70, want: ledger.StateExpiring},
+		"late, and held":              {record: late, action: wait, want: ledger.StateExpiring},
+		"gone":                        {record: gone, want: ledger.StateRetired},
+		"nothing yet":                 {action: &plan.Action{Kind: ledger.KindIssue, Certificate: "a"}, want: ledger.StateMissing},
+		"gone before it was issued":   {action: &plan.Action{Kind: ledger.KindRetire, Certificate: "a"}, want: ledger.StateRetired},
+		"nothing yet, and it is held": {action: wait, want: ledger.StateHeld},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := newCertificate(tc.record, tc.action, tc.open, noon).State; got != tc.want {
@@ -104,7 +104,7 @@ func TestPick(t *testing.T) {
 		"a label with no value":  {Filter{Label: "env="}, nil},
 		"a team":                 {Filter{Team: "network"}, []string{"vpn"}},
 		"an issuer":              {Filter{Issuer: "step"}, []string{"pay", "internal"}},
-		"a state":                {Filter{State: Paging}, []string{"api"}},
+		"a state":                {Filter{State: ledger.StatePaging}, []string{"api"}},
 		"an action":              {Filter{Action: "hold"}, []string{"api", "mail"}},
 		"any action":             {Filter{Action: AnyAction}, []string{"api", "mail", "search", "wiki"}},
 		"in the order of names":  {Filter{Team: "platform", Sort: "name"}, []string{"api", "grafana", "internal", "registry", "wiki"}},
@@ -121,8 +121,8 @@ func TestPick(t *testing.T) {
 			}
 		})
 	}
-	picked, totals := p.Pick(Filter{State: Failing})
-	if len(picked) != 1 || totals[Paging] != 1 || totals[InOrder] != 4 {
+	picked, totals := p.Pick(Filter{State: ledger.StateFailing})
+	if len(picked) != 1 || totals[ledger.StatePaging] != 1 || totals[ledger.StateInOrder] != 4 {
 		t.Errorf("%v, of %v: the totals are to be those of all states", names(picked), totals)
 	}
 }
@@ -171,7 +171,7 @@ func TestPauseIsOver(t *testing.T) {
 	r := live("a", "ca", 60*day24, 90*day24)
 	r.RenewAt, r.Unmanaged = nil, &ledger.Unmanaged{Until: &ended}
 	v := New(Input{Records: []*ledger.Record{r}}, noon).index(layout{}, Filter{})
-	if len(v.Rows) != 1 || v.Rows[0].State != Overdue {
+	if len(v.Rows) != 1 || v.Rows[0].State != ledger.StateOverdue {
 		t.Fatalf("it is %+v", v.Rows)
 	}
 	if note := v.Rows[0].Note(); note != "due since 2026-10-26 12:00:00 UTC and nobody has tried" {
@@ -186,7 +186,7 @@ func TestRowOfDeleted(t *testing.T) {
 	r.Gone = &ledger.Gone{Version: 3, At: noon}
 	a := holds(r)
 	v := New(Input{Records: []*ledger.Record{r}, Actions: []plan.Action{a}}, noon).index(layout{}, Filter{})
-	if row := v.Rows[0]; row.State != Deleted || !strings.Contains(row.Note(), "vault kv undelete -mount=secret -versions=3 tls/a") || row.Marks()[0] != "ca_unavailable" {
+	if row := v.Rows[0]; row.State != ledger.StateDeleted || !strings.Contains(row.Note(), "vault kv undelete -mount=secret -versions=3 tls/a") || row.Marks()[0] != "ca_unavailable" {
 		t.Errorf("%s: %v %q", row.State, row.Marks(), row.Note())
 	}
 }

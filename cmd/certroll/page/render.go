@@ -46,9 +46,9 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{
 	"less":    func(a, b int) int { return a - b },
 	"number":  number,
 	"spaced":  spaced,
-	"states":  func() []State { return States },
+	"states":  func() []ledger.State { return ledger.States },
 	"at":      func(h interface{ moment() time.Time }, t any) moment { return moment{timeOf(t), h.moment()} },
-	"marked":  func(s State, b bar) marked { return marked{s, b} },
+	"marked":  func(s ledger.State, b bar) marked { return marked{s, b} },
 }).ParseFS(embedded, "assets/*.html"))
 
 func render(w io.Writer, name string, view any) error {
@@ -77,7 +77,7 @@ func words(v any) string {
 		}
 	case ledger.Status:
 		s = string(v)
-	case State:
+	case ledger.State:
 		return v.Word()
 	}
 	return strings.ReplaceAll(s, "_", " ")
@@ -128,6 +128,6 @@ func timeOf(v any) time.Time {
 
 // marked is a time line with the state that colours it.
 type marked struct {
-	State State
+	State ledger.State
 	Bar   bar
 }

@@ -274,9 +274,9 @@ func TestStatusJSON(t *testing.T) {
 	var got struct {
 		Schema       int
 		Certificates []struct{ Certificate, State string }
-		Totals       map[State]int
+		Totals       map[ledger.State]int
 	}
-	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || got.Schema != StatusSchema || len(got.Certificates) != 1 || got.Certificates[0].Certificate != "api" || got.Totals[InOrder] != 4 {
+	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || got.Schema != StatusSchema || len(got.Certificates) != 1 || got.Certificates[0].Certificate != "api" || got.Totals[ledger.StateInOrder] != 4 {
 		t.Errorf("%v: %s", err, w.Body)
 	}
 	empty := get(NewServer(t.Context(), &shelf{}, time.Now), "/status.json").Body.String()

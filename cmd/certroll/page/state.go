@@ -2,104 +2,83 @@ package page
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	"certroll/reconcile/ledger"
 	"certroll/reconcile/plan"
 )
 
-// State is the state of a certificate in one word, by record and plan.
-type State string
-
-// The states. If several apply, the first counts.
-const (
-	Revoked   State = "revoked"    // the CA revoked the live certificate
-	Deleted   State = "deleted"    // another program deleted the live certificate in Vault
-	Paging    State = "paging"     // failing, three times in a row or more
-	Failing   State = "failing"    // the last attempt failed
-	Expired   State = "expired"    // the live certificate has expired
-	Expiring  State = "expiring"   // expires soon, and has a problem or its renewal is off
-	Overdue   State = "overdue"    // due for long, without an attempt
-	Unserved  State = "not_served" // an endpoint serves another certificate, or does not answer
-	Held      State = "held"       // due, with a stated reason to wait
-	Missing   State = "missing"    // not issued yet
-	Unmanaged State = "unmanaged"  // a person turned renewal off
-	Due       State = "due"        // the next run renews it
-	InOrder   State = "in_order"   // will be renewed later
-	Retired   State = "retired"    // no longer in the spec
-)
-
-// States lists all states, worst first.
-var States = []State{Revoked, Deleted, Paging, Failing, Expired, Expiring, Overdue, Unserved, Held, Missing, Unmanaged, Due, InOrder, Retired}
-
-var ranks = func() map[State]int {
-	m := make(map[State]int, len(States))
-	for i, s := range States {
-		m[s] = i
+// stateOf combines a certificate's record, its planned action and its open problems. Each of
+// them may be missing.
+func stateOf(r *ledger.Record, a *plan.Action, open []ledger.Problem, now time.Time) ledger.State {
+	s := withPlan(r, a, now)
+	if s.Rank() > ledger.StateNotServed.Rank() && slices.ContainsFunc(open, isProbe) {
+		return ledger.StateNotServed
 	}
-	return m
-}()
-
-// Word returns the state for people.
-func (s State) Word() string {
-	switch s {
-	case InOrder:
-		return "in order"
-	case Missing:
-		return "not issued"
-	case Unserved:
-		return "not served"
-	default:
-		return string(s)
-	}
+	return s
 }
 
-// stateOf prefers the record; the plan adds holds.
-func stateOf(r *ledger.Record, a *plan.Action, now time.Time) State {
+func isProbe(p ledger.Problem) bool { return p.Operation == ledger.KindProbe }
+
+// withPlan prefers the record's state, and the plan adds holds and certificates without a
+// record. It differs from Record.StateAt, which status, expiring and the metrics show:
+//
+//   - A certificate without a live pair is held or missing. The plan knows that it is wanted;
+//     status lists such names apart, as its records do not have them.
+//   - Expired and expiring are states of their own, because one list has all certificates,
+//     the worst first. expiring is ordered by date, and the metrics have the dates.
+//   - A certificate is revoked or deleted only while the plan wants it: certroll does not
+//     replace one that left the spec.
+func withPlan(r *ledger.Record, a *plan.Action, now time.Time) ledger.State {
 	held := a != nil && a.Kind == ledger.KindHold
 	wanted := a != nil && a.Spec != nil
-	switch {
-	case r != nil && wanted && r.Stands(now) == ledger.StandsRevoked:
-		return Revoked
-	case r != nil && wanted && r.Stands(now) == ledger.StandsDeleted:
-		return Deleted
-	case r != nil && r.State == ledger.StateFailing && r.Severity == ledger.SeverityPage:
-		return Paging
-	case r != nil && r.State == ledger.StateFailing:
-		return Failing
-	case r != nil && r.State == ledger.StateRetired && !wanted, r == nil && a != nil && a.Kind == ledger.KindRetire:
-		return Retired // without a record, leftovers remain to be removed
-	case r == nil || r.Live == nil || r.State == ledger.StateRetired:
-		if held {
-			return Held
-		}
-		return Missing
-	case !now.Before(r.Live.End()):
-		return Expired
+	if r == nil && a != nil && a.Kind == ledger.KindRetire || r != nil && r.State == ledger.StateRetired && !wanted {
+		return ledger.StateRetired // without a record, leftovers remain to be removed
 	}
-	stands := r.Stands(now)
-	late := r.Live.End().Sub(now) < r.Live.Lifetime()/5
+	if r != nil && r.State != ledger.StateRetired {
+		switch s := r.StateAt(now); {
+		case wanted && (s == ledger.StateRevoked || s == ledger.StateDeleted):
+			return s
+		case r.State == ledger.StateFailing && r.Severity == ledger.SeverityPage:
+			return ledger.StatePaging
+		case r.State == ledger.StateFailing:
+			return ledger.StateFailing
+		case r.Live != nil:
+			return withDates(r, s, held, now)
+		}
+	}
+	if held {
+		return ledger.StateHeld
+	}
+	return ledger.StateMissing
+}
+
+// withDates returns the state of a certificate that is live and does not fail. s is its
+// record's state.
+func withDates(r *ledger.Record, s ledger.State, held bool, now time.Time) ledger.State {
+	left := r.Live.End().Sub(now)
 	switch {
+	case left <= 0:
+		return ledger.StateExpired
 	case r.EndsUnrenewed(now):
-		return Expiring
-	case stands == ledger.StandsOverdue:
-		return Overdue
-	case late && stands != ledger.StandsInOrder:
-		return Expiring
+		return ledger.StateExpiring
+	case s == ledger.StateOverdue:
+		return s
+	case left < r.Live.Lifetime()/5 && s != ledger.StateInOrder:
+		return ledger.StateExpiring
 	case held:
-		return Held
-	case stands == ledger.StandsUnmanaged:
-		return Unmanaged
-	case stands == ledger.StandsDue:
-		return Due
+		return ledger.StateHeld
+	case s == ledger.StateUnmanaged, s == ledger.StateDue:
+		return s
 	default:
-		return InOrder
+		return ledger.StateInOrder
 	}
 }
 
 // worstFirst orders by state, then by expiry; never issued certificates come first.
 func worstFirst(a, b *Certificate) int {
-	return cmp.Or(cmp.Compare(ranks[a.State], ranks[b.State]), byTime(a.NotAfter, b.NotAfter, -1), cmp.Compare(a.Name, b.Name))
+	return cmp.Or(cmp.Compare(a.State.Rank(), b.State.Rank()), byTime(a.NotAfter, b.NotAfter, -1), cmp.Compare(a.Name, b.Name))
 }
 
 // byTime compares times; nil sorts first if none is -1, last if it is 1.

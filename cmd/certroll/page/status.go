@@ -11,26 +11,26 @@ const StatusSchema = 1
 
 // Status is the page as data. Arrays are never null.
 type Status struct {
-	Schema       int              `json:"schema"`
-	Time         time.Time        `json:"time"`
-	Pass         *Pass            `json:"pass"`     // null: none has ended yet, or unknown
-	Revision     *Revision        `json:"revision"` // null: unknown
-	Newest       *NotTaken        `json:"newest"`   // null: the newest revision is in force
-	Ledger       string           `json:"ledger_commit"`
-	Troubles     []string         `json:"troubles"`
-	Settings     *Settings        `json:"settings"` // null: certroll.hcl is unknown
-	Totals       map[State]int    `json:"totals"`   // by state, without the filter's own state
-	Certificates []*Certificate   `json:"certificates"`
-	Problems     []ledger.Problem `json:"problems"`
-	AtWork       []Work           `json:"at_work"` // at present, not at the end of the last pass
+	Schema       int                  `json:"schema"`
+	Time         time.Time            `json:"time"`
+	Pass         *Pass                `json:"pass"`     // null: none has ended yet, or unknown
+	Revision     *Revision            `json:"revision"` // null: unknown
+	Newest       *NotTaken            `json:"newest"`   // null: the newest revision is in force
+	Ledger       string               `json:"ledger_commit"`
+	Troubles     []string             `json:"troubles"`
+	Settings     *Settings            `json:"settings"` // null: certroll.hcl is unknown
+	Totals       map[ledger.State]int `json:"totals"`   // by state, without the filter's own state
+	Certificates []*Certificate       `json:"certificates"`
+	Problems     []ledger.Problem     `json:"problems"`
+	AtWork       []Work               `json:"at_work"` // at present, not at the end of the last pass
 }
 
 // Status returns the page as data, with the filter's certificates.
 func (p *Page) Status(f Filter) Status {
 	picked, n := p.Pick(f)
 	s := Status{Schema: StatusSchema, Time: p.Now.UTC().Truncate(time.Second), Pass: p.Pass, Revision: p.Revision, Newest: p.Newest, Ledger: p.Ledger,
-		Troubles: p.Troubles, Settings: p.Settings, Totals: map[State]int{}, Certificates: picked, Problems: p.Problems, AtWork: p.AtWork}
-	for _, state := range States {
+		Troubles: p.Troubles, Settings: p.Settings, Totals: map[ledger.State]int{}, Certificates: picked, Problems: p.Problems, AtWork: p.AtWork}
+	for _, state := range ledger.States {
 		s.Totals[state] = n[state]
 	}
 	if s.Troubles == nil {

@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"certroll/reconcile/ledger"
 )
 
 const day = 24 * time.Hour
@@ -32,7 +34,7 @@ var spans = []struct{ span, step time.Duration }{
 func newScale(list []*Certificate, now time.Time) scale {
 	var left []time.Duration
 	for _, c := range list {
-		if c.NotAfter != nil && c.NotAfter.After(now) && c.State != Retired {
+		if c.NotAfter != nil && c.NotAfter.After(now) && c.State != ledger.StateRetired {
 			left = append(left, c.NotAfter.Sub(now))
 		}
 	}
@@ -113,7 +115,7 @@ const leastWindow = 0.8
 
 func (s scale) bar(c *Certificate) bar {
 	var b bar
-	if c.NotAfter == nil || c.State == Retired || !c.NotAfter.After(s.from) {
+	if c.NotAfter == nil || c.State == ledger.StateRetired || !c.NotAfter.After(s.from) {
 		return b
 	}
 	b.Until, b.Beyond = place(s.percent(*c.NotAfter)), c.NotAfter.After(s.from.Add(s.span))

@@ -28,7 +28,7 @@ type Expiry struct {
 	Certificate string            `json:"certificate"`
 	NotAfter    time.Time         `json:"not_after"`
 	Auto        bool              `json:"auto"`      // renewal is on
-	Standing    string            `json:"standing"`  // paging, failing, overdue, unmanaged, due or in_order
+	Standing    ledger.State      `json:"standing"`  // one of ledger.RecordStates but retired
 	InOrder     bool              `json:"in_order"`  // needs no attention
 	RenewAt     *time.Time        `json:"renew_at"`  // null if renewal is off
 	Failures    int               `json:"failures"`  // in a row
@@ -61,9 +61,9 @@ func NewExpiring(records map[string]*ledger.Record, days int, now time.Time) Exp
 }
 
 func newExpiry(r *ledger.Record, now time.Time) Expiry {
-	s := r.Stands(now)
+	s := r.StateAt(now)
 	e := Expiry{
-		Certificate: r.Certificate, NotAfter: r.Live.End().UTC(), Auto: !r.Paused(now), Standing: string(s), InOrder: s.Well(),
+		Certificate: r.Certificate, NotAfter: r.Live.End().UTC(), Auto: !r.Paused(now), Standing: s, InOrder: s.Well(),
 		RenewAt: r.RenewAt, Failures: r.Failures, Hold: r.Hold, Unmanaged: r.Unmanaged, waits: r.WaitsFor(), record: r,
 	}
 	if f := r.LastFailure; f != nil {
@@ -85,7 +85,7 @@ func WriteExpiring(w io.Writer, p Palette, dto Expiring) {
 	for _, e := range dto.Certificates {
 		because, short := tableCell(why(e, dto.Time))
 		cut = cut || short
-		out.f("%s\t%s\t%s\t%s\t%s\t%s\n", text.Line(e.Certificate), text.Stamp(e.NotAfter), left(e.NotAfter, dto.Time), renewed(e), expiryState(e), because)
+		out.f("%s\t%s\t%s\t%s\t%s\t%s\n", text.Line(e.Certificate), text.Stamp(e.NotAfter), left(e.NotAfter, dto.Time), renewed(e), stateWord(e.record, e.Standing), because)
 	}
 	_ = tw.Flush()
 	printer{w}.f("\n%s within %s, %s.\n", text.Counted(len(dto.Certificates), "certificate"), text.Counted(dto.Days, "day"),
@@ -132,25 +132,17 @@ func renewed(e Expiry) string {
 	return "by nobody"
 }
 
-func expiryState(e Expiry) string {
-	s := ledger.Standing(e.Standing)
-	if s == ledger.StandsDue || s == ledger.StandsInOrder {
-		return map[bool]string{true: "due", false: "in order"}[s == ledger.StandsDue]
-	}
-	return stateWord(e.record, s)
-}
-
 func why(e Expiry, now time.Time) string {
 	switch {
-	case ledger.Standing(e.Standing) == ledger.StandsFailing || ledger.Standing(e.Standing) == ledger.StandsPaging:
-		return tail{causeOf(e.record, ledger.Standing(e.Standing)), again(e.record, now)}.whole()
+	case e.Standing == ledger.StateFailing || e.Standing == ledger.StatePaging:
+		return tail{causeOf(e.record, e.Standing), again(e.record, now)}.whole()
 	case e.waits != "":
 		return e.waits
 	case e.RenewAt == nil:
 		return ""
-	case ledger.Standing(e.Standing) == ledger.StandsInOrder:
+	case e.Standing == ledger.StateInOrder:
 		return "it is renewed " + text.Stamp(*e.RenewAt)
-	case ledger.Standing(e.Standing) == ledger.StandsDue:
+	case e.Standing == ledger.StateDue:
 		return "due since " + text.Stamp(*e.RenewAt) + ", the next run renews it"
 	default:
 		return "due since " + text.Stamp(*e.RenewAt) + " and nobody has tried: is certroll run up?"

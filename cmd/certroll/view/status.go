@@ -34,27 +34,27 @@ type Status struct {
 	// LedgerError explains why the ledger could not be read; Service then replaces it.
 	LedgerError string `json:"ledger_error"`
 
-	standing map[string]ledger.Standing
-	now      time.Time
+	states map[string]ledger.State // by certificate
+	now    time.Time
 }
 
 // NewStatus builds the view of the records, by name. The caller adds the endpoints'
 // problems.
 func NewStatus(records map[string]*ledger.Record, now time.Time) Status {
-	s := Status{Schema: StatusSchema, Problems: []ledger.Problem{}, Certificates: make([]*ledger.Record, 0, len(records)), standing: map[string]ledger.Standing{}, now: now}
+	s := Status{Schema: StatusSchema, Problems: []ledger.Problem{}, Certificates: make([]*ledger.Record, 0, len(records)), states: map[string]ledger.State{}, now: now}
 	c := statuspage.CountRecords(records)
 	s.Live, s.Failing, s.Retired, s.Paging = c.Live, c.Failing, c.Retired, c.Paging
 	for name, r := range records {
 		s.Certificates = append(s.Certificates, r)
-		s.standing[name] = r.Stands(now)
-		switch s.standing[name] {
-		case ledger.StandsRevoked:
+		s.states[name] = r.StateAt(now)
+		switch s.states[name] {
+		case ledger.StateRevoked:
 			s.Revoked++
-		case ledger.StandsDeleted:
+		case ledger.StateDeleted:
 			s.Deleted++
-		case ledger.StandsUnmanaged:
+		case ledger.StateUnmanaged:
 			s.Unmanaged++
-		case ledger.StandsOverdue:
+		case ledger.StateOverdue:
 			s.Overdue++
 		}
 	}
@@ -63,7 +63,9 @@ func NewStatus(records map[string]*ledger.Record, now time.Time) Status {
 }
 
 // Well reports whether no action is needed: no certificate fails or is overdue,
-// endpoints serve the certificates in Vault, and certroll run works.
+// endpoints serve the certificates in Vault, and certroll run works. Unlike State.Well it
+// accepts an unmanaged certificate, because a person turned its renewal off: the exit code of
+// status would else stay 1 all along. expiring reports it close to its end.
 func (s Status) Well() bool {
 	return s.Revoked == 0 && s.Deleted == 0 && s.Failing == 0 && s.Overdue == 0 && len(s.Problems) == 0 && !s.Service.Ill()
 }
@@ -81,10 +83,10 @@ func WriteStatus(w io.Writer, p Palette, s Status, width int) {
 		printer{w}.f("The ledger has no certificate yet: nothing was applied.\n")
 	} else {
 		var t statusTable
-		for _, standing := range ledger.Standings {
+		for _, state := range ledger.RecordStates {
 			for _, r := range s.Certificates {
-				if s.standing[r.Certificate] == standing {
-					t.add(r.Certificate, stateWord(r, standing), expiresIn(r, s.now), causeOf(r, standing), again(r, s.now))
+				if s.states[r.Certificate] == state {
+					t.add(r.Certificate, coarseWord(r, state), expiresIn(r, s.now), causeOf(r, state), again(r, s.now))
 				}
 			}
 		}

@@ -117,12 +117,12 @@ func briefSpan(d time.Duration) string {
 
 // causeOf summarizes why a certificate needs attention; "" if it does not. The
 // certificate's story has the whole message.
-func causeOf(r *ledger.Record, standing ledger.Standing) string {
+func causeOf(r *ledger.Record, state ledger.State) string {
 	f := r.LastFailure
 	switch {
 	case r.State == ledger.StateRetired:
 		return ""
-	case standing == ledger.StandsDeleted:
+	case state == ledger.StateDeleted:
 		return r.WaitsFor()
 	case f != nil:
 		return f.Cause()
@@ -130,7 +130,7 @@ func causeOf(r *ledger.Record, standing ledger.Standing) string {
 		return r.Hold.Reason
 	case r.Unmanaged != nil:
 		return r.Unmanaged.String()
-	case standing == ledger.StandsOverdue:
+	case state == ledger.StateOverdue:
 		return "due, and nobody has tried: is certroll run up?"
 	default:
 		return ""
@@ -160,14 +160,19 @@ func tableCell(s string) (string, bool) {
 	return short, short != s
 }
 
-// stateWord returns the state for people.
-func stateWord(r *ledger.Record, s ledger.Standing) string {
-	switch s {
-	case ledger.StandsPaging:
+// stateWord returns the state for people, with the number of failures that page.
+func stateWord(r *ledger.Record, s ledger.State) string {
+	if s == ledger.StatePaging {
 		return sprint("failing (%dx, page)", r.Failures)
-	case ledger.StandsUnmanaged, ledger.StandsOverdue, ledger.StandsRevoked, ledger.StandsDeleted:
-		return string(s)
-	default:
-		return string(r.State)
 	}
+	return s.Word()
+}
+
+// coarseWord is stateWord for status, whose reader looks for problems: certificates without
+// one are live, whenever they renew. expiring and the page distinguish due from in order.
+func coarseWord(r *ledger.Record, s ledger.State) string {
+	if s.Well() {
+		return r.State.Word()
+	}
+	return stateWord(r, s)
 }

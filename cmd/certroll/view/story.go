@@ -15,7 +15,7 @@ const lastFailures = 5
 
 // Story is the audit log's part of one certificate's status.
 type Story struct {
-	Standing    string         `json:"standing"`
+	Standing    ledger.State   `json:"standing"`
 	KeyAgeDays  int            `json:"key_age_days"` // -1: no live certificate
 	LastRenewal *ledger.Event  `json:"last_renewal"` // the last successful order, or null
 	NextBy      string         `json:"next_by"`      // the origin of renew_at; "" without one
@@ -24,7 +24,7 @@ type Story struct {
 
 // NewStory builds the story from a certificate's events, oldest first.
 func NewStory(r *ledger.Record, events []ledger.Event, now time.Time) *Story {
-	s := &Story{Standing: string(r.Stands(now)), KeyAgeDays: -1, NextBy: string(r.NextBy()), Failures: []ledger.Event{}}
+	s := &Story{Standing: r.StateAt(now), KeyAgeDays: -1, NextBy: string(r.NextBy()), Failures: []ledger.Event{}}
 	if r.Live != nil {
 		s.KeyAgeDays = int(now.Sub(r.Live.KeySince) / (24 * time.Hour))
 	}
@@ -43,7 +43,7 @@ func NewStory(r *ledger.Record, events []ledger.Event, now time.Time) *Story {
 // WriteStory prints the status of one certificate.
 func WriteStory(w io.Writer, p Palette, r *ledger.Record, s *Story) {
 	out := printer{w}
-	out.f("%s  %s\n", p.bold(r.Certificate), stateWord(r, ledger.Standing(s.Standing)))
+	out.f("%s  %s\n", p.bold(r.Certificate), coarseWord(r, s.Standing))
 	line := func(key, value string) {
 		if value != "" {
 			out.f("  %-13s %s\n", key, hang(value, 16))

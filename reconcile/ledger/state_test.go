@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,36 +13,95 @@ import (
 	"certroll/reconcile/times"
 )
 
-func TestStands(t *testing.T) {
+// TestStates: the words of a record are steps of the one ladder, in its order.
+func TestStates(t *testing.T) {
+	byRank := func(a, b ledger.State) int { return a.Rank() - b.Rank() }
+	for _, list := range [][]ledger.State{ledger.States, ledger.RecordStates} {
+		if !slices.IsSortedFunc(list, byRank) {
+			t.Errorf("not worst first: %v", list)
+		}
+	}
+	for _, s := range append(ledger.RecordStates, ledger.StateFailing, ledger.StateRetired) {
+		if !slices.Contains(ledger.States, s) {
+			t.Errorf("%s is not on the ladder", s)
+		}
+	}
+	if slices.Contains(ledger.States, ledger.StateLive) || !slices.Contains(ledger.StoredStates, ledger.StateLive) {
+		t.Errorf("only a record says live: %v, %v", ledger.States, ledger.StoredStates)
+	}
+	for _, s := range []ledger.State{ledger.StateLive, "", "mended"} {
+		if s.Rank() != len(ledger.States) || s.Well() || s.Word() != string(s) {
+			t.Errorf("%q: rank %d, well %v, word %q", s, s.Rank(), s.Well(), s.Word())
+		}
+	}
+}
+
+// TestStateAtIsOfRecord: whatever a record says, its state at a time is one of RecordStates,
+// and each of them occurs.
+func TestStateAtIsOfRecord(t *testing.T) {
+	start := reconciletest.Start
+	due, back := start.AddDate(0, 0, 60), start.AddDate(0, 0, 61)
+	facts := []func(*ledger.Record){
+		func(r *ledger.Record) { r.Live = &ledger.Live{Serial: "1", NotBefore: start, NotAfter: start.AddDate(0, 0, 90)} },
+		func(r *ledger.Record) { r.RenewAt = &due },
+		func(r *ledger.Record) { r.Unmanaged = &ledger.Unmanaged{} },
+		func(r *ledger.Record) { r.Unmanaged = &ledger.Unmanaged{Until: &back} },
+		func(r *ledger.Record) { r.Severity = ledger.SeverityPage },
+		func(r *ledger.Record) { r.Gone = &ledger.Gone{Version: 1} },
+		func(r *ledger.Record) { r.Revoked = &ledger.Revoked{Serial: "1"} },
+	}
+	seen := map[ledger.State]bool{}
+	for _, stored := range append(ledger.StoredStates, "", "mended") {
+		for which := range 1 << len(facts) {
+			r := ledger.Record{State: stored}
+			for i, tell := range facts {
+				if which>>i&1 == 1 {
+					tell(&r)
+				}
+			}
+			for _, days := range []int{0, 60, 80, 100} {
+				s := r.StateAt(start.AddDate(0, 0, days))
+				if seen[s] = true; !slices.Contains(ledger.RecordStates, s) {
+					t.Fatalf("after %d days it is %q: %+v", days, s, r)
+				}
+			}
+		}
+	}
+	if len(seen) != len(ledger.RecordStates) {
+		t.Errorf("only %v occur", seen)
+	}
+}
+
+func TestStateAt(t *testing.T) {
 	at := func(d time.Duration) *time.Time { return &[]time.Time{reconciletest.Start.Add(d)}[0] }
 	cases := map[string]struct {
 		record ledger.Record
 		after  time.Duration
-		want   ledger.Standing
+		want   ledger.State
 		next   ledger.Reason
 	}{
-		"fresh":               {record: ledger.Record{State: ledger.StateLive, RenewAt: at(60 * times.Day)}, want: ledger.StandsInOrder, next: ledger.ReasonThreshold},
-		"due":                 {record: ledger.Record{State: ledger.StateLive, RenewAt: at(60 * times.Day)}, after: 60 * times.Day, want: ledger.StandsDue, next: ledger.ReasonThreshold},
-		"due for two days":    {record: ledger.Record{State: ledger.StateLive, RenewAt: at(60 * times.Day)}, after: 62 * times.Day, want: ledger.StandsDue, next: ledger.ReasonThreshold},
-		"due for three days":  {record: ledger.Record{State: ledger.StateLive, RenewAt: at(60 * times.Day)}, after: 63 * times.Day, want: ledger.StandsOverdue, next: ledger.ReasonThreshold},
-		"an hour at least":    {record: ledger.Record{State: ledger.StateLive, RenewAt: at(90*times.Day - 2*time.Hour)}, after: 90*times.Day - 61*time.Minute, want: ledger.StandsDue, next: ledger.ReasonThreshold},
-		"failing":             {record: ledger.Record{State: ledger.StateFailing, RenewAt: at(60 * times.Day), Failures: 1}, after: 70 * times.Day, want: ledger.StandsFailing, next: ledger.ReasonThreshold},
-		"paging":              {record: ledger.Record{State: ledger.StateFailing, Severity: ledger.SeverityPage, Failures: 3}, want: ledger.StandsPaging},
-		"nobody renews it":    {record: ledger.Record{State: ledger.StateLive, Unmanaged: &ledger.Unmanaged{Since: reconciletest.Start}}, after: 80 * times.Day, want: ledger.StandsUnmanaged},
-		"an older record":     {record: ledger.Record{State: ledger.StateLive}, want: ledger.StandsUnmanaged},
-		"a pause":             {record: ledger.Record{State: ledger.StateLive, Unmanaged: &ledger.Unmanaged{Until: at(10 * times.Day)}}, after: 9 * times.Day, want: ledger.StandsUnmanaged},
-		"a pause that ended":  {record: ledger.Record{State: ledger.StateLive, Unmanaged: &ledger.Unmanaged{Until: at(10 * times.Day)}}, after: 10 * times.Day, want: ledger.StandsDue},
-		"and nobody noticed":  {record: ledger.Record{State: ledger.StateLive, Unmanaged: &ledger.Unmanaged{Until: at(10 * times.Day)}}, after: 20 * times.Day, want: ledger.StandsOverdue},
-		"retired":             {record: ledger.Record{State: ledger.StateRetired, RenewAt: nil}, after: 100 * times.Day, want: ledger.StandsRetired},
-		"by the CA's window":  {record: ledger.Record{State: ledger.StateLive, RenewAt: at(50 * times.Day), RenewalInfo: &ledger.RenewalInfo{Serial: "a1", RenewAt: *at(50 * times.Day), End: *at(51 * times.Day)}}, want: ledger.StandsInOrder, next: ledger.ReasonWindow},
-		"the CA wants it new": {record: ledger.Record{State: ledger.StateLive, RenewAt: at(5 * times.Day), RenewalInfo: &ledger.RenewalInfo{Serial: "a1", RenewAt: *at(5 * times.Day), End: *at(6 * times.Day), CheckedAt: *at(7 * times.Day)}}, after: 5 * times.Day, want: ledger.StandsDue, next: ledger.ReasonRevoking},
-		"another's window":    {record: ledger.Record{State: ledger.StateLive, RenewAt: at(50 * times.Day), RenewalInfo: &ledger.RenewalInfo{Serial: "b2", RenewAt: *at(50 * times.Day)}}, want: ledger.StandsInOrder, next: ledger.ReasonThreshold},
+		"fresh":               {record: ledger.Record{State: ledger.StateLive, RenewAt: at(60 * times.Day)}, want: ledger.StateInOrder, next: ledger.ReasonThreshold},
+		"due":                 {record: ledger.Record{State: ledger.StateLive, RenewAt: at(60 * times.Day)}, after: 60 * times.Day, want: ledger.StateDue, next: ledger.ReasonThreshold},
+		"due for two days":    {record: ledger.Record{State: ledger.StateLive, RenewAt: at(60 * times.Day)}, after: 62 * times.Day, want: ledger.StateDue, next: ledger.ReasonThreshold},
+		"due for three days":  {record: ledger.Record{State: ledger.StateLive, RenewAt: at(60 * times.Day)}, after: 63 * times.Day, want: ledger.StateOverdue, next: ledger.ReasonThreshold},
+		"an hour at least":    {record: ledger.Record{State: ledger.StateLive, RenewAt: at(90*times.Day - 2*time.Hour)}, after: 90*times.Day - 61*time.Minute, want: ledger.StateDue, next: ledger.ReasonThreshold},
+		"failing":             {record: ledger.Record{State: ledger.StateFailing, RenewAt: at(60 * times.Day), Failures: 1}, after: 70 * times.Day, want: ledger.StateFailing, next: ledger.ReasonThreshold},
+		"paging":              {record: ledger.Record{State: ledger.StateFailing, Severity: ledger.SeverityPage, Failures: 3}, want: ledger.StatePaging},
+		"nobody renews it":    {record: ledger.Record{State: ledger.StateLive, Unmanaged: &ledger.Unmanaged{Since: reconciletest.Start}}, after: 80 * times.Day, want: ledger.StateUnmanaged},
+		"an older record":     {record: ledger.Record{State: ledger.StateLive}, want: ledger.StateUnmanaged},
+		"a pause":             {record: ledger.Record{State: ledger.StateLive, Unmanaged: &ledger.Unmanaged{Until: at(10 * times.Day)}}, after: 9 * times.Day, want: ledger.StateUnmanaged},
+		"a pause that ended":  {record: ledger.Record{State: ledger.StateLive, Unmanaged: &ledger.Unmanaged{Until: at(10 * times.Day)}}, after: 10 * times.Day, want: ledger.StateDue},
+		"and nobody noticed":  {record: ledger.Record{State: ledger.StateLive, Unmanaged: &ledger.Unmanaged{Until: at(10 * times.Day)}}, after: 20 * times.Day, want: ledger.StateOverdue},
+		"retired":             {record: ledger.Record{State: ledger.StateRetired, RenewAt: nil}, after: 100 * times.Day, want: ledger.StateRetired},
+		"by the CA's window":  {record: ledger.Record{State: ledger.StateLive, RenewAt: at(50 * times.Day), RenewalInfo: &ledger.RenewalInfo{Serial: "a1", RenewAt: *at(50 * times.Day), End: *at(51 * times.Day)}}, want: ledger.StateInOrder, next: ledger.ReasonWindow},
+		"the CA wants it new": {record: ledger.Record{State: ledger.StateLive, RenewAt: at(5 * times.Day), RenewalInfo: &ledger.RenewalInfo{Serial: "a1", RenewAt: *at(5 * times.Day), End: *at(6 * times.Day), CheckedAt: *at(7 * times.Day)}}, after: 5 * times.Day, want: ledger.StateDue, next: ledger.ReasonRevoking},
+		"another's window":    {record: ledger.Record{State: ledger.StateLive, RenewAt: at(50 * times.Day), RenewalInfo: &ledger.RenewalInfo{Serial: "b2", RenewAt: *at(50 * times.Day)}}, want: ledger.StateInOrder, next: ledger.ReasonThreshold},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			r := tc.record
 			r.Live = &ledger.Live{Serial: "a1", NotBefore: reconciletest.Start, NotAfter: reconciletest.Start.Add(90 * times.Day)}
-			if got := r.Stands(reconciletest.Start.Add(tc.after)); got != tc.want {
+			if got := r.StateAt(reconciletest.Start.Add(tc.after)); got != tc.want {
 				t.Errorf("it stands %s, want %s", got, tc.want)
 			}
 			if got := r.NextBy(); got != tc.next {

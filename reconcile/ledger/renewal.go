@@ -8,54 +8,6 @@ import (
 	"certroll/spec"
 )
 
-// Standing is the condition of a certificate at a time, according to its record.
-type Standing string
-
-// The standings, the worst first.
-const (
-	StandsRevoked   Standing = "revoked"   // the CA revoked the live certificate
-	StandsDeleted   Standing = "deleted"   // another program deleted the live secret
-	StandsPaging    Standing = "paging"    // failing, three times in a row or more
-	StandsFailing   Standing = "failing"   // the last attempt failed
-	StandsOverdue   Standing = "overdue"   // due for long, without an attempt
-	StandsUnmanaged Standing = "unmanaged" // a person turned the renewal off
-	StandsDue       Standing = "due"       // the next run renews it
-	StandsInOrder   Standing = "in_order"  // certroll renews it later
-	StandsRetired   Standing = "retired"   // left the spec
-)
-
-// Standings lists all standings, the worst first.
-var Standings = []Standing{StandsRevoked, StandsDeleted, StandsPaging, StandsFailing, StandsOverdue, StandsUnmanaged, StandsDue, StandsInOrder, StandsRetired}
-
-// Well reports whether the standing needs no attention.
-func (s Standing) Well() bool { return s == StandsDue || s == StandsInOrder || s == StandsRetired }
-
-// Stands returns the standing of the record's certificate.
-func (r *Record) Stands(now time.Time) Standing {
-	switch {
-	case r.State == StateRetired:
-		return StandsRetired
-	case r.Revoked.Of(r.Live) != nil:
-		return StandsRevoked
-	case r.GoneText() != "":
-		return StandsDeleted
-	case r.State == StateFailing && r.Severity == SeverityPage:
-		return StandsPaging
-	case r.State == StateFailing:
-		return StandsFailing
-	case r.Paused(now):
-		return StandsUnmanaged
-	case r.Live != nil && r.Live.ChainKept && r.Live.ChainEndsFirst():
-		return StandsOverdue // due by its chain, and no order brings a longer one
-	case r.RenewAt != nil && now.Before(*r.RenewAt):
-		return StandsInOrder
-	case now.Before(r.overdueAt()):
-		return StandsDue
-	default:
-		return StandsOverdue
-	}
-}
-
 // pausedAt reports whether renewal is off at a time. A pause ends at its date, although the
 // record shows that only after the next run.
 func (u *Unmanaged) pausedAt(now time.Time) bool {
@@ -102,7 +54,7 @@ func (r *Record) NextBy() Reason {
 // in time.
 func (r *Record) EndsUnrenewed(now time.Time) bool {
 	l := r.Live
-	if l == nil || r.Stands(now) != StandsUnmanaged || l.End().Sub(now) > max(l.Lifetime()/3, times.Day) {
+	if l == nil || r.StateAt(now) != StateUnmanaged || l.End().Sub(now) > max(l.Lifetime()/3, times.Day) {
 		return false
 	}
 	u := r.Unmanaged
