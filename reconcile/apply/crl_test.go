@@ -56,7 +56,7 @@ func TestRevokedByCRL(t *testing.T) {
 	reconciletest.Expect(t, actions[0], ledger.KindRenew, ledger.ReasonRevoked, "superseded")
 	reconciletest.Expect(t, actions[1], ledger.KindNone, ledger.ReasonUpToDate, "")
 	if s := actions[0].Record.StateAt(w.At); s != ledger.StateRevoked || s.Well() {
-		t.Errorf("it stands %s", s)
+		t.Errorf("its state is %s", s)
 	}
 	w.Settle()
 	if l := live(w, "api"); l.Serial == serial {
@@ -99,7 +99,7 @@ func TestWrongCRL(t *testing.T) {
 	w.LookedUp()
 	w.Settle()
 	if r := w.Ledger.Record(t, "api"); r.Revoked != nil || r.StateAt(w.At) != ledger.StateInOrder {
-		t.Errorf("record: %+v, stands %s", r.Revoked, r.StateAt(w.At))
+		t.Errorf("record: %+v, state %s", r.Revoked, r.StateAt(w.At))
 	}
 }
 
@@ -215,7 +215,7 @@ func TestRevokedWhilePaused(t *testing.T) {
 	reconciletest.Expect(t, w.LookedUp()[0], ledger.KindNone, ledger.ReasonUnmanaged, "")
 	w.Settle()
 	if s := w.Ledger.Record(t, "api").StateAt(w.At); s != ledger.StateRevoked {
-		t.Errorf("it stands %s", s)
+		t.Errorf("its state is %s", s)
 	}
 	if n := len(w.Ca.Replaced); n != 1 {
 		t.Errorf("%d orders", n)

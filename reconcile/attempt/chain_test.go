@@ -66,7 +66,7 @@ func TestChainThatEndsFirst(t *testing.T) {
 		t.Errorf("%d events of severity page, want 1", pages)
 	}
 	if s := w.Ledger.Record(t, "api").StateAt(w.At); s.Well() {
-		t.Errorf("it stands %s", s)
+		t.Errorf("its state is %s", s)
 	}
 
 	// Another certificate of that CA gets a chain that lasts longer: so may this one.

@@ -42,7 +42,9 @@ func TestStateAtIsOfRecord(t *testing.T) {
 	start := reconciletest.Start
 	due, back := start.AddDate(0, 0, 60), start.AddDate(0, 0, 61)
 	facts := []func(*ledger.Record){
-		func(r *ledger.Record) { r.Live = &ledger.Live{Serial: "1", NotBefore: start, NotAfter: start.AddDate(0, 0, 90)} },
+		func(r *ledger.Record) {
+			r.Live = &ledger.Live{Serial: "1", NotBefore: start, NotAfter: start.AddDate(0, 0, 90)}
+		},
 		func(r *ledger.Record) { r.RenewAt = &due },
 		func(r *ledger.Record) { r.Unmanaged = &ledger.Unmanaged{} },
 		func(r *ledger.Record) { r.Unmanaged = &ledger.Unmanaged{Until: &back} },
@@ -102,7 +104,7 @@ func TestStateAt(t *testing.T) {
 			r := tc.record
 			r.Live = &ledger.Live{Serial: "a1", NotBefore: reconciletest.Start, NotAfter: reconciletest.Start.Add(90 * times.Day)}
 			if got := r.StateAt(reconciletest.Start.Add(tc.after)); got != tc.want {
-				t.Errorf("it stands %s, want %s", got, tc.want)
+				t.Errorf("its state is %s, want %s", got, tc.want)
 			}
 			if got := r.NextBy(); got != tc.next {
 				t.Errorf("renewed by %q, want %q", got, tc.next)

@@ -100,12 +100,12 @@ func TestDeletedWhileRenewalIsOff(t *testing.T) {
 		t.Errorf("event: %+v", e)
 	}
 	if r := w.Ledger.Record(t, "api"); r.StateAt(w.At) != ledger.StateDeleted {
-		t.Errorf("it stands %s: %+v", r.StateAt(w.At), r)
+		t.Errorf("its state is %s: %+v", r.StateAt(w.At), r)
 	}
 	w.Vault.Deletes("secret/tls/api", false)
 	w.Settle()
 	if r := w.Ledger.Record(t, "api"); r.StateAt(w.At) != ledger.StateUnmanaged || r.Gone != nil || len(w.Ca.Orders) != 2 {
-		t.Errorf("it stands %s, %d orders: %+v", r.StateAt(w.At), len(w.Ca.Orders), r)
+		t.Errorf("its state is %s, %d orders: %+v", r.StateAt(w.At), len(w.Ca.Orders), r)
 	}
 }
 
