@@ -1,7 +1,7 @@
 // Package ledger has the vocabulary of certroll and the data of its ledger: kinds of
-// actions, reasons, failure classes and severities; records, events, open problems, held
-// sets, and the live certificate. It is the leaf package that the core and the adapters
-// share.
+// actions, reasons, failure classes, severities and the states of a certificate; records,
+// events, open problems, held sets, and the live certificate. It is the leaf package that the
+// core and the adapters share.
 //
 // It reads no clock, no file and no network, and it decides nothing: package archive
 // reads a ledger's files, package recorder writes them, package plan decides.

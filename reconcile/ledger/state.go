@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// State is the state of a certificate in one word. There is one ladder of states, and three
-// sources add to it:
+// State is the state of a certificate in one word. There is one ladder of states, from these
+// sources:
 //
-//   - A record alone gives RecordStates, by Record.StateAt.
-//   - The plan adds held, and missing for a certificate without a record. With the dates of
-//     the live certificate, the status page adds expired and expiring.
-//   - A probe adds not_served.
+//   - A record alone gives RecordStates, by Record.StateAt. status, expiring and the metrics
+//     show them, under the name standing in their JSON and labels.
+//   - The status page adds held and missing from the plan, expired and expiring from the dates
+//     of the live certificate, and not_served from a probe's open problem.
 //
 // A record stores only the words of StoredStates.
 type State string
@@ -34,8 +34,8 @@ const (
 	StateRetired   State = "retired"    // left the spec
 )
 
-// StateLive is the word of a record whose certificate has none of the problems that need no
-// clock: a valid pair is in Vault. At a time, another state replaces it.
+// StateLive is the word of a record whose last attempt succeeded: a valid pair is in Vault. It
+// is no step of the ladder, because only the time says whether the certificate is in order.
 const StateLive State = "live"
 
 // States lists all states that a certificate may have at a time, the worst first.
@@ -75,8 +75,9 @@ func (s State) Word() string {
 // Well reports whether a certificate in this state needs no attention.
 func (s State) Well() bool { return s == StateDue || s == StateInOrder || s == StateRetired }
 
-// WithoutClock returns the state that holds at any time: a problem, unmanaged, retired, or
-// live. STATUS.md shows it, because a file does not change as time passes.
+// WithoutClock returns the state as far as the time does not matter: revoked, deleted, paging,
+// failing, unmanaged, retired or live. STATUS.md shows it, because a file does not change as
+// time passes.
 func (r *Record) WithoutClock() State {
 	switch {
 	case r.State == StateRetired:

@@ -11,6 +11,8 @@
 //
 // # Decisions
 //
+//   - A state is a word of package ledger. This package combines record, plan and open problems
+//     (state.go), because it alone shows all three in one list.
 //   - New is a pure function of a pass's result and the time; it runs when a browser
 //     asks, not with each pass.
 //   - Everything works with links and one form. The script only saves pressing a button
