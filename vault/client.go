@@ -5,11 +5,14 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/vault/api"
+
+	"certroll/spec/bounded"
 )
 
 // Options are the settings of a Client. For an empty setting, the usual VAULT_* variable
@@ -46,6 +49,9 @@ const defaultTimeout = 30 * time.Second
 
 // New returns a client. It makes no request yet.
 func New(o Options) (*Client, error) {
+	if err := regularFiles(o); err != nil {
+		return nil, err
+	}
 	cfg := api.DefaultConfig()
 	if cfg.Error != nil {
 		return nil, configError("reading the VAULT_* variables", cfg.Error)
@@ -114,6 +120,34 @@ func (c *Client) Name() string {
 		return c.api.Address() + " namespace " + ns
 	}
 	return c.api.Address()
+}
+
+// regularFiles checks the files that the api package reads by their names: it would wait for
+// ever at a pipe.
+func regularFiles(o Options) error {
+	type named struct{ setting, path string }
+	files := []named{
+		{"ca_cert", o.CACert}, {"client_cert", o.ClientCert}, {"client_key", o.ClientKey},
+		{"VAULT_CACERT", os.Getenv("VAULT_CACERT")}, {"VAULT_CLIENT_CERT", os.Getenv("VAULT_CLIENT_CERT")}, {"VAULT_CLIENT_KEY", os.Getenv("VAULT_CLIENT_KEY")},
+	}
+	// Links in a directory of certificates are the rule: c_rehash makes them.
+	for setting, dir := range map[string]string{"CAPath": o.CAPath, "VAULT_CAPATH": os.Getenv("VAULT_CAPATH")} {
+		entries, _ := os.ReadDir(dir) // the api package reports a directory that it cannot read
+		for _, e := range entries {
+			if !e.IsDir() {
+				files = append(files, named{setting, filepath.Join(dir, e.Name())})
+			}
+		}
+	}
+	for _, f := range files {
+		if f.path == "" {
+			continue
+		}
+		if err := bounded.Regular(f.path, bounded.Named); err != nil {
+			return configError("reading "+f.setting, err)
+		}
+	}
+	return nil
 }
 
 // configureTLS applies the options over the VAULT_* variables. It also keeps enough idle

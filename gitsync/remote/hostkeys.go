@@ -49,13 +49,13 @@ func (h hostKeys) open() (*hostCheck, error) {
 	check := &hostCheck{hostKeys: h}
 	var present []string
 	for _, f := range h.files {
-		switch info, err := os.Stat(f); {
-		case err != nil:
-		case info.Size() > bounded.Named:
-			return nil, fault.BadSetting("reading "+f, fmt.Sprintf("it has %d bytes, and may have %d", info.Size(), bounded.Named), "name a file of known hosts")
-		default:
-			present = append(present, f)
+		if _, err := os.Stat(f); err != nil {
+			continue
 		}
+		if err := bounded.Regular(f, bounded.Named); err != nil {
+			return nil, &fault.Error{Kind: fault.Invalid, Doing: "reading the known hosts " + f, Detail: fault.Reason(err), Advice: "name a file of known hosts in known_hosts", Err: err}
+		}
+		present = append(present, f)
 	}
 	if len(present) == 0 {
 		// Connect all the same, to show the fingerprint in the error. The callback ends the

@@ -1,6 +1,7 @@
 package bounded
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -56,6 +57,22 @@ const namedPipeTime = 5 * time.Second
 // NamedFile reads a file that certroll.hcl names. It runs in the middle of an operation,
 // so its time limit for pipes is shorter than File's.
 func NamedFile(path string) ([]byte, error) { return FileWithin(path, Named, namedPipeTime) }
+
+// Regular returns an error unless path names a regular file of at most most bytes. It is for
+// files that a library opens by their name: the library waits at a pipe for a writer without
+// end, and reads a device without one. A link counts as its target.
+func Regular(path string, most int64) error {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return err
+	case !info.Mode().IsRegular():
+		return &os.PathError{Op: "read", Path: path, Err: errors.New("it is no regular file")}
+	case info.Size() > most:
+		return &os.PathError{Op: "read", Path: path, Err: &TooLargeError{most}}
+	}
+	return nil
+}
 
 // unwrapped returns the cause without the path, because the caller adds the path.
 func unwrapped(err error) error {

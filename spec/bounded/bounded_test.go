@@ -70,3 +70,26 @@ func TestReader(t *testing.T) {
 		}
 	}
 }
+
+// TestRegular: a file and a link to one, and nothing that an open could wait for.
+func TestRegular(t *testing.T) {
+	dir := t.TempDir()
+	file, link, pipe := filepath.Join(dir, "file"), filepath.Join(dir, "link"), filepath.Join(dir, "pipe")
+	if err := errors.Join(os.WriteFile(file, []byte("12345"), 0o600), os.Symlink(file, link), syscall.Mkfifo(pipe, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{file, link} {
+		if err := Regular(path, 5); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	for path, want := range map[string]string{pipe: "no regular file", dir: "no regular file", "/dev/zero": "no regular file", file + "x": "no such file"} {
+		if err := Regular(path, 5); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	var large *TooLargeError
+	if err := Regular(file, 4); !errors.As(err, &large) {
+		t.Errorf("too large: %v", err)
+	}
+}
