@@ -1,7 +1,6 @@
 # For `certroll doctor`, beside plan.hcl: the credentials of the DNS accounts, and
-# the URLs of the ACME accounts, which doctor reads only if a CAA record names one.
-# The account keys are in the same documents: give this policy to nobody who may
-# not have those keys.
+# the documents of the ACME accounts, with each account's URL, terms of service and
+# key. Give this policy only to those who may have these keys and credentials.
 # Names: the KV v2 mount "secret", certroll's own state below "certroll".
 
 path "secret/data/dns/*" {

@@ -3,8 +3,6 @@ package session
 import (
 	"context"
 
-	"github.com/go-acme/lego/v4/acme/api"
-
 	"certroll/reconcile/acme/problem"
 	"certroll/spec"
 	"certroll/spec/credential"
@@ -64,16 +62,6 @@ func (a *Accounts) Check(ctx context.Context, issuer *spec.Issuer) error {
 		return err
 	}
 	return s.checkAccount(ctx)
-}
-
-// Profiles returns the profiles that the directory offers (meta.profiles of
-// draft-ietf-acme-profiles): name to description.
-func (s *Session) Profiles(ctx context.Context, doing string) (offered map[string]string, err error) {
-	_, err = s.callAs(ctx, s.AccountURL(), doing, func(core *api.Core) error {
-		offered = core.GetDirectory().Meta.Profiles
-		return nil
-	})
-	return offered, err
 }
 
 // SetTerms returns a command line that records the agreed terms of service in an
