@@ -13,6 +13,7 @@ import (
 	"certroll/reconcile/archive"
 	"certroll/reconcile/ledger"
 	"certroll/reconcile/plan"
+	"certroll/spec"
 )
 
 const day24 = 24 * hour
@@ -53,12 +54,19 @@ func TestState(t *testing.T) {
 	wait := &plan.Action{Kind: ledger.KindHold, Certificate: "a", Wants: ledger.KindRenew}
 	stale := []ledger.Problem{{Operation: ledger.KindProbe, Finding: ledger.Finding{Certificates: []string{"a"}}}}
 	ahead := []ledger.Problem{{Operation: ledger.KindDoctor, Finding: ledger.Finding{Certificates: []string{"a"}}}}
+	revoked, deleted := live("a", "ca", 10*day24, 90*day24), live("a", "ca", 10*day24, 90*day24)
+	revoked.Revoked, deleted.Gone = &ledger.Revoked{Serial: revoked.Live.Serial}, &ledger.Gone{}
+	left := &plan.Action{Kind: ledger.KindRetire, Certificate: "a"}
 	for name, tc := range map[string]struct {
 		record *ledger.Record
 		action *plan.Action
 		open   []ledger.Problem
 		want   ledger.State
 	}{
+		"revoked, without a plan":     {record: revoked, want: ledger.StateRevoked},
+		"revoked, and wanted":         {record: revoked, action: &plan.Action{Certificate: "a", Spec: &spec.Certificate{}}, want: ledger.StateRevoked},
+		"revoked, and left the spec":  {record: revoked, action: left, want: ledger.StateInOrder},
+		"deleted, without a plan":     {record: deleted, want: ledger.StateDeleted},
 		"in order":                    {record: live("a", "ca", 10*day24, 90*day24), want: ledger.StateInOrder},
 		"a problem ahead":             {record: live("a", "ca", 10*day24, 90*day24), open: ahead, want: ledger.StateInOrder},
 		"an endpoint shows another":   {record: live("a", "ca", 10*day24, 90*day24), open: stale, want: ledger.StateNotServed},

@@ -28,8 +28,8 @@ func isProbe(p ledger.Problem) bool { return p.Operation == ledger.KindProbe }
 //     status lists such names apart, as its records do not have them.
 //   - Expired and expiring are states of their own, because one list has all certificates,
 //     the worst first. expiring is ordered by date, and the metrics have the dates.
-//   - A certificate is revoked or deleted only while the plan wants it: certroll does not
-//     replace one that left the spec.
+//   - A certificate that left the spec is neither revoked nor deleted, because certroll does
+//     not replace it. Only a plan shows that it left: without one the record decides.
 func withPlan(r *ledger.Record, a *plan.Action, now time.Time) ledger.State {
 	held := a != nil && a.Kind == ledger.KindHold
 	wanted := a != nil && a.Spec != nil
@@ -38,7 +38,7 @@ func withPlan(r *ledger.Record, a *plan.Action, now time.Time) ledger.State {
 	}
 	if r != nil && r.State != ledger.StateRetired {
 		switch s := r.StateAt(now); {
-		case wanted && (s == ledger.StateRevoked || s == ledger.StateDeleted):
+		case (a == nil || wanted) && (s == ledger.StateRevoked || s == ledger.StateDeleted):
 			return s
 		case r.State == ledger.StateFailing && r.Severity == ledger.SeverityPage:
 			return ledger.StatePaging
