@@ -21,7 +21,7 @@ import (
 
 // NewReader returns a reader for a block. ctx is the context of its expressions.
 func NewReader(s *Scope, b *hclsyntax.Block, ctx *hcl.EvalContext) *Reader {
-	return &Reader{scope: s, Context: ctx, Syntax: b.Body, what: b.Type + " block", At: b.DefRange().Ptr(), Whole: b.Range().Ptr(), Asked: map[string]bool{}, Within: map[string]bool{}}
+	return &Reader{scope: s, Context: ctx, Syntax: b.Body, what: b.Type + " block", At: b.DefRange().Ptr(), Whole: b.Range().Ptr(), Asked: map[string]bool{}, Within: map[string]bool{}, misspelt: map[string]bool{}}
 }
 
 // Has reports whether the block contains an attribute.
@@ -247,14 +247,24 @@ func (b *Reader) Block(name string) *Reader {
 	return in
 }
 
-// Finish reports settings and blocks that the decoder did not read: they are unknown.
+// Finish reports settings and blocks that the decoder did not read: they are unknown. It
+// then reports the required settings that are left out, and that none of these means.
 func (b *Reader) Finish() {
+	b.unknown()
+	b.finished = true
+	for _, a := range b.absent {
+		b.Missing(a.name, a.how)
+	}
+}
+
+func (b *Reader) unknown() {
 	known := slices.Concat(slices.Collect(maps.Keys(b.Asked)), slices.Collect(maps.Keys(b.Within)))
 	slices.Sort(known)
 	known = slices.Compact(known)
 	for _, name := range slices.Sorted(maps.Keys(b.Syntax.Attributes)) {
 		switch {
 		case b.Within[name] && !b.Asked[name]:
+			b.misspelt[name] = true
 			b.Fault(b.Syntax.Attributes[name].NameRange.Ptr(), "Wrong type", "%s is a block: %[1]s { ... }, without =.", name)
 		case !b.Asked[name]:
 			b.Fault(b.Syntax.Attributes[name].NameRange.Ptr(), "Unknown setting", "%s has no %s.%s", text.UpperFirst(text.Article(b.what)), name, b.suggest(name, known))
@@ -263,6 +273,7 @@ func (b *Reader) Finish() {
 	for _, inner := range b.Syntax.Blocks {
 		switch {
 		case b.Asked[inner.Type] && !b.Within[inner.Type]:
+			b.misspelt[inner.Type] = true
 			b.Fault(inner.TypeRange.Ptr(), "Wrong type", "%s is a setting, not a block: %[1]s = ...", inner.Type)
 		case !b.Within[inner.Type]:
 			b.Fault(inner.TypeRange.Ptr(), "Unknown block", "%s has no block %s.%s", text.UpperFirst(text.Article(b.what)), inner.Type, b.suggest(inner.Type, known))
@@ -270,10 +281,21 @@ func (b *Reader) Finish() {
 	}
 }
 
-// Missing reports a required setting that is left out.
+// Missing reports a required setting that is left out, unless the block misspells it: that
+// is one mistake. Only Finish shows whether it does, and so reports what is missing by then.
 func (b *Reader) Missing(name, how string) {
+	switch {
+	case !b.finished:
+		b.absent = append(b.absent, absence{name, how})
+		return
+	case b.misspelt[name]:
+		return
+	}
 	b.Fault(b.At, "Missing setting", "%s needs %s.", text.UpperFirst(text.Article(b.what)), name+": "+how)
 }
+
+// Misspells reports whether the finished block has a mistake in place of a setting.
+func (b *Reader) Misspells(name string) bool { return b.misspelt[name] }
 
 // nullMissing rejects a required setting that is null. Earlier versions accepted some of
 // these, so it is a NewRule.
@@ -294,7 +316,9 @@ func (b *Reader) Fault(at *hcl.Range, summary, format string, args ...any) {
 }
 
 func (b *Reader) suggest(name string, known []string) string {
-	if meant := hint.Suggest(strings.TrimSuffix(b.what, " block"), name, known); meant != "" {
+	kind := strings.TrimSuffix(b.what, " block")
+	if meant := hint.Suggest(kind, name, known); meant != "" {
+		b.misspelt[hint.Meant(kind, name, known)] = true
 		return meant
 	}
 	return fmt.Sprintf(" It has %s.", strings.Join(known, ", "))

@@ -59,12 +59,19 @@ type Reader struct {
 	Whole   *hcl.Range      // the outermost block: the context of a mistake
 	Asked   map[string]bool // settings that were read
 	Within  map[string]bool // inner blocks that were read
+
+	finished bool
+	absent   []absence       // required settings that are left out
+	misspelt map[string]bool // settings that a mistake of Finish is about
 	// Subject is the subject of holds found in the block, such as "dns.NAME".
 	Subject string
 	// Restricts is set if a setting left out of the block limits nothing, so that null
 	// must not count as left out.
 	Restricts bool
 }
+
+// absence is a required setting that is left out, and what belongs there.
+type absence struct{ name, how string }
 
 // Setting is the result of reading a setting. At is nil if the setting is left out, and
 // OK is false if it is left out or invalid.

@@ -71,8 +71,17 @@ func header(b *hclsyntax.Block) string {
 }
 
 // without records a certificate that lacks a setting. The instances of one for_each count
-// once.
+// once. Where the certificate's block or a defaults block above misspells the setting, that
+// is reported already.
 func (d *decoder) without(setting string, b *body, cert *spec.Certificate) {
+	if b.Misspells(setting) {
+		return
+	}
+	for _, dir := range ancestors(b.At.Filename) {
+		if above := d.defaultBlocks[dir]; above != nil && above.Misspells(setting) {
+			return
+		}
+	}
 	list := d.lacks[setting]
 	if n := len(list); n == 0 || *list[n-1].body.At != *b.At {
 		d.lacks[setting] = append(list, lack{b, cert.Name})

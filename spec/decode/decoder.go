@@ -40,6 +40,7 @@ type decoder struct {
 	underPolicies map[string][]*policy.Policy
 	locals        map[string]cty.Value
 	defaults      map[string]*partial // by directory
+	defaultBlocks map[string]*body    // by directory
 	added         map[place]bool      // headers of the blocks that Trust.Before lacks
 	ctx           *hcl.EvalContext    // for the repo's files
 	trustedCtx    *hcl.EvalContext    // for the reconciler's own files
@@ -159,7 +160,7 @@ func newDecoder(ctx context.Context, files []spec.File, trust spec.Trust) *decod
 		Scope: s, trust: trust, functions: functionsOf(s.Meter, noFileFunc), realLeft: b.Steps,
 		lacks: map[string][]lack{}, added: map[place]bool{}, underPolicies: map[string][]*policy.Policy{},
 		spec:   spec.Spec{Issuers: map[string]*spec.Issuer{}, DNS: map[string]*spec.DNSAccount{}},
-		locals: map[string]cty.Value{}, defaults: map[string]*partial{},
+		locals: map[string]cty.Value{}, defaults: map[string]*partial{}, defaultBlocks: map[string]*body{},
 		trustedCtx: &hcl.EvalContext{Functions: functionsOf(s.Meter, fileFunc), Variables: map[string]cty.Value{}},
 	}
 }

@@ -268,7 +268,7 @@ func (d *decoder) defaultsOf(syntax *hclsyntax.Block, dir string) *partial {
 		}
 		prefix = vault.pathPrefix()
 	})
-	p.prefix = prefix
+	p.prefix, d.defaultBlocks[dir] = prefix, b
 	b.Finish()
 	return &p
 }

@@ -214,6 +214,17 @@ func Suggest(kind, name string, known []string) string {
 	return ""
 }
 
+// Meant returns the name of certroll's setting or block that Suggest suggests for an
+// unknown name; "" for none.
+func Meant(kind, name string, known []string) string {
+	near := Nearest(name, known)
+	if write := familiarAs(kind, name); write != "" && (near == "" || !strings.HasPrefix(write, near)) {
+		first, _, _ := strings.Cut(write, " ")
+		return first
+	}
+	return near
+}
+
 // FamiliarIn returns all names of other tools for a kind of block, with certroll's form.
 func FamiliarIn(kind string) map[string]string {
 	all := map[string]string{}
