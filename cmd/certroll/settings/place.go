@@ -1,6 +1,8 @@
 package settings
 
 import (
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -51,6 +53,34 @@ func explainUnsupported(body *hclsyntax.Body, src []byte, diags hcl.Diagnostics)
 		}
 		d.Detail += " docs/certroll.md has all settings."
 	}
+}
+
+// misspeltOnce drops the errors about missing settings that their block misspells: the
+// error about the unknown name suggests the right one.
+func misspeltOnce(body *hclsyntax.Body, src []byte, diags hcl.Diagnostics) hcl.Diagnostics {
+	means := func(d *hcl.Diagnostic, name string) bool {
+		kind, typed := kindAt(body, d.Subject.Start.Byte), string(d.Subject.SliceBytes(src))
+		return strings.Contains(d.Detail, "Did you mean "+strconv.Quote(name)) || hint.Meant(kind, typed, nil) == name
+	}
+	return slices.DeleteFunc(slices.Clone(diags), func(missing *hcl.Diagnostic) bool {
+		if missing.Summary != "Missing required argument" || missing.Subject == nil {
+			return false
+		}
+		_, rest, _ := strings.Cut(missing.Detail, `"`)
+		name, _, _ := strings.Cut(rest, `"`)
+		at := missing.Subject.Start.Byte + 1 // hcl places it at the opening brace
+		return slices.ContainsFunc(diags, func(d *hcl.Diagnostic) bool {
+			return strings.HasPrefix(d.Summary, "Unsupported ") && d.Subject != nil && innermost(body, d.Subject.Start.Byte) == innermost(body, at) && means(d, name)
+		})
+	})
+}
+
+// innermost returns the innermost block whose braces contain a byte; nil if none do.
+func innermost(body *hclsyntax.Body, at int) (found *hclsyntax.Block) {
+	for next := blockAt(body, at); next != nil; next = blockAt(next.Body, at) {
+		found = next
+	}
+	return found
 }
 
 // kindAt returns the block that contains a byte of certroll.hcl, in hint.Familiar's

@@ -195,6 +195,7 @@ func Parse(path string, src []byte) (*Settings, []spec.File, hcl.Diagnostics) {
 	loaded := &Settings{body: whole}
 	body := withoutNameless(whole)
 	wrong := append(gohcl.DecodeBody(body, nil, loaded), strangers(body)...)
+	wrong = misspeltOnce(whole, src, wrong)
 	explainUnsupported(whole, src, wrong)
 	loaded.File = &file
 	loaded.fill()
