@@ -143,9 +143,9 @@ func IsInterrupt(ctx context.Context, err error) bool {
 }
 
 // Message returns the text of an error for the ledger. It removes text with the shape of a
-// secret, and characters that would act on a reader's terminal. The recorder also removes
-// the secrets that certroll knows.
-func Message(err error) string { return text.Lines(redact.Tokens(err.Error())) }
+// secret, this machine's own addresses, and characters that would act on a reader's
+// terminal. The recorder also removes the secrets that certroll knows.
+func Message(err error) string { return text.Lines(redact.Network(redact.Tokens(err.Error()))) }
 
 // IsConflict reports whether another writer came first.
 func IsConflict(err error) bool {
