@@ -74,7 +74,7 @@ func onePage(t *testing.T, records map[string]*ledger.Record, open *ledger.Probl
 	}
 	for _, r := range records {
 		for line := range strings.Lines(page) {
-			if strings.HasPrefix(line, "| ["+statuspage.Cell(r.Certificate)+"]") && strings.Count(strings.ReplaceAll(line, `\|`, ""), "|") != 9 {
+			if strings.HasPrefix(line, "| ["+r.Certificate+"]") && strings.Count(line, "|") != 9 {
 				t.Errorf("a row has other columns: %s", line)
 			}
 		}

@@ -133,14 +133,16 @@ func TestStatusPage(t *testing.T) {
 
 | certificate | state | names | expires | renews | issuer | Vault | what it waits for |
 |---|---|---|---|---|---|---|---|
-| [e-wakes](certificates/e-wakes.json) | **failing, page** |  | 2027-02-21 | 2027-01-22 | ca | secret/tls/e-wakes v2 | until 2026-12-23T12:00:00Z: failure 3 in a row |
-| [d-fails](certificates/d-fails.json) | failing |  | - | - | - | - | CAA record for a\|b forbids issuance |
-| [c-off](certificates/c-off.json) | unmanaged |  | 2027-02-21 | - | ca | secret/tls/c-off v2 | renewal off since 2026-11-23 by Ann &lt;ann@example.com>, until 2026-12-23T12:00:00Z: migration |
-| [f-nobody](certificates/f-nobody.json) | unmanaged |  | 2027-02-21 | - | ca | secret/tls/f-nobody v2 | renewal off since 2026-11-23, without an end, past its time to renew |
-| [a-live](certificates/a-live.json) | live | a.example.com | 2027-02-21 | 2027-01-22 | ca | secret/tls/a-live v2 |  |
-| [b-gone](certificates/b-gone.json) | retired |  | 2027-02-21 | - | ca | secret/tls/b-gone v2 |  |
+| [e-wakes](certificates/e-wakes.json) | **failing, page** |  | 2027-02-21 | 2027-01-22 | ca | 'secret/tls/e-wakes v2' | until '2026-12-23T12:00:00Z': failure 3 in a row |
+| [d-fails](certificates/d-fails.json) | failing |  | - | - | - | - | CAA record for 'a¦b' forbids issuance |
+| [c-off](certificates/c-off.json) | unmanaged |  | 2027-02-21 | - | ca | 'secret/tls/c-off v2' | renewal off since '2026-11-23' by Ann '<ann@example.com>', until '2026-12-23T12:00:00Z': migration |
+| [f-nobody](certificates/f-nobody.json) | unmanaged |  | 2027-02-21 | - | ca | 'secret/tls/f-nobody v2' | renewal off since '2026-11-23', without an end, past its time to renew |
+| [a-live](certificates/a-live.json) | live | 'a.example.com' | 2027-02-21 | 2027-01-22 | ca | 'secret/tls/a-live v2' |  |
+| [b-gone](certificates/b-gone.json) | retired |  | 2027-02-21 | - | ca | 'secret/tls/b-gone v2' |  |
 
-Written by certroll. The records are in ` + "`certificates/`, the history is in `audit/`.\n"
+Written by certroll. The records are in 'certificates/', the history is in 'audit/'.
+`
+	want = strings.ReplaceAll(want, "'", "`")
 	if page != want {
 		t.Errorf("got\n%s\nwant\n%s", page, want)
 	}
@@ -150,8 +152,8 @@ Written by certroll. The records are in ` + "`certificates/`, the history is in 
 		"free": {Certificate: "free", State: ledger.StateFailing, LastFailure: &ledger.Failure{At: reconciletest.Start, Class: ledger.ClassCARejected, Message: long}},
 	}, nil))
 	for _, want := range []string{
-		" | until 2026-12-23T12:00:00Z: failure 2 in a row (ca_rejected), see below |\n", " | failed (ca_rejected), see below |\n",
-		"\n## What fails\n\n- **free**, ca_rejected at 2026-11-23T12:00:00Z: the CA answered 400 \\[urn:", "; the end\n\n- **held**, ", "; the end\n\nWritten by",
+		" | until `2026-12-23T12:00:00Z`: failure 2 in a row `(ca_rejected)`, see below |\n", " | failed `(ca_rejected)`, see below |\n",
+		"\n## What fails\n\n- **free**, `ca_rejected` at 2026-11-23T12:00:00Z: the CA answered 400 `[urn:", "; the end\n\n- **held**, ", "; the end\n\nWritten by",
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("no %q in\n%s", want, page)

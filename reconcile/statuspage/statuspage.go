@@ -133,10 +133,10 @@ func stateCell(r *ledger.Record) string {
 	}
 }
 
-// statusRow renders the row of a record. Each cell from the ledger is escaped, because anyone
+// statusRow renders the row of a record. Each cell from the ledger passes Cell, because anyone
 // with push access may have written it.
 func statusRow(r *ledger.Record) string {
-	expires, renews, issuer, where := "-", "-", "-", "-"
+	expires, renews, issuer, where := "-", "-", "", ""
 	if l := r.Live; l != nil {
 		expires = l.End().UTC().Format(time.DateOnly)
 		issuer = l.Issuer
@@ -145,9 +145,21 @@ func statusRow(r *ledger.Record) string {
 	if r.RenewAt != nil {
 		renews = r.RenewAt.UTC().Format(time.DateOnly)
 	}
-	return fmt.Sprintf("| [%s](certificates/%s.json) | %s | %s | %s | %s | %s | %s | %s |\n",
-		Cell(r.Certificate), Cell(r.Certificate), stateCell(r), Cell(text.Some(r.Names, 3)), expires, renews, Cell(issuer), Cell(where), Cell(waitsCell(r)))
+	return fmt.Sprintf("| %s | %s | %s | %s | %s | %s | %s | %s |\n",
+		nameCell(r), stateCell(r), Cell(text.Some(r.Names, 3)), expires, renews, dash(issuer), dash(where), Cell(waitsCell(r)))
 }
+
+// nameCell returns the name with a link to the record. A name that no certificate may have
+// could end the link.
+func nameCell(r *ledger.Record) string {
+	if !r.Belongs(r.Certificate + ".json") {
+		return Cell(r.Certificate)
+	}
+	return fmt.Sprintf("[%s](%s)", r.Certificate, ledger.RecordFile(r.Certificate))
+}
+
+// dash returns a cell, or a dash if it is empty.
+func dash(s string) string { return cmp.Or(Cell(s), "-") }
 
 // A message longer than longestWait follows below the table, for at most mostFailing
 // certificates.
@@ -244,17 +256,17 @@ func whatIsLeftBehind(list []*ledger.Record) string {
 	return "\n## Left behind\n" + b.String()
 }
 
-// cellText escapes the characters that end a cell or begin HTML, emphasis or code.
-var cellText = strings.NewReplacer("|", "\\|", "<", "&lt;", "*", "\\*", "`", "'")
-
-// paragraph escapes a text for a paragraph of Markdown. Anyone with push access to the
+// paragraph formats a text for a paragraph of Markdown. Anyone with push access to the
 // ledger's branch may have written the text.
-func paragraph(s string) string { return proseText.Replace(text.Line(s)) }
+func paragraph(s string) string { return text.Prose(s, mostParagraph) }
 
-// proseText also escapes links and underscores, which a paragraph renders.
-var proseText = strings.NewReplacer("<", "&lt;", "*", "\\*", "_", "\\_", "[", "\\[", "]", "\\]", "`", "'")
+// mostParagraph bounds one message, in characters.
+const mostParagraph = 4000
 
-// Cell escapes a text for a cell of a Markdown table.
+// Cell formats a text for a cell of a Markdown table.
 func Cell(s string) string {
-	return text.Cut(cellText.Replace(text.Line(s)), 300)
+	if strings.TrimSpace(s) == "" {
+		return ""
+	}
+	return text.Prose(s, 300)
 }

@@ -10,6 +10,8 @@
 //   - contains only the line breaks of its shape;
 //   - has no line that begins with "::", even after spaces, and contains no "##[" and no "##word[": workflow commands of GitHub Actions, Azure Pipelines and TeamCity.
 //
+// Prose and Code format such a text for Markdown.
+//
 // JSON does the same by escapes, without loss. Writer is the second line of defence, in
 // front of everything that certroll prints or logs.
 //

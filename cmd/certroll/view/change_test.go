@@ -17,6 +17,7 @@ import (
 	"certroll/reconcile/plan"
 	"certroll/reconcile/review"
 	"certroll/spec"
+	"certroll/spec/text"
 )
 
 var update = flag.Bool("update", false, "write the goldens anew")
@@ -231,30 +232,30 @@ var harmless = regexp.MustCompile(`^(\(?[A-Za-z0-9'-]+\)?[.,;:]*( |$))*$`)
 // plain words of sentences: what is left of a comment without them is the same for any
 // text.
 func TestHostileMarkdown(t *testing.T) {
-	skeleton := func(text string) string {
+	skeleton := func(words string) string {
 		var b bytes.Buffer
-		WriteMarkdown(&b, hostilePlan(text), MarkdownOptions{})
+		WriteMarkdown(&b, hostilePlan(words), MarkdownOptions{})
 		if !utf8.Valid(b.Bytes()) {
-			t.Errorf("%q: no UTF-8", text)
+			t.Errorf("%q: no UTF-8", words)
 		}
 		// Values that are left out, and empty ones, are words of ours.
-		sentence := codeSpan.ReplaceAllString(prose(text, 400), "CODE")
+		sentence := codeSpan.ReplaceAllString(text.Prose(words, 400), "CODE")
 		if !harmless.MatchString(sentence) {
-			t.Errorf("%q: %q stands outside code spans", text, sentence)
+			t.Errorf("%q: %q stands outside code spans", words, sentence)
 		}
 		got := codeSpan.ReplaceAllString(b.String(), "CODE")
 		return strings.NewReplacer(": "+sentence, ": CODE", "> **Warning:** "+sentence, "> **Warning:** CODE", "left out", "CODE", "(empty)", "CODE").Replace(got)
 	}
 	want := skeleton("harmless")
-	for _, text := range hostile {
-		if got := skeleton(text); got != want {
-			t.Errorf("%q breaks out:\n%s\nwant\n%s", text, got, want)
+	for _, words := range hostile {
+		if got := skeleton(words); got != want {
+			t.Errorf("%q breaks out:\n%s\nwant\n%s", words, got, want)
 		}
 		var b bytes.Buffer
-		WriteMarkdown(&b, hostilePlan(text), MarkdownOptions{})
+		WriteMarkdown(&b, hostilePlan(words), MarkdownOptions{})
 		for line := range strings.Lines(b.String()) {
 			if strings.HasPrefix(line, "|") && !strings.HasPrefix(line, "|---") && strings.Count(line, "|") != 6 {
-				t.Errorf("%q makes another row: %s", text, line)
+				t.Errorf("%q makes another row: %s", words, line)
 			}
 		}
 	}

@@ -2,7 +2,6 @@ package view
 
 import (
 	"io"
-	"regexp"
 	"slices"
 	"sort"
 	"strings"
@@ -121,7 +120,7 @@ func changeItem(cc CertificateChange) item {
 func fieldNames(settings []Setting) string {
 	names := make([]string, 0, len(settings))
 	for _, s := range settings {
-		names = append(names, code(s.Field, 40))
+		names = append(names, text.Code(s.Field, 40))
 	}
 	return text.Some(names, 5)
 }
@@ -165,14 +164,14 @@ func (c *comment) write(k cut) string {
 
 func (c *comment) preamble(out printer, k cut) {
 	if ch := c.plan.Change; ch != nil {
-		out.f("Compared with %s (%s).\n\n", code(ch.Base.Ref, k.text), code(shortRevision(ch.Base.Revision), k.text))
+		out.f("Compared with %s (%s).\n\n", text.Code(ch.Base.Ref, k.text), text.Code(shortRevision(ch.Base.Revision), k.text))
 	}
 	for i, warning := range c.plan.Warnings {
 		if i == mostWarnings {
 			out.f("> and %d more\n", len(c.plan.Warnings)-i)
 			break
 		}
-		out.f("> **Warning:** %s\n>\n", prose(warning, 500))
+		out.f("> **Warning:** %s\n>\n", text.Prose(warning, 500))
 	}
 	if len(c.plan.Warnings) > 0 {
 		out.f("\n")
@@ -215,9 +214,9 @@ func (c *comment) warnings(out printer, k cut) {
 
 func (r Note) markdown(k cut) string {
 	if r.Certificate == "" {
-		return prose(r.Text, k.text)
+		return text.Prose(r.Text, k.text)
 	}
-	return code(r.Certificate, 200) + ": " + prose(r.Text, k.text)
+	return text.Code(r.Certificate, 200) + ": " + text.Prose(r.Text, k.text)
 }
 
 // unfolded is the number of unfolded warnings of one kind.
@@ -236,7 +235,7 @@ func (c *comment) review() [][]Note {
 }
 
 func (c *comment) block(out printer, k cut, b BlockChange) {
-	out.f("- **issuer or dns block** %s %s, for %s%s\n", code(b.Block, k.text), blockVerb(b), text.Counted(b.Certificates, "certificate"), at(b.File, b.Line))
+	out.f("- **issuer or dns block** %s %s, for %s%s\n", text.Code(b.Block, k.text), blockVerb(b), text.Counted(b.Certificates, "certificate"), at(b.File, b.Line))
 	for i, s := range b.Settings {
 		if k.full == 0 && i == 3 {
 			out.f("  - and %d more\n", len(b.Settings)-i)
@@ -245,30 +244,30 @@ func (c *comment) block(out printer, k cut, b BlockChange) {
 		out.f("  - %s\n", settingLine(s, k))
 	}
 	if len(b.Credentials) > 0 {
-		out.f("  - hands over %s\n", code(strings.Join(b.Credentials, ", "), k.text))
+		out.f("  - hands over %s\n", text.Code(strings.Join(b.Credentials, ", "), k.text))
 	}
 }
 
 func settingLine(s Setting, k cut) string {
-	text := sprint("%s: %s → %s", code(s.Field, k.text), valueOrNone(s.shown(s.Old), k), valueOrNone(s.shown(s.New), k))
+	line := sprint("%s: %s → %s", text.Code(s.Field, k.text), valueOrNone(s.shown(s.Old), k), valueOrNone(s.shown(s.New), k))
 	if e := effects[s.Effect]; e != "" {
-		text += " (" + e + ")"
+		line += " (" + e + ")"
 	}
-	return text
+	return line
 }
 
-func valueOrNone(text string, k cut) string {
-	if text == "" {
+func valueOrNone(value string, k cut) string {
+	if value == "" {
 		return "left out"
 	}
-	return code(text, k.text)
+	return text.Code(value, k.text)
 }
 
 func at(file string, line int) string {
 	if file == "" {
 		return ""
 	}
-	return " (" + code(fileLine(file, line), 200) + ")"
+	return " (" + text.Code(fileLine(file, line), 200) + ")"
 }
 
 func (c *comment) table(out printer, k cut) {
@@ -277,7 +276,7 @@ func (c *comment) table(out printer, k cut) {
 	}
 	out.f("| | Certificate | Names | What | Why |\n|---|---|---|---|---|\n")
 	for _, i := range c.items[:min(k.rows, len(c.items))] {
-		out.f("| `%s` | %s | %s | %s | %s |\n", i.symbol, code(i.certificate, 200), i.names(k), i.what, i.why)
+		out.f("| `%s` | %s | %s | %s | %s |\n", i.symbol, text.Code(i.certificate, 200), i.names(k), i.what, i.why)
 	}
 	out.f("\n")
 }
@@ -287,7 +286,7 @@ func (i item) names(k cut) string {
 	if i.action == nil || len(i.action.Names) == 0 {
 		return ""
 	}
-	first := code(i.action.Names[0], min(k.text, 60))
+	first := text.Code(i.action.Names[0], min(k.text, 60))
 	if more := len(i.action.Names) - 1; more > 0 {
 		return sprint("%s and %d more", first, more)
 	}
@@ -338,18 +337,18 @@ func (c *comment) summary(group string) string {
 }
 
 func (c *comment) detail(out printer, k cut, i item, full bool) {
-	out.f("- %s", code(i.certificate, 200))
+	out.f("- %s", text.Code(i.certificate, 200))
 	if i.file != "" {
-		out.f(" in %s", code(i.file, 200))
+		out.f(" in %s", text.Code(i.file, 200))
 	}
 	if a := i.action; a != nil {
 		if len(a.Names) > 0 {
-			out.f(", %s", code(text.Some(a.Names, 6), k.text))
+			out.f(", %s", text.Code(text.Some(a.Names, 6), k.text))
 		}
 		if a.VaultPath != "" && full {
-			out.f(", %s", code(a.VaultPath+versionOf(*a), k.text))
+			out.f(", %s", text.Code(a.VaultPath+versionOf(*a), k.text))
 		}
-		out.f(": %s", prose(a.whyDetail(), k.text))
+		out.f(": %s", text.Prose(a.whyDetail(), k.text))
 	}
 	out.f("\n")
 	if !full {
@@ -367,7 +366,7 @@ func (c *comment) detail(out printer, k cut, i item, full bool) {
 		}
 	}
 	for _, warning := range i.action.Warnings {
-		out.f("  - warning: %s\n", prose(warning, k.text))
+		out.f("  - warning: %s\n", text.Prose(warning, k.text))
 	}
 }
 
@@ -380,7 +379,7 @@ func (c *comment) anyway(out printer, k cut) {
 		most = 10
 	}
 	out.f("<details><summary>%d due anyway, without this change</summary>\n\n%s\n\n</details>\n\n",
-		len(c.plan.Change.Anyway), code(text.Some(c.plan.Change.Anyway, most), 20_000))
+		len(c.plan.Change.Anyway), text.Code(text.Some(c.plan.Change.Anyway, most), 20_000))
 }
 
 // leftOut writes how much was omitted, and where it is.
@@ -419,52 +418,3 @@ func (c *comment) leftOut(out printer, k cut) {
 	}
 	out.f("Left out, as a comment has no room for them: %s. See all of it %s.\n", strings.Join(parts, "; "), where)
 }
-
-// prose formats a sentence on one line. Only plain words stand outside code spans:
-// links, mentions, references, emoji and HTML all need other characters than letters.
-func prose(sentence string, most int) string {
-	var parts, coded []string
-	flush := func() {
-		if len(coded) > 0 {
-			all := strings.Join(coded, " ")
-			core := strings.TrimRight(all, ".,;:")
-			parts, coded = append(parts, code(core, most)+all[len(core):]), nil
-		}
-	}
-	for _, word := range strings.Fields(text.Line(text.Clip(sentence, most))) {
-		core := strings.TrimRight(word, ".,;:")
-		if plainWord(strings.TrimSuffix(strings.TrimPrefix(core, "("), ")")) {
-			flush()
-			parts = append(parts, word)
-		} else {
-			coded = append(coded, word)
-		}
-	}
-	if flush(); len(parts) == 0 {
-		return code("", most)
-	}
-	return strings.Join(parts, " ")
-}
-
-// plainWord reports whether a word has only letters, or is a number too short for a
-// commit.
-func plainWord(word string) bool {
-	return plainLetters.MatchString(word) && !hexWord.MatchString(word)
-}
-
-var (
-	plainLetters = regexp.MustCompile(`^([A-Za-z]+(['-][A-Za-z]+)*|[0-9]{1,4})$`)
-	hexWord      = regexp.MustCompile(`^[a-fA-F]{7,}$`)
-)
-
-// code formats a repository's text as a code span on one line. Backticks end a span, and
-// bars end a table cell, even if escaped; look-alikes replace both.
-func code(words string, most int) string {
-	words = ofCode.Replace(text.Line(text.Clip(words, most)))
-	if strings.TrimSpace(words) == "" {
-		return "(empty)"
-	}
-	return "`" + words + "`"
-}
-
-var ofCode = strings.NewReplacer("`", "ʼ", "|", "¦")
