@@ -169,7 +169,7 @@ func (f *importFlags) check() error {
 		return nil
 	}
 	if _, err := os.Lstat(f.out); err == nil {
-		return fmt.Errorf("--out %s is there already, and is not overwritten; name another file", f.out)
+		return fmt.Errorf("--out %s exists and is not overwritten; name another file", f.out)
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("looking at --out: %w", err)
 	}

@@ -145,7 +145,7 @@ func TestImport(t *testing.T) {
 		if err != nil || string(content) != r.HCL {
 			t.Errorf("%s: the file holds another HCL: %v", tool, err)
 		}
-		if said := as.certroll(1, append(args, "-out", out)...); !strings.Contains(said, "is there already, and is not overwritten") {
+		if said := as.certroll(1, append(args, "-out", out)...); !strings.Contains(said, "exists and is not overwritten") {
 			t.Errorf("%s: %s", tool, said)
 		}
 		if again := imported(t, as.certroll(0, args...)); again.There != 1 || again.Taken != 0 || again.HCL != r.HCL {
@@ -266,7 +266,7 @@ func TestImportWithBlocks(t *testing.T) {
 	if valid := w.certroll(0, "validate", "repo"); !strings.Contains(valid, "Valid: 1 certificate in 1 file") {
 		t.Errorf("validate:\n%s\n%s", valid, out.String())
 	}
-	for _, want := range []string{`issuer "letsencrypt"`, `dns "rfc2136"`, "# FILL IN: put the credentials", "# FILL IN: RFC2136_NAMESERVER: write the address itself", `env("CERTROLL_DNS_RFC2136_RFC2136_TSIG_SECRET")`} {
+	for _, want := range []string{`issuer "letsencrypt"`, `dns "rfc2136"`, "# FILL IN: store the credentials", "# FILL IN: RFC2136_NAMESERVER: write the address itself", `env("CERTROLL_DNS_RFC2136_RFC2136_TSIG_SECRET")`} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %s in\n%s", want, out.String())
 		}
@@ -314,7 +314,7 @@ func TestImportWithBlocks(t *testing.T) {
 			want string
 		}{
 			{[]string{"import", "lego", "nowhere"}, "reading nowhere"},
-			{[]string{"import", "acme.sh", "repo"}, "no home of acme.sh's"},
+			{[]string{"import", "acme.sh", "repo"}, "not the home of acme.sh"},
 			{[]string{"import", "certbot", dir, "-dns", "a b"}, "no name of a block"},
 			{[]string{"import", "vault", "secret"}, "secret/* for all"},
 			{[]string{"import", "vault", "nothing/x"}, "there is no such mount"},

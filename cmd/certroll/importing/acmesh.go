@@ -27,7 +27,7 @@ func AcmeSh(dir fs.FS) (*Findings, error) {
 		}
 	}
 	if len(all.Certificates) == 0 {
-		return nil, errors.New("there is no NAME/NAME.conf in it: it is no home of acme.sh's, or its --cert-home is elsewhere")
+		return nil, errors.New("it contains no NAME/NAME.conf: it is not the home of acme.sh, or --cert-home names another directory")
 	}
 	if exists(dir, "ca") {
 		all.Notes = append(all.Notes, accountNote("ca/"))
@@ -75,7 +75,7 @@ func acmeShEmail(dir fs.FS, directory string) string {
 func (f *Found) acmeShAccounts(conf section) {
 	ways := list(conf["Le_Webroot"])
 	if len(ways) == 0 {
-		f.note("how control of the names was proven is not known")
+		f.note("the challenge that the client used is unknown")
 	}
 	seen := map[Account]bool{}
 	for _, way := range ways {
@@ -86,10 +86,10 @@ func (f *Found) acmeShAccounts(conf section) {
 		}
 	}
 	if len(f.Accounts) > 1 {
-		f.note("acme.sh proved some names one way and some another; certroll tries the accounts of the list in order, each for all names")
+		f.note("acme.sh used different challenges for different names; certroll tries the accounts of the list in order, each for all names")
 	}
 	if alias := conf["Le_ChallengeAlias"]; alias != "" && alias != "no" {
-		f.note("the challenge alias needs no setting: certroll follows the CNAME at _acme-challenge to whichever zone it leads, which the DNS account must reach")
+		f.note("the challenge alias needs no setting: certroll follows the CNAME at _acme-challenge; the DNS account must be able to write to the zone of its target")
 	}
 }
 
@@ -99,11 +99,11 @@ func (f *Found) acmeShAccount(way string) (a Account, ok bool) {
 	case strings.HasPrefix(way, "dns_"):
 		a.Challenge, a.Provider = spec.DNS01, acmeShHooks[way]
 		if a.Provider == "" {
-			f.note("there is no DNS provider known for acme.sh's %s: name one, or delegate the challenge by a CNAME at _acme-challenge", way)
+			f.note("certroll knows no DNS provider for acme.sh's %s: name one, or delegate the challenge by a CNAME at _acme-challenge", way)
 		}
 		return a, true
 	case way == "dns":
-		f.note("acme.sh's manual DNS mode is not carried over: name a DNS account")
+		f.note("acme.sh's manual DNS mode has no counterpart: name a DNS account")
 		return a, false
 	case way == "alpn":
 		a.Challenge = spec.TLSALPN01
@@ -115,29 +115,29 @@ func (f *Found) acmeShAccount(way string) (a Account, ok bool) {
 			a.Tool = "acme.sh standing alone"
 		}
 	}
-	f.note("its challenge is %s: certroll answers where it runs, and the CA must reach that machine by these names; a DNS account is less trouble", a.Challenge)
+	f.note("its challenge is %s: certroll answers on its own machine, which the CA must reach by these names; a DNS account is simpler", a.Challenge)
 	return a, true
 }
 
 func (f *Found) acmeShSettings(conf section) {
 	if f.KeepsKey = conf["Le_ForceNewDomainKey"] != "1"; f.KeepsKey {
-		f.note("acme.sh keeps the key at renewals unless told otherwise: key.rotation is \"never\"; take it out for a fresh key at each renewal, unless something pins the key")
+		f.note("acme.sh keeps the key at renewals by default, so key.rotation is \"never\"; remove it for a new key at each renewal, unless a client pins the key")
 	}
 	for _, hook := range []struct{ setting, what string }{
 		{"Le_PreHook", "pre-hook"}, {"Le_PostHook", "post-hook"}, {"Le_RenewHook", "renew hook"},
 		{"Le_DeployHook", "deploy hook"}, {"Le_ReloadCmd", "reload command"},
 	} {
 		if v := conf[hook.setting]; v != "" && v != "no" {
-			f.note("its %s (%s in %s) is not carried over, as certroll runs no commands: let what reads the secret react to its new version", hook.what, hook.setting, f.From)
+			f.note("its %s (%s in %s) is not imported, since certroll runs no commands: make the reader of the secret react to a new version", hook.what, hook.setting, f.From)
 		}
 	}
 	for _, setting := range []string{"Le_RealCertPath", "Le_RealKeyPath", "Le_RealFullChainPath", "Le_RealCACertPath"} {
 		if conf[setting] != "" {
-			f.note("acme.sh copied it to files (%s); have Vault Agent or the like write them from the secret", setting)
+			f.note("acme.sh copied it to files (%s): let Vault Agent or a similar program write these files from the secret", setting)
 		}
 	}
 	if conf["Le_OCSP_Staple"] == "1" {
-		f.note("must-staple is not carried over: CAs no longer serve OCSP")
+		f.note("must-staple is not imported: CAs no longer serve OCSP")
 	}
 	if days := conf["Le_RenewalDays"]; days != "" && f.leaf() != nil {
 		f.acmeShThreshold(days)
@@ -149,9 +149,9 @@ func (f *Found) acmeShThreshold(text string) {
 	n, err := strconv.Atoi(text)
 	life := int(f.leaf().NotAfter.Sub(f.leaf().NotBefore).Round(hour).Hours() / 24)
 	if err != nil || n <= 0 || life-n < 1 || life-n > 397 {
-		f.note("Le_RenewalDays = %q is not carried over: it is counted from the issue; write renewal.threshold_days, or leave it to the CA's suggestion (ARI)", text)
+		f.note("Le_RenewalDays = %q is not imported, since acme.sh counts from the issue: set renewal.threshold_days, or let the CA's suggestion (ARI) decide", text)
 		return
 	}
 	f.ThresholdDays = life - n
-	f.note("Le_RenewalDays = %d of %d days is renewal.threshold_days = %d; without it the CA's own suggestion (ARI) decides", n, life, f.ThresholdDays)
+	f.note("Le_RenewalDays = %d of %d days is renewal.threshold_days = %d; if you remove it, the CA's suggestion (ARI) decides", n, life, f.ThresholdDays)
 }

@@ -37,13 +37,13 @@ func Certbot(dir fs.FS) (*Findings, error) {
 	for _, e := range live {
 		if name := e.Name(); !known[name] && isDir(dir, "live/"+name) {
 			f := &Found{Name: name, From: "live/" + name}
-			f.note("certbot has no renewal/%s.conf: how it was kept is not known", name)
+			f.note("certbot has no renewal/%s.conf, so its settings are unknown", name)
 			f.certbotPair(dir, section{})
 			all.Certificates = append(all.Certificates, f)
 		}
 	}
 	if len(confs)+len(live) == 0 {
-		return nil, fmt.Errorf("there is neither renewal/ nor live/ in it: it is no directory of certbot's, or this user may not read it")
+		return nil, fmt.Errorf("it contains neither renewal/ nor live/: it is not the directory of certbot, or this user cannot read it")
 	}
 	all.certbotNotes(dir)
 	return all, nil
@@ -66,12 +66,12 @@ func (all *Findings) certbotNotes(dir fs.FS) {
 
 // renewsNote asks the user to stop the other client's renewals.
 func renewsNote(tool, how string) string {
-	return tool + " goes on renewing into its own files until it is told not to (" + how + "): do that once nothing reads those files any more"
+	return tool + " continues to renew its own files: turn that off (" + how + ") once nothing reads those files"
 }
 
 // accountNote explains why ACME accounts are not imported.
 func accountNote(where string) string {
-	return "the ACME account keys in " + where + " are not carried over: another program may still use them, and certificates do not depend on them; certroll opens an account of its own per issuer when it first renews"
+	return "the ACME account keys in " + where + " are not imported: another program may still use them, and certificates do not depend on them. certroll registers its own account for each issuer at the first renewal"
 }
 
 func certbotOne(dir fs.FS, name string) *Found {
@@ -86,7 +86,7 @@ func certbotOne(dir fs.FS, name string) *Found {
 	top, params := conf[""], conf["renewalparams"]
 	if params == nil {
 		params = section{}
-		f.note("%s has no [renewalparams]: how it was kept is not known", file)
+		f.note("%s has no [renewalparams], so its settings are unknown", file)
 	}
 	f.certbotPair(dir, top)
 	f.Issuer = certbotIssuer(dir, params)
@@ -116,7 +116,7 @@ func (f *Found) certbotPair(dir fs.FS, top section) {
 		f.refuse("there is neither %sfullchain.pem nor a numbered one in %s", live, archive)
 		return
 	}
-	f.note("%s leads nowhere; the newest of %s, number %d, was taken", strings.TrimSuffix(live, "/"), archive, n)
+	f.note("the links in %s are broken; import used the newest version in %s, number %d", strings.TrimSuffix(live, "/"), archive, n)
 	f.pair(dir, fmt.Sprintf("%s/privkey%d.pem", archive, n), fmt.Sprintf("%s/fullchain%d.pem", archive, n))
 }
 
@@ -178,12 +178,12 @@ func (f *Found) certbotAccount(params, webroots section) {
 	a := Account{Tool: "certbot's authenticator " + auth}
 	switch auth {
 	case "":
-		f.note("how control of the names was proven is not known")
+		f.note("the challenge that the client used is unknown")
 		return
 	case "webroot":
 		a.Challenge, a.Webroot = spec.HTTP01, certbotWebroot(params, webroots)
 		f.Accounts = append(f.Accounts, a)
-		f.note("its challenge is http-01 by files in %s: certroll answers where it runs, which that web server must send /.well-known/acme-challenge/ to, or write into trust.webroots; a DNS account is less trouble", a.Webroot)
+		f.note("its challenge is http-01 by files in %s: certroll answers on its own machine. Make the web server proxy /.well-known/acme-challenge/ to it, or allow the directory in trust.webroots; a DNS account is simpler", a.Webroot)
 		return
 	case "standalone", "nginx", "apache":
 		a.Challenge = spec.HTTP01
@@ -191,10 +191,10 @@ func (f *Found) certbotAccount(params, webroots section) {
 			a.Challenge = spec.TLSALPN01
 		}
 		f.Accounts = append(f.Accounts, a)
-		f.note("its challenge is %s by certbot's %s: certroll answers where it runs, and the CA must reach that machine by these names; a DNS account is less trouble", a.Challenge, auth)
+		f.note("its challenge is %s by certbot's %s: certroll answers on its own machine, which the CA must reach by these names; a DNS account is simpler", a.Challenge, auth)
 		return
 	case "manual":
-		f.note("certbot's manual authenticator (scripts, or a person) is not carried over: name a DNS account")
+		f.note("certbot's manual authenticator (scripts, or a person) has no counterpart: name a DNS account")
 		return
 	}
 	plugin := strings.TrimPrefix(auth, "dns-")
@@ -202,7 +202,7 @@ func (f *Found) certbotAccount(params, webroots section) {
 	a.Provider = certbotPlugins[plugin]
 	f.Accounts = append(f.Accounts, a)
 	if a.Provider == "" {
-		f.note("there is no DNS provider known for certbot's authenticator %s: name one, or delegate the challenge by a CNAME at _acme-challenge", auth)
+		f.note("certroll knows no DNS provider for certbot's authenticator %s: name one, or delegate the challenge by a CNAME at _acme-challenge", auth)
 	}
 }
 
@@ -225,15 +225,15 @@ func (f *Found) certbotSettings(top, params section) {
 		f.note("certbot did not renew it (autorenew = False): renewal.auto is false")
 	}
 	if params.on("must_staple") {
-		f.note("must_staple is not carried over: CAs no longer serve OCSP")
+		f.note("must_staple is not imported: CAs no longer serve OCSP")
 	}
 	for _, hook := range []string{"pre_hook", "post_hook", "renew_hook", "deploy_hook"} {
 		if params.set(hook) {
-			f.note("its %s in %s is a command that certroll does not run: let what reads the secret react to its new version", hook, f.From)
+			f.note("its %s in %s is a command, and certroll runs no commands: make the reader of the secret react to a new version", hook, f.From)
 		}
 	}
 	if params.set("installer") {
-		f.note("certbot's installer %s put the certificate into a server; have that server read the secret instead", params["installer"])
+		f.note("certbot's installer %s installed the certificate in a server: make that server read the secret instead", params["installer"])
 	}
 	if text := top["renew_before_expiry"]; text != "" {
 		f.threshold(text)
@@ -248,9 +248,9 @@ func (f *Found) threshold(text string) {
 		unit := map[string]int{"day": 1, "week": 7, "month": 30}[strings.TrimSuffix(words[1], "s")]
 		if err == nil && n > 0 && unit > 0 && n*unit <= 397 {
 			f.ThresholdDays = n * unit
-			f.note("renew_before_expiry = %s is renewal.threshold_days = %d; without it the CA's own suggestion (ARI) decides", text, f.ThresholdDays)
+			f.note("renew_before_expiry = %s is renewal.threshold_days = %d; if you remove it, the CA's suggestion (ARI) decides", text, f.ThresholdDays)
 			return
 		}
 	}
-	f.note("renew_before_expiry = %q is not carried over: write renewal.threshold_days, or leave it to the CA's suggestion (ARI)", text)
+	f.note("renew_before_expiry = %q is not imported: set renewal.threshold_days, or let the CA's suggestion (ARI) decide", text)
 }

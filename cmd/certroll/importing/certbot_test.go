@@ -61,7 +61,7 @@ func TestCertbot(t *testing.T) {
 			}
 		}},
 		"a plugin nobody knows": {"", "authenticator = dns-nowhere\n", func(t *testing.T, f *Found) {
-			said(t, f.Notes, "no DNS provider known for certbot's authenticator dns-nowhere")
+			said(t, f.Notes, "no DNS provider for certbot's authenticator dns-nowhere")
 		}},
 		"webroot": {"", "authenticator = webroot\nwebroot_path = /srv/www,\n[[webroot_map]]\nwww.example.com = /srv/www\n", func(t *testing.T, f *Found) {
 			if f.Accounts[0].Webroot != "/srv/www" || f.Accounts[0].Challenge != spec.HTTP01 {
@@ -88,7 +88,7 @@ func TestCertbot(t *testing.T) {
 			said(t, f.Notes, "renewal.threshold_days = 21")
 		}},
 		"what is not": {"renew_before_expiry = soon", "authenticator = dns-ovh\nmust_staple = True\ninstaller = nginx\n", func(t *testing.T, f *Found) {
-			said(t, f.Notes, `renew_before_expiry = "soon" is not carried over`)
+			said(t, f.Notes, `renew_before_expiry = "soon" is not imported`)
 			said(t, f.Notes, "must_staple")
 			said(t, f.Notes, "installer nginx")
 		}},
@@ -103,7 +103,7 @@ func TestCertbot(t *testing.T) {
 			if f.Issuer.Directory != "https://acme-v02.api.letsencrypt.org/directory" || f.Issuer.Email != "certs@example.com" {
 				t.Errorf("issuer: %+v", f.Issuer)
 			}
-			said(t, found.Notes, "account keys in accounts/ are not carried over")
+			said(t, found.Notes, "account keys in accounts/ are not imported")
 			tc.check(t, f)
 		})
 	}
@@ -120,7 +120,7 @@ func TestCertbotDirectories(t *testing.T) {
 		if f.check(now); f.Problem != "" {
 			t.Fatal(f.Problem)
 		}
-		said(t, f.Notes, "the newest of archive/www.example.com, number 2, was taken")
+		said(t, f.Notes, "the newest version in archive/www.example.com, number 2")
 	})
 	t.Run("a certificate without its renewal file", func(t *testing.T) {
 		dir := whole()

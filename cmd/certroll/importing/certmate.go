@@ -42,7 +42,7 @@ func CertMate(dir fs.FS) (*Findings, error) {
 		}
 	}
 	if len(all.Certificates) == 0 {
-		return nil, errors.New("there is no certificates/DOMAIN/cert.pem in it: it is no directory of CertMate's, or its certificates are in another store of its")
+		return nil, errors.New("it contains no certificates/DOMAIN/cert.pem: it is not the directory of CertMate, or CertMate stores its certificates elsewhere")
 	}
 	all.Notes = append(all.Notes,
 		"CertMate's settings (renewal threshold, notifications, deploy hooks and targets, API tokens) are not read: they hold the credentials of DNS providers; see docs/renewal.md for what takes their place",
@@ -57,10 +57,10 @@ func certmateOne(dir fs.FS, base, name string) *Found {
 	text, err := readIfThere(dir, base+"/metadata.json")
 	switch {
 	case err != nil || text == nil:
-		f.note("there is no metadata.json beside it: how it was kept is not known")
+		f.note("there is no metadata.json beside it, so its settings are unknown")
 		return f
 	case json.Unmarshal(text, &meta) != nil:
-		f.note("its metadata.json does not parse: how it was kept is not known")
+		f.note("its metadata.json does not parse, so its settings are unknown")
 		return f
 	}
 	f.Issuer.Email = meta.Email
@@ -71,7 +71,7 @@ func certmateOne(dir fs.FS, base, name string) *Found {
 		f.note("CertMate did not renew it (auto_renew is false): renewal.auto is false")
 	}
 	if meta.DomainAlias != "" {
-		f.note("the domain alias needs no setting: certroll follows the CNAME at _acme-challenge to whichever zone it leads, which the DNS account must reach")
+		f.note("the domain alias needs no setting: certroll follows the CNAME at _acme-challenge; the DNS account must be able to write to the zone of its target")
 	}
 	return f
 }
@@ -89,7 +89,7 @@ func (f *Found) certmateIssuer(meta certmateMeta) {
 			return
 		}
 	}
-	f.note("CertMate's CA %q is none whose directory is known here", name)
+	f.note("certroll does not know the directory of CertMate's CA %q", name)
 }
 
 func (f *Found) certmateAccount(meta certmateMeta) {
@@ -97,18 +97,18 @@ func (f *Found) certmateAccount(meta certmateMeta) {
 	switch a.Challenge {
 	case spec.HTTP01, spec.TLSALPN01:
 		a.Tool, a.Login = "CertMate's "+meta.ChallengeType, ""
-		f.note("its challenge is %s: certroll answers where it runs, and the CA must reach that machine by these names", a.Challenge)
+		f.note("its challenge is %s: certroll answers on its own machine, which the CA must reach by these names", a.Challenge)
 	default:
 		a.Challenge, a.Provider = spec.DNS01, certmateProviders[meta.DNSProvider]
 		if a.Provider == "" {
 			a.Provider = certbotPlugins[meta.DNSProvider]
 		}
 		if meta.DNSProvider == "" {
-			f.note("how control of the names was proven is not known")
+			f.note("the challenge that the client used is unknown")
 			return
 		}
 		if a.Provider == "" {
-			f.note("there is no DNS provider known for CertMate's %q: name one, or delegate the challenge by a CNAME at _acme-challenge", meta.DNSProvider)
+			f.note("certroll knows no DNS provider for CertMate's %q: name one, or delegate the challenge by a CNAME at _acme-challenge", meta.DNSProvider)
 		}
 	}
 	f.Accounts = append(f.Accounts, a)

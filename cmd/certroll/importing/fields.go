@@ -58,7 +58,7 @@ func (f *Found) matchFields(data map[string]string) {
 			f.Fields = Fields{Preset: p.Name}
 			for _, name := range slices.Sorted(maps.Keys(data)) {
 				if _, ok := exprs[name]; !ok && name != "expiration" && name != "private_key_type" {
-					f.note("the field %s does not hold what the preset %q puts there: renewals write the last certificate that the CA sends", name, p.Name)
+					f.note("the field %s differs from the preset %q: renewals write the last certificate that the CA sends", name, p.Name)
 				}
 			}
 			return
@@ -67,7 +67,7 @@ func (f *Found) matchFields(data map[string]string) {
 	f.Fields = Fields{Exprs: exprs}
 	for _, name := range slices.Sorted(maps.Keys(data)) {
 		if _, ok := exprs[name]; !ok {
-			f.note("the field %s holds nothing that is made of the pair%s: renewals leave it out, and only earlier versions keep it", name, storeHint(data[name]))
+			f.note("the field %s does not come from the key or the certificate%s: renewals leave it out, and only earlier versions of the secret keep it", name, storeHint(data[name]))
 		}
 	}
 }
@@ -202,7 +202,7 @@ func (f *Found) notePKCS8(data map[string]string) {
 		text := data[field]
 		for _, old := range []string{"RSA PRIVATE KEY", "EC PRIVATE KEY"} {
 			if strings.Contains(text, "-----BEGIN "+old+"-----") {
-				f.note("the key is there as %q; renewals write it as \"PRIVATE KEY\" (PKCS #8), which all but very old programs read", old)
+				f.note("the key is stored as %q; renewals write it as \"PRIVATE KEY\" (PKCS #8), which all but very old programs can read", old)
 			}
 		}
 	}

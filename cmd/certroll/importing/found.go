@@ -136,15 +136,15 @@ func (f *Found) check(now time.Time) {
 		f.refuse("%v", err)
 	}
 	if f.due(now) {
-		f.note("it is due for renewal already: the apply after the one that adopts it renews it")
+		f.note("it is already due: one apply adopts it, and the next apply renews it")
 	}
 	for _, ext := range leaf.Extensions {
 		if ext.Id.Equal(mustStaple) {
-			f.note("it has the must-staple extension (RFC 7633), which is not carried over: renewals come without, as CAs no longer serve OCSP")
+			f.note("it has the must-staple extension (RFC 7633), which renewals will not have: CAs no longer serve OCSP")
 		}
 	}
 	if n := len(leaf.EmailAddresses) + len(leaf.URIs); n > 0 {
-		f.note("the certificate has e-mail addresses or URIs among its names, which renewals leave out")
+		f.note("the certificate has e-mail addresses or URIs among its names, and renewals leave these out")
 	}
 }
 

@@ -60,13 +60,13 @@ func (d *document) renderIssuer(into *hclwrite.Body, b issuerBlock) {
 	case b.Directory != "":
 		text(body, "directory", b.Directory)
 	default:
-		comment(body, FillIn+"the ACME directory of the CA that these certificates come from is not known. trust.endpoints in certroll.hcl must allow one that is not well known.")
+		comment(body, FillIn+"write the ACME directory of the CA that issued these certificates. If the CA is not well known, trust.endpoints in certroll.hcl must allow it.")
 		text(body, "directory", fillInCA)
 	}
 	if b.Email != "" {
 		text(body, "email", b.Email)
 	}
-	comment(body, FillIn+"read the CA's terms of service: certroll opens an account of its own, and agrees to them by this.")
+	comment(body, FillIn+"read the CA's terms of service. With this line certroll agrees to them when it registers its own account.")
 	body.SetAttributeValue("terms_of_service_agreed", cty.True)
 	if b.Profile != "" {
 		text(body, "profile", b.Profile)
@@ -75,7 +75,7 @@ func (d *document) renderIssuer(into *hclwrite.Body, b issuerBlock) {
 		text(body, "preferred_chain", b.PreferredChain)
 	}
 	if known.eab {
-		comment(body, FillIn+"an external account binding, from the CA's console: write the key id itself, and put the HMAC key where hmac refers to.")
+		comment(body, FillIn+"the external account binding from the CA's console: write the key id here, and store the HMAC key in the place that hmac names.")
 		eab := body.AppendNewBlock("eab", nil).Body()
 		text(eab, "key_id", fillInID)
 		eab.SetAttributeRaw("hmac", d.reference(b.name, "EAB_HMAC"))
@@ -91,24 +91,24 @@ func (d *document) renderAccount(into *hclwrite.Body, b accountBlock) {
 	case spec.HTTP01, spec.TLSALPN01:
 		text(body, "challenge", string(b.Challenge))
 		if b.Webroot != "" {
-			comment(body, FillIn+"it was webroot = "+strconv.Quote(b.Webroot)+", which certroll.hcl must allow by trust.webroots; without, certroll listens itself.")
+			comment(body, FillIn+"it was webroot = "+strconv.Quote(b.Webroot)+", which trust.webroots in certroll.hcl must allow. Without a webroot, certroll listens on port 80 itself.")
 		} else {
 			comment(body, FillIn+"the CA must reach the machine that certroll runs on.")
 		}
 		return
 	}
 	if b.Provider == "" {
-		comment(body, FillIn+"provider (one stands in here) and credentials are not known; see https://go-acme.github.io/lego/dns/.")
+		comment(body, FillIn+"replace the placeholder by your provider, and add its credentials; see https://go-acme.github.io/lego/dns/.")
 		text(body, "provider", "rfc2136")
 		return
 	}
 	text(body, "provider", b.Provider)
 	names := providers.Required(b.Provider)
 	if len(names) == 0 {
-		comment(body, FillIn+"credentials, with the variables of https://go-acme.github.io/lego/dns/"+b.Provider+"/.")
+		comment(body, FillIn+"write the credentials, with the variables of https://go-acme.github.io/lego/dns/"+b.Provider+"/.")
 		return
 	}
-	comment(body, FillIn+"put the credentials where these refer to; what is no secret may stand here as a text.")
+	comment(body, FillIn+"store the credentials in the places that these references name. Values that are not secret may be written here as text.")
 	items := make([]hclwrite.ObjectAttrTokens, len(names))
 	for i, name := range names {
 		value := d.reference(b.name, name)

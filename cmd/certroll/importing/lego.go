@@ -30,7 +30,7 @@ func Lego(dir fs.FS) (*Findings, error) {
 		}
 	}
 	if len(all.Certificates) == 0 {
-		return nil, errors.New("there is no certificates/*.crt in it: it is no directory of lego's")
+		return nil, errors.New("it contains no certificates/*.crt: it is not the directory of lego")
 	}
 	emails := legoEmails(dir)
 	for _, f := range all.Certificates {
@@ -57,9 +57,9 @@ func legoOne(dir fs.FS, at, name string) *Found {
 	text, err := readIfThere(dir, base+".json")
 	switch {
 	case err != nil || text == nil:
-		f.note("there is no %s.json: which CA it came from is not stated", base)
+		f.note("there is no %s.json, so its CA is unknown", base)
 	case json.Unmarshal(text, &meta) != nil:
-		f.note("%s.json does not parse: which CA it came from is not stated", base)
+		f.note("%s.json does not parse, so its CA is unknown", base)
 	default:
 		f.legoDirectory(meta.CertURL)
 	}
@@ -79,7 +79,7 @@ func (f *Found) legoDirectory(certURL string) {
 		}
 	}
 	f.Issuer.Directory = "https://" + u.Host + "/directory"
-	f.note("the CA's directory is taken for %s, by the certificate's URL; see that it is", f.Issuer.Directory)
+	f.note("import guessed the CA's directory %s from the certificate's URL: check it", f.Issuer.Directory)
 }
 
 // legoEmails returns the accounts' addresses by their server's directory:

@@ -95,7 +95,7 @@ func Take(ctx context.Context, secrets Secrets, found *Findings, o Options, now 
 }
 
 func interrupted(err error) error {
-	return fmt.Errorf("taking over certificates: %w; what is in Vault stays, and the same command goes on from there", err)
+	return fmt.Errorf("taking over certificates: %w; secrets already written stay in Vault: run the same command again to continue", err)
 }
 
 func left(f *Found, format string, args ...any) Result {
@@ -136,7 +136,7 @@ func (o Options) look(ctx context.Context, secrets Secrets, f *Found, now time.T
 	case live:
 		return o.compare(ctx, secrets, f, owner)
 	case current > 0:
-		return left(f, "there was a secret at %s, and its current version is deleted; bring it back (vault kv undelete), remove it for good (vault kv metadata delete), or choose another -prefix", f.At)
+		return left(f, "the current version of the secret at %s is deleted; restore it (vault kv undelete), remove the secret for good (vault kv metadata delete), or choose another --prefix", f.At)
 	}
 	return Result{Found: f, Outcome: Taken, missing: true}
 }
@@ -153,9 +153,9 @@ func (o Options) compare(ctx context.Context, secrets Secrets, f *Found, owner s
 	case same && owner != "":
 		return Result{Found: f, Outcome: There, Why: "the same pair is at " + f.At.String() + " already, as certroll's certificate " + owner, managed: true}
 	case owner != "":
-		return left(f, "certroll's certificate %s is at %s, and another than this; nothing was written over it", owner, f.At)
+		return left(f, "certroll's certificate %s, which is another one, is at %s; nothing was overwritten", owner, f.At)
 	case !same:
-		return left(f, "something else is at %s; nothing was written over it: choose another --prefix", f.At)
+		return left(f, "there is another secret at %s; nothing was overwritten: choose another --prefix", f.At)
 	}
 	if f.matchFields(data); f.Problem == "" {
 		o.admit(f)

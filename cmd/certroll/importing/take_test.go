@@ -128,11 +128,11 @@ func TestLeftBehind(t *testing.T) {
 		kv   *memory
 		why  string
 	}{
-		"something else is there": {p, &memory{secrets: map[string]map[string]string{at: {"password": "x"}}}, "something else is at " + at},
-		"another pair is there":   {p, &memory{secrets: map[string]map[string]string{at: {"c": other.full, "k": other.key}}}, "something else is at " + at},
+		"something else is there": {p, &memory{secrets: map[string]map[string]string{at: {"password": "x"}}}, "there is another secret at " + at},
+		"another pair is there":   {p, &memory{secrets: map[string]map[string]string{at: {"c": other.full, "k": other.key}}}, "there is another secret at " + at},
 		"certroll's is there": {p, &memory{secrets: map[string]map[string]string{at: {"c": other.full, "k": other.key}},
-			custom: map[string]map[string]string{at: {"managed_by": "certroll", "certificate": "www"}}}, "certroll's certificate www is at"},
-		"a deleted secret":        {p, &memory{deleted: map[string]bool{at: true}}, "its current version is deleted"},
+			custom: map[string]map[string]string{at: {"managed_by": "certroll", "certificate": "www"}}}, "certroll's certificate www, which is another one, is at"},
+		"a deleted secret":        {p, &memory{deleted: map[string]bool{at: true}}, "the current version of the secret at"},
 		"Vault fails":             {p, &memory{err: errors.New("permission denied")}, "permission denied"},
 		"a write that fails":      {p, &memory{secrets: map[string]map[string]string{}, writeErr: errors.New("somebody else wrote it meanwhile")}, "somebody else wrote it meanwhile"},
 		"expired":                 {newPair(pairOptions{notAfter: now.AddDate(0, 0, -3)}, "www.example.com"), empty(), "expired"},
@@ -163,10 +163,10 @@ func TestNotesOnACertificate(t *testing.T) {
 	if report.Results[0].Outcome != Taken {
 		t.Error(report.Results[0].Why)
 	}
-	unsaid(t, report.Results[0].Notes, "due for renewal")
+	unsaid(t, report.Results[0].Notes, "already due")
 	late := newPair(pairOptions{notAfter: now.AddDate(0, 0, 20)}, "www.example.com")
 	report = take(t, empty(), legoTree(map[string]testPair{"www.example.com": late}), options(), false)
-	said(t, report.Results[0].Notes, "due for renewal")
+	said(t, report.Results[0].Notes, "already due")
 }
 
 // A file that the config repo would not take is found out before Vault is
@@ -280,7 +280,7 @@ func TestHCL(t *testing.T) {
 		trust spec.Trust
 		want  []string
 	}{
-		"nothing known":                       {[]string{"www.example.com"}, Found{}, spec.Trust{}, []string{`issuer "fill-in"`, `dns "fill-in"`, "FILL IN: provider (one stands in here)", "FILL IN: the ACME directory"}},
+		"nothing known":                       {[]string{"www.example.com"}, Found{}, spec.Trust{}, []string{`issuer "fill-in"`, `dns "fill-in"`, "FILL IN: replace the placeholder by your provider", "FILL IN: write the ACME directory"}},
 		"a wildcard by HTTP":                  {[]string{"*.example.com"}, Found{Accounts: []Account{{Challenge: spec.HTTP01}}}, spec.Trust{}, []string{`provider = "rfc2136"`}},
 		"an address":                          {[]string{"192.0.2.1"}, Found{Issuer: Issuer{Directory: knownCAs[0].url}, Accounts: []Account{dns("ovh", "")}}, spec.Trust{}, []string{`challenge = "http-01"`, `profile                 = "shortlived"`}},
 		"a webroot":                           {[]string{"www.example.com"}, Found{Accounts: []Account{{Challenge: spec.HTTP01, Webroot: "/srv/\"www"}}}, spec.Trust{}, []string{`it was webroot = "/srv/\"www"`}},
@@ -288,7 +288,7 @@ func TestHCL(t *testing.T) {
 		"two of a provider":                   {[]string{"www.example.com"}, Found{Accounts: []Account{dns("ovh", "a"), dns("ovh", "b")}}, spec.Trust{}, []string{"[dns.ovh, dns.ovh-2]", `env("CERTROLL_DNS_OVH_2_OVH_ENDPOINT")`}},
 		"vault() where it may":                {[]string{"www.example.com"}, Found{Accounts: []Account{dns("cloudflare", "")}}, spec.Trust{Known: true, Vault: []string{"secret/dns/"}}, []string{`vault("secret/dns/cloudflare", "CF_DNS_API_TOKEN")`}},
 		"env() where not":                     {[]string{"www.example.com"}, Found{Accounts: []Account{dns("cloudflare", "")}}, spec.Trust{Known: true, Env: []string{"OURS_"}}, []string{`env("OURS_CLOUDFLARE_CF_DNS_API_TOKEN")`}},
-		"a binding":                           {[]string{"www.example.com"}, Found{Issuer: Issuer{Directory: knownCAs[2].url}}, spec.Trust{}, []string{"FILL IN: an external account binding", `key_id = "fill-in"`, `env("CERTROLL_DNS_ZEROSSL_EAB_HMAC")`}},
+		"a binding":                           {[]string{"www.example.com"}, Found{Issuer: Issuer{Directory: knownCAs[2].url}}, spec.Trust{}, []string{"FILL IN: the external account binding", `key_id = "fill-in"`, `env("CERTROLL_DNS_ZEROSSL_EAB_HMAC")`}},
 		"a server of one's own":               {[]string{"www.example.com"}, Found{Accounts: []Account{dns("pdns", "")}}, spec.Trust{Known: true}, []string{"FILL IN: PDNS_API_URL: write the address itself", `PDNS_API_URL = "fill-in.example.com"`, `env("CERTROLL_DNS_PDNS_PDNS_API_KEY")`}},
 		"a CA of one's own":                   {[]string{"www.example.com"}, Found{Issuer: Issuer{Directory: "https://10.0.0.1:9000/acme/directory", Profile: "short"}}, spec.Trust{}, []string{`issuer "x-10-0-0-1-short"`}},
 		"key kept, and paused":                {[]string{"www.example.com"}, Found{KeepsKey: true, Paused: true, ThresholdDays: 20}, spec.Trust{}, []string{`rotation  = "never"`, `reason         = "test did not renew it either"`, "threshold_days = 20"}},

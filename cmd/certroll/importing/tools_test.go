@@ -41,10 +41,10 @@ func TestLego(t *testing.T) {
 		if want := (Issuer{Directory: "https://ca.example.com:14000/directory", Email: "other@example.com"}); f.Issuer != want {
 			t.Errorf("issuer %+v", f.Issuer)
 		}
-		said(t, f.Notes, "is taken for https://ca.example.com:14000/directory")
+		said(t, f.Notes, "the CA's directory https://ca.example.com:14000/directory")
 	})
 	t.Run("another directory", func(t *testing.T) {
-		if _, err := Lego(tree(map[string]string{"x": ""})); err == nil || !strings.Contains(err.Error(), "no directory of lego's") {
+		if _, err := Lego(tree(map[string]string{"x": ""})); err == nil || !strings.Contains(err.Error(), "not the directory of lego") {
 			t.Error(err)
 		}
 	})
@@ -109,7 +109,7 @@ func TestAcmeSh(t *testing.T) {
 		"ALPN":         {"Le_Webroot='alpn'\n", func(t *testing.T, f *Found) { said(t, f.Notes, "its challenge is tls-alpn-01") }},
 		"webroot":      {"Le_Webroot='/srv/www'\n", func(t *testing.T, f *Found) { said(t, []string{f.Accounts[0].Webroot}, "/srv/www") }},
 		"by hand":      {"Le_Webroot='dns'\n", func(t *testing.T, f *Found) { said(t, f.Notes, "manual DNS mode") }},
-		"nobody knows": {"Le_Webroot='dns_nowhere'\n", func(t *testing.T, f *Found) { said(t, f.Notes, "no DNS provider known for acme.sh's dns_nowhere") }},
+		"nobody knows": {"Le_Webroot='dns_nowhere'\n", func(t *testing.T, f *Found) { said(t, f.Notes, "no DNS provider for acme.sh's dns_nowhere") }},
 		"hooks are not told word for word": {"Le_Webroot='dns_cf'\nLe_ReloadCmd='" + dressed("curl -u admin:hunter2 https://example.com/") + "'\nLe_PreHook=''\nLe_DeployHook='docker,'\nLe_RealKeyPath='/etc/nginx/key.pem'\n", func(t *testing.T, f *Found) {
 			said(t, f.Notes, "its reload command (Le_ReloadCmd in www.example.com_ecc/www.example.com.conf)")
 			said(t, f.Notes, "its deploy hook")
@@ -124,7 +124,7 @@ func TestAcmeSh(t *testing.T) {
 			said(t, f.Notes, "must-staple")
 		}},
 		"a time of renewal that makes no sense": {"Le_Webroot='dns_cf'\nLe_RenewalDays='120'\n", func(t *testing.T, f *Found) {
-			said(t, f.Notes, `Le_RenewalDays = "120" is not carried over`)
+			said(t, f.Notes, `Le_RenewalDays = "120" is not imported`)
 		}},
 	}
 	for name, tc := range cases {
@@ -141,7 +141,7 @@ func TestAcmeSh(t *testing.T) {
 			tc.check(t, f)
 		})
 	}
-	if _, err := AcmeSh(tree(map[string]string{"x/y.conf": ""})); err == nil || !strings.Contains(err.Error(), "no home of acme.sh's") {
+	if _, err := AcmeSh(tree(map[string]string{"x/y.conf": ""})); err == nil || !strings.Contains(err.Error(), "not the home of acme.sh") {
 		t.Error(err)
 	}
 }
@@ -185,7 +185,7 @@ func TestCertMate(t *testing.T) {
 		said(t, f.Notes, `CA "private_ca"`)
 		said(t, f.Notes, `CertMate's "custom-script"`)
 	})
-	if _, err := CertMate(tree(map[string]string{"x/y": ""})); err == nil || !strings.Contains(err.Error(), "no directory of CertMate's") {
+	if _, err := CertMate(tree(map[string]string{"x/y": ""})); err == nil || !strings.Contains(err.Error(), "not the directory of CertMate") {
 		t.Error(err)
 	}
 }

@@ -319,7 +319,7 @@ func (i *initiation) confirm() error {
 	for _, f := range i.repo {
 		fmt.Fprintf(i.app.Err, "  config repo  %s\n", f.Path)
 	}
-	line, err := i.readLine("What is there already is kept. Write the rest? Type yes to continue:")
+	line, err := i.readLine("init keeps existing files. Write the others? Type yes to continue:")
 	if err != nil {
 		return err
 	}

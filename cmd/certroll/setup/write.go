@@ -128,7 +128,7 @@ func (i *initiation) prepare(ctx context.Context) error {
 func (i *initiation) lacking() error {
 	for flag, given := range map[string]bool{"service": i.f.service != "", "setup-vault": i.f.setup} {
 		if given {
-			return flagList(fmt.Sprintf("--%s is made of the answers that %s, which is there already, was made of; these flags are missing:", flag, i.file), i.f.Questions())
+			return flagList(fmt.Sprintf("--%s needs the settings that %s was created from; these flags are missing:", flag, i.file), i.f.Questions())
 		}
 	}
 	return nil

@@ -98,7 +98,7 @@ func WriteImport(w io.Writer, p Palette, i Import) {
 	}
 	out.f("%s %d to be adopted, %d there already, %d left behind.\n", p.bold(sum), i.Taken, i.There, i.Left)
 	if i.File != "" {
-		out.f("The HCL is in %s. Fill in what waits for it, commit it, and see that certroll plan says \"will be adopted\".\n", i.File)
+		out.f("The HCL is in %s. Replace each FILL IN, commit the file, and check that certroll plan shows \"will be adopted\".\n", i.File)
 	}
 }
 
