@@ -31,7 +31,7 @@ func TestSmoke(t *testing.T) {
 	}
 	for _, want := range []string{
 		`kills +5\n`, `files of state_dir damaged +5\n`, `certificates, rounds +5, [2-5]\n`, `certificates issued, by the audit log +(10|15|20|25)\n`,
-		`exit code of audit verify --anchor +0\n`, `looks that found one expired +0\n`, `(?s)lost orders +0\n.*lost orders +0\n`,
+		`exit code of audit verify --anchor +0\n`, `checks that found an expired certificate +0\n`, `(?s)lost orders +0\n.*lost orders +0\n`,
 	} {
 		if !regexp.MustCompile(want).MatchString(out.String()) {
 			t.Errorf("the report has no %q:\n%s", want, out.String())

@@ -95,8 +95,8 @@ func (k *soaker) last(ctx context.Context) error {
 
 func (k *soaker) figures(o options) {
 	k.r.figure("certificates, their lifetime, length", "%d, %s, %s", k.count, o.life, o.soak)
-	k.r.figure("looks at a certificate", "%d", k.looks)
-	k.r.none("looks that found one expired", k.expired)
+	k.r.figure("checks of a certificate", "%d", k.looks)
+	k.r.none("checks that found an expired certificate", k.expired)
 	if len(k.used) < leastSamples {
 		return
 	}
