@@ -88,10 +88,10 @@ func (w *world) hasNoAnchor() {
 		w.t.Fatal(err)
 	}
 	w.token = newToken(w.t, w.vault, "plan-"+w.prefix, string(rules))
-	if said := w.certroll(0, "audit", "verify"); !strings.Contains(said, "The anchor in Vault was not looked at: ") || !strings.Contains(said, "permission denied") {
+	if said := w.certroll(0, "audit", "verify"); !strings.Contains(said, "The checkpoint in Vault was not checked: ") || !strings.Contains(said, "permission denied") {
 		w.t.Errorf("audit verify:\n%s", said)
 	}
-	w.saysWith(console.ExitUnseen, "audit verify --anchor", "looking at the anchor in Vault", "permission denied")
+	w.saysWith(console.ExitUnseen, "audit verify --anchor", "reading the checkpoint in Vault", "permission denied")
 }
 
 // TestRewrittenLedgerIsFound: the ledger is made anew by somebody who may push
@@ -105,7 +105,7 @@ func TestRewrittenLedgerIsFound(t *testing.T) {
 	if a := w.anchor(); a["head"] != head || a["events"] != "1" || a["line"] != "1" || !strings.HasPrefix(a["hash"], "sha256:") {
 		t.Fatalf("the anchor is %v, the head is %s", a, head)
 	}
-	if said := w.certroll(0, "audit", "verify"); !strings.Contains(said, "In order: 1 event in 1 file, 2 commits, head "+head+", held against its anchor in Vault.") {
+	if said := w.certroll(0, "audit", "verify"); !strings.Contains(said, "In order: 1 event in 1 file, 2 commits, head "+head+", compared with its checkpoint in Vault.") {
 		t.Errorf("audit verify:\n%s", said)
 	}
 	t.Run("by the policy for plan", func(t *testing.T) { w.as(t).hasNoAnchor() })

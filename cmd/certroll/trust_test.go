@@ -92,10 +92,10 @@ func TestSignedCommits(t *testing.T) {
 	for _, command := range []string{"plan", "apply --auto-approve"} {
 		w.says(command, "taking commit "+unsigned, "commit not signed", `"Change certs.hcl" by Ada <ada@example.com>`, "git commit --amend -S")
 	}
-	if out := w.certroll(0, "plan", "-ref", "main"); !strings.Contains(out, "whether main is signed was not looked at") || !strings.Contains(out, "1 to issue") {
+	if out := w.certroll(0, "plan", "-ref", "main"); !strings.Contains(out, "the signature of main was not checked") || !strings.Contains(out, "1 to issue") {
 		t.Errorf("a proposal is not shown:\n%s", out)
 	}
-	if out := w.certroll(0, "plan", "-config-dir", ada.clone); !strings.Contains(out, "is signed was not looked at") || !strings.Contains(out, "1 to issue") {
+	if out := w.certroll(0, "plan", "-config-dir", ada.clone); !strings.Contains(out, "no signature was checked for the files in") || !strings.Contains(out, "1 to issue") {
 		t.Errorf("a directory is planned without a word on signatures:\n%s", out)
 	}
 	ada.push("more.hcl", certificateNamed("more"), signed...)

@@ -74,7 +74,7 @@ ledger {
 		t.Fatal(err)
 	}
 	w.token = newToken(t, w.vault, "audit", strings.ReplaceAll(string(rules), "/certroll/", "/"+w.prefix+"/"))
-	if said := w.certroll(0, "audit", "verify", "-anchor"); !strings.Contains(said, "held against its anchor in Vault") {
+	if said := w.certroll(0, "audit", "verify", "-anchor"); !strings.Contains(said, "compared with its checkpoint in Vault") {
 		t.Errorf("audit verify:\n%s", said)
 	}
 }

@@ -11,7 +11,7 @@ path "secret/metadata/tls/*" {
 }
 
 # certroll's own state: ACME accounts, pending secrets, staged keys, replaced
-# certificates that wait to be revoked, the lease, the ledger's anchor.
+# certificates that wait to be revoked, the lease, the ledger's checkpoint.
 path "secret/data/certroll/*" {
   capabilities = ["create", "read", "update"]
 }

@@ -94,9 +94,9 @@ appends to its audit files; and the branch descends from the last head that this
 machine saw (kept in state_dir). Fetches the branch's whole history.
 
 If certroll.hcl or the environment names a Vault, audit verify also compares the
-branch with the anchor that certroll writes there after each push. Without that
-check, anyone who may push can rewrite the whole ledger unseen. With --anchor, an
-unreadable anchor is an error.
+branch with the checkpoint that certroll writes there after each push. Without that
+check, anyone who may push can rewrite the whole ledger unnoticed. With --anchor, an
+unreadable checkpoint is an error.
 
 A ledger that was rewritten, moved back or deleted stays a finding, with the commit
 to push back, until you accept the loss with certroll audit accept.
@@ -106,7 +106,7 @@ Exits 0 if all is in order, 1 with findings, 3 if it could not check.`,
 		RunE: console.Looking(func(cmd *cobra.Command, _ []string) error { return a.verifyAudit(cmd.Context(), asJSON, anchored) }),
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print the findings as JSON (schema in docs/asking.md)")
-	c.Flags().BoolVar(&anchored, "anchor", false, "fail if the anchor in Vault cannot be read")
+	c.Flags().BoolVar(&anchored, "anchor", false, "fail if the checkpoint in Vault cannot be read")
 	return c
 }
 
@@ -139,7 +139,7 @@ func (a *Commands) verifyAudit(ctx context.Context, asJSON, anchored bool) error
 	}
 	trail.Findings = append(append(trail.Findings, found...), told.breaches(s)...)
 	if anchored && anchor.Unseen != "" {
-		return fmt.Errorf("looking at the anchor in Vault: %s", anchor.Unseen)
+		return fmt.Errorf("reading the checkpoint in Vault: %s", anchor.Unseen)
 	}
 	dto := view.NewVerified(trail, anchor)
 	if asJSON {
@@ -172,7 +172,7 @@ func (a *Commands) verifyAnchor(ctx context.Context, s *settings.Settings, ledge
 	case err != nil:
 		return unseen(err)
 	case !kept:
-		return nil, view.Anchor{Unseen: "nothing is anchored yet: the next push of certroll apply or run does so"}
+		return nil, view.Anchor{Unseen: "there is no checkpoint yet: certroll apply or run creates it after the next push"}
 	}
 	return found, view.Anchor{Held: true}
 }

@@ -148,7 +148,7 @@ var failing = map[string][2]string{
 	"served":   {"could not record the probe results in the ledger", "recorded the probe results in the ledger"},
 	"ledger":   {"part of the ledger cannot be read; certroll skips it", "all of the ledger can be read again"},
 	"disk":     {"the state directory cannot be written", "the state directory can be written again"},
-	"anchor":   {"could not compare the ledger with its anchor in Vault", "certroll compares the ledger with its anchor in Vault again"},
+	"anchor":   {"could not compare the ledger with its checkpoint in Vault", "certroll compares the ledger with its checkpoint in Vault again"},
 }
 
 // failing logs a failure once, logs it again if its error changes, and logs its end.

@@ -55,7 +55,7 @@ var (
 	passedMetric    = describe("last_pass_timestamp_seconds", "Time when the last pass that read Vault and the ledger ended, in seconds since 1970.")
 	reachedMetric   = describe("reachable", "0 if passes cannot use this side (config repo, ledger, Vault, state directory), else 1.", "side")
 	rewoundMetric   = describe("ledger_rewound_timestamp_seconds", "Time when certroll last found the ledger moved back, rewritten or deleted, in seconds since 1970; absent without a recent finding.")
-	anchoredMetric  = describe("ledger_anchored", "1 if the last pass could compare the ledger with its anchor in Vault, else 0.")
+	anchoredMetric  = describe("ledger_anchored", "1 if the last pass could compare the ledger with its checkpoint in Vault, else 0.")
 	unreadMetric    = describe("ledger_unreadable", "Number of unreadable files and lines of the ledger that the last pass skipped.")
 	waitingMetric   = describe("ledger_unpushed_events", "Number of events in the journal that wait for a push to the ledger.")
 	oldestMetric    = describe("ledger_oldest_unpushed_timestamp_seconds", "Time of the oldest event that waits for a push to the ledger, in seconds since 1970; absent if none waits.")

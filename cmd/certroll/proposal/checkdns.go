@@ -43,7 +43,7 @@ func checkDNS(log *slog.Logger, version string) func(context.Context, *spec.Spec
 			}
 		}
 		if x.Incomplete {
-			remarks = append(remarks, review.Note{Code: review.NoteCheck, Text: fmt.Sprintf("the DNS was not looked at in full within %s", checkDNSTimeout)})
+			remarks = append(remarks, review.Note{Code: review.NoteCheck, Text: fmt.Sprintf("the DNS check did not finish within %s", checkDNSTimeout)})
 		}
 		return remarks
 	}

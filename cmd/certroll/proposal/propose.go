@@ -180,10 +180,10 @@ func (a *Planner) sides(ctx context.Context, s *settings.Settings, in Input) (*s
 	configrepo.NoteUnread(head, rev)
 	both.head = head
 	if in.Ref != "" && signed {
-		both.warnings = append(both.warnings, fmt.Sprintf("whether %s is signed was not looked at: that is asked of the head that is applied", in.Ref))
+		both.warnings = append(both.warnings, fmt.Sprintf("the signature of %s was not checked: apply and run check the head that they apply", in.Ref))
 	}
 	if a.ConfigDir != "" && signed {
-		both.warnings = append(both.warnings, fmt.Sprintf("whether what lies in %s is signed was not looked at: verify in certroll.hcl is about the head of the branch", a.ConfigDir))
+		both.warnings = append(both.warnings, fmt.Sprintf("no signature was checked for the files in %s: verify in certroll.hcl applies to the head of the branch", a.ConfigDir))
 	}
 	if in.Offline && s.File == nil {
 		both.warnings = append(both.warnings, "certroll.hcl is not at hand (--config), so whether references, httpreq, webroots and endpoints stay within what the reconciler allows was not checked"+a.passedOver())

@@ -126,10 +126,10 @@ func WriteVerified(w io.Writer, p Palette, v Verified) {
 		sum += ", head " + v.Head
 	}
 	if v.Anchor.Unseen != "" {
-		out.f("The anchor in Vault was not looked at: %s.\n", text.Line(v.Anchor.Unseen))
+		out.f("The checkpoint in Vault was not checked: %s.\n", text.Line(v.Anchor.Unseen))
 	}
 	if v.Anchor.Held {
-		sum += ", held against its anchor in Vault"
+		sum += ", compared with its checkpoint in Vault"
 	}
 	if v.InOrder {
 		out.f("%s %s.\n", p.green("In order:"), sum)
