@@ -6,6 +6,7 @@
 package atomicfile
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -20,7 +21,13 @@ import (
 // is on the disk. After an error path has the old content, except when only the last step
 // failed, syncing the directory: then path has the new content, which a power loss may
 // undo.
+//
+// A symbolic link at path stays, and its target gets the data, even if that does not exist
+// yet: a person has put the file elsewhere on purpose.
 func Write(path string, data []byte, mode fs.FileMode) (err error) {
+	if path, err = Target(path); err != nil {
+		return err
+	}
 	// The temporary file is in the same directory: a rename cannot cross file systems.
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {
@@ -48,10 +55,43 @@ func Write(path string, data []byte, mode fs.FileMode) (err error) {
 	return SyncDir(filepath.Dir(path))
 }
 
+// mostLinks is the number of symbolic links that Linux follows in one path.
+const mostLinks = 40
+
+// Target returns the path of the file that path names: path itself, or the end of a chain of
+// symbolic links. That file may be missing. A chain without an end is an error.
+func Target(path string) (string, error) {
+	for at, n := path, 0; ; n++ {
+		info, err := os.Lstat(at)
+		if err != nil || info.Mode()&fs.ModeSymlink == 0 {
+			return at, nil //nolint:nilerr // the caller's own access to it has the better error
+		}
+		if n == mostLinks {
+			return "", &fs.PathError{Op: "follow", Path: path, Err: syscall.ELOOP}
+		}
+		to, err := os.Readlink(at)
+		if err != nil {
+			return "", err
+		}
+		if dir, _ := filepath.Split(at); !filepath.IsAbs(to) {
+			to = dir + to
+		}
+		// Not filepath.Clean: it would drop a directory before "..", which may be a link.
+		dir, file := filepath.Split(to)
+		if dir, err = filepath.EvalSymlinks(cmp.Or(dir, ".")); err != nil {
+			return "", fmt.Errorf("following the symbolic link %s: %w", path, err)
+		}
+		at = filepath.Join(dir, file)
+	}
+}
+
 // Sweep removes the temporary files that a crash in Write left beside path. Only the one
 // process that writes path may call it: the temporary file of a running Write looks the
 // same.
 func Sweep(path string) {
+	if target, err := Target(path); err == nil {
+		path = target
+	}
 	dir, prefix := filepath.Dir(path), "."+filepath.Base(path)+"-"
 	entries, _ := os.ReadDir(dir)
 	for _, e := range entries { // no filepath.Glob: a * in dir would reach other directories
@@ -63,9 +103,13 @@ func Sweep(path string) {
 }
 
 // SetAside renames an unreadable file to path.bad, so that a person can inspect it, and
-// returns the new name. It replaces the file of an earlier call. RemoveAll, because a
+// returns the new name. A symbolic link at path stays, and its target is renamed. It replaces the file of an earlier call. RemoveAll, because a
 // directory may stand at path.bad and a rename does not replace one.
 func SetAside(path string) (string, error) {
+	path, err := Target(path)
+	if err != nil {
+		return "", fmt.Errorf("setting aside: %w", err)
+	}
 	bad := path + ".bad"
 	if err := os.RemoveAll(bad); err != nil {
 		return "", fmt.Errorf("setting %s aside: %w", path, err)

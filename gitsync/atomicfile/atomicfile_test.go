@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -106,5 +107,74 @@ func TestSetAside(t *testing.T) {
 	}
 	if _, err := SetAside(path); err == nil {
 		t.Error("a file that is not there was set aside")
+	}
+}
+
+// TestWriteThroughLinks: a link stays one, in any number, and its target is written, also
+// where that is missing. A loop is an error that names the path.
+func TestWriteThroughLinks(t *testing.T) {
+	root := t.TempDir()
+	in := func(name string) string { return filepath.Join(root, name) }
+	for _, dir := range []string{"state", "disk/deep"} {
+		must(t, os.MkdirAll(in(dir), 0o700))
+	}
+	must(t, os.Symlink(in("disk/deep"), in("away"))) // "away/.." is disk, whatever the text says
+	must(t, os.WriteFile(in("disk/a.json"), []byte("old"), 0o600))
+	must(t, os.Symlink("../disk/a.json", in("state/a.json")))
+	must(t, os.Symlink("a.json", in("state/twice.json")))
+	must(t, os.Symlink(in("disk/new.json"), in("state/dangling.json")))
+	must(t, os.Symlink(in("away")+"/../up.json", in("state/up.json")))
+	for link, target := range map[string]string{"a.json": "disk/a.json", "twice.json": "disk/a.json", "dangling.json": "disk/new.json", "up.json": "disk/up.json"} {
+		path := in("state/" + link)
+		to, err := os.Readlink(path)
+		must(t, err)
+		must(t, Write(path, []byte(link), 0o600))
+		if now, err := os.Readlink(path); err != nil || now != to {
+			t.Errorf("%s is a link to %q, %v", link, now, err)
+		}
+		if b, err := os.ReadFile(in(target)); err != nil || string(b) != link {
+			t.Errorf("%s: %s has %q, %v", link, target, b, err)
+		}
+	}
+	if got := names(t, in("disk")); len(got) != 4 {
+		t.Errorf("left are %v", got)
+	}
+	for link, target := range map[string]string{"up.json": "disk/up.json", "twice.json": "disk/a.json", "dangling.json": "disk/new.json"} {
+		if got, err := Target(in("state/" + link)); err != nil || got != in(target) {
+			t.Errorf("%s leads to %s, %v", link, got, err)
+		}
+	}
+	t.Chdir(in("state"))
+	if got, err := Target("a.json"); err != nil || got != "../disk/a.json" {
+		t.Errorf("a.json here leads to %s, %v", got, err)
+	}
+	must(t, os.Symlink("loop.json", in("state/loop.json")))
+	if err := Write(in("state/loop.json"), nil, 0o600); err == nil || !strings.Contains(err.Error(), in("state/loop.json")) {
+		t.Errorf("a loop: %v", err)
+	}
+	must(t, os.Symlink(in("nowhere/a.json"), in("state/lost.json")))
+	if err := Write(in("state/lost.json"), nil, 0o600); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a link into no directory: %v", err)
+	}
+}
+
+// TestLinksAreSweptAndSetAside: both act where the file is, and the link stays.
+func TestLinksAreSweptAndSetAside(t *testing.T) {
+	root := t.TempDir()
+	link, target := filepath.Join(root, "a.json"), filepath.Join(root, "disk", "b.json")
+	must(t, os.Mkdir(filepath.Dir(target), 0o700))
+	must(t, os.Symlink(target, link))
+	for _, file := range []string{target, filepath.Join(root, "disk", ".b.json-123")} {
+		must(t, os.WriteFile(file, []byte("x"), 0o600))
+	}
+	Sweep(link)
+	bad, err := SetAside(link)
+	must(t, err)
+	if got := names(t, filepath.Dir(target)); len(got) != 1 || bad != target+".bad" {
+		t.Errorf("%s; the directory has %v", bad, got)
+	}
+	must(t, Write(link, []byte("new"), 0o600))
+	if b, err := os.ReadFile(target); err != nil || string(b) != "new" {
+		t.Errorf("%q, %v", b, err)
 	}
 }

@@ -149,7 +149,7 @@ func (s *Store) load() error {
 	}
 	if err != nil {
 		s.log.Warn("the Git cache is damaged; fetching it again", "cache", s.base, "error", err)
-		if info, statErr := os.Lstat(file); statErr == nil && info.IsDir() { // a rename cannot replace a directory
+		if info, statErr := os.Stat(file); statErr == nil && info.IsDir() { // a rename cannot replace a directory
 			_, _ = atomicfile.SetAside(file)
 		}
 	}

@@ -229,6 +229,9 @@ func (i *initiation) place(dir string, f initialize.File) error {
 	case !errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("looking for %s: %w", at, err)
 	}
+	if err := staysIn(dir, at); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
 		return fmt.Errorf("making the directory of %s: %w", at, err)
 	}
@@ -236,6 +239,27 @@ func (i *initiation) place(dir string, f initialize.File) error {
 		return fmt.Errorf("writing %s: %w; the same command goes on from there", at, err)
 	}
 	i.say("made", at)
+	return nil
+}
+
+// staysIn returns an error for a missing file at a symbolic link that leads out of dir: dir may
+// be a checkout, and its authors choose its links.
+func staysIn(dir, at string) error {
+	target, err := atomicfile.Target(at)
+	if err != nil || target == at {
+		return err
+	}
+	root, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return err
+	}
+	parent, err := filepath.EvalSymlinks(filepath.Dir(target))
+	if err != nil {
+		return fmt.Errorf("following the symbolic link %s: %w", at, err)
+	}
+	if rel, err := filepath.Rel(root, parent); err != nil || !filepath.IsLocal(rel) {
+		return fmt.Errorf("writing %s: it is a symbolic link that leads out of %s, to %s; make that file, or remove the link", at, dir, target)
+	}
 	return nil
 }
 
@@ -465,9 +489,12 @@ func (i *initiation) keepSecretID(ctx context.Context, client *vault.Client, set
 	if !filepath.IsAbs(at) {
 		at = filepath.Join(filepath.Dir(i.file), at)
 	}
-	if _, err := os.Lstat(at); err == nil {
+	switch _, err := os.Stat(at); {
+	case err == nil:
 		i.say("kept", at)
 		return nil
+	case !errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("looking for the secret id: %w", err)
 	}
 	id, err := client.NewSecretID(ctx, setup)
 	if err != nil {
