@@ -42,7 +42,7 @@ func run(ctx context.Context, certroll, config string, keep bool) (err error) {
 	defer func() { err = errors.Join(err, s.close()) }()
 	fmt.Println(s.whichVault())
 	acts := []act{
-		{"certificates are declared in Git", s.declare}, {"issue", s.issue}, {"the story is in Git history", s.history},
+		{"declare certificates in Git", s.declare}, {"issue", s.issue}, {"the record in Git history", s.history},
 		{"apply once more", s.again}, {"a pull request", s.change}, {"a failure, and the way out", s.failure},
 	}
 	for i, a := range acts {
@@ -61,14 +61,14 @@ func run(ctx context.Context, certroll, config string, keep bool) (err error) {
 // whichVault names the server that serves as Vault.
 func (s *stage) whichVault() string {
 	if s.vault.Embedded {
-		return "Vault is its own KV engine on in-memory storage, without policies. With a vault or bao on PATH, the demo starts that."
+		return "Vault is its KV engine alone, in memory and without policies. With vault or bao on PATH, the demo starts that server."
 	}
 	return "Vault is the dev server of " + s.vault.Program + "."
 }
 
 // declare shows the check of a pull request.
 func (s *stage) declare(ctx context.Context) error {
-	tell("The config repo declares certificates in HCL. What it may reach stands in certroll.hcl, outside of it. The plan needs no secret:")
+	tell("The config repo declares certificates in HCL. certroll.hcl, outside of the repo, limits what it may use. The plan reads no secret:")
 	if err := s.git(ctx, "ls-tree", "-r", "--name-only", "main"); err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func (s *stage) declare(ctx context.Context) error {
 
 // issue applies, and verifies the certificates.
 func (s *stage) issue(ctx context.Context) error {
-	tell("certroll orders all of them side by side and answers the CA's challenges by signed DNS updates.")
+	tell("certroll orders all certificates in parallel, and solves the CA's challenges by signed DNS updates.")
 	expected, err := s.plan(ctx)
 	if err != nil {
 		return err
@@ -88,17 +88,17 @@ func (s *stage) issue(ctx context.Context) error {
 	if err := s.apply(ctx, true); err != nil {
 		return err
 	}
-	tell("A plan needs only the metadata that Vault keeps beside the secret:")
+	tell("A plan needs only the metadata of each secret in Vault:")
 	if err := s.readMetadata(ctx, expected[0].VaultPath); err != nil {
 		return err
 	}
-	tell("Checked without certroll: key and certificate belong together, the chain ends at Pebble's root, the names are those declared.")
+	tell("The demo checks without certroll: the key matches the certificate, the chain ends at Pebble's root, and the names are the declared ones.")
 	return s.verifyAll(ctx, expected)
 }
 
 // history shows the ledger in Git.
 func (s *stage) history(ctx context.Context) error {
-	tell("The story is a branch of the same repository:")
+	tell("certroll records each change in a branch of the same repository:")
 	if err := s.git(ctx, "log", "--stat", "--format=%h %s", ledger); err != nil {
 		return err
 	}
@@ -132,7 +132,7 @@ func (s *stage) again(ctx context.Context) error {
 
 // change merges a pull request that adds a name to one certificate.
 func (s *stage) change(ctx context.Context) error {
-	tell("A pull request adds a name to a certificate. Its plan, as a comment for the reviewer, needs no secret:")
+	tell("A pull request adds a name to a certificate. The plan for its reviewer, as a comment, needs no secret:")
 	if err := s.addName(ctx, proposed); err != nil {
 		return err
 	}
@@ -142,7 +142,7 @@ func (s *stage) change(ctx context.Context) error {
 	if err := s.certroll(ctx, "plan", "--offline", "--ref", proposed, "--base", "main", "--markdown"); err != nil {
 		return err
 	}
-	tell("It is merged, and applied.")
+	tell("The pull request is merged, and certroll applies it.")
 	if _, err := lab.Git(ctx, s.repo, "update-ref", "refs/heads/main", "refs/heads/"+proposed); err != nil {
 		return err
 	}
@@ -164,13 +164,13 @@ func (s *stage) change(ctx context.Context) error {
 	if serial == old {
 		return fmt.Errorf("%s still has the certificate %s", changed.Certificate, old)
 	}
-	tell("The old serial was %s, the new one is %s; Git history has both:", old, serial)
+	tell("The old serial was %s, the new one is %s. The audit log has both:", old, serial)
 	return s.certroll(ctx, "audit", "--certificate", changed.Certificate)
 }
 
 // failure makes the DNS server refuse certroll's updates, and then repairs it.
 func (s *stage) failure(ctx context.Context) error {
-	tell("From here on the DNS server refuses certroll's updates, and one more certificate is declared.")
+	tell("Now the DNS server refuses certroll's updates, and a commit declares one more certificate.")
 	s.dns.FailUpdates(lab.Refuse)
 	const name = "mail"
 	declared := map[string]string{name + ".hcl": "certificate \"" + name + "\" {\n  domains = [\"mail." + zone + "\"]\n}\n"}
@@ -180,13 +180,13 @@ func (s *stage) failure(ctx context.Context) error {
 	if err := fails("certroll apply", s.apply(ctx, false)); err != nil {
 		return err
 	}
-	tell("The failure is in Git history, in the server's own words. Until the hold ends nothing is asked of the CA again, over restarts too:")
+	tell("The ledger has the failure in the server's own words. Until the hold ends, certroll sends nothing to the CA, even after a restart:")
 	if err := fails("certroll status", s.certroll(ctx, "status", name)); err != nil {
 		return err
 	}
-	tell("The server is mended, a person says so, and the order goes on where it stopped.")
+	tell("The DNS server works again. A person runs certroll retry, and certroll continues the same order.")
 	s.dns.FailUpdates(lab.None)
-	if err := s.certroll(ctx, "retry", name, "--reason", "the DNS server takes updates again"); err != nil {
+	if err := s.certroll(ctx, "retry", name, "--reason", "the DNS server accepts updates again"); err != nil {
 		return err
 	}
 	if err := s.apply(ctx, true); err != nil {
@@ -213,12 +213,12 @@ func (s *stage) failure(ctx context.Context) error {
 func whereNext() {
 	fmt.Printf("\n\n-- what to try next %s\n", strings.Repeat("-", 58))
 	fmt.Println(`
-  make demo KEEP=1       the same, then the lab is yours until Ctrl-C: a status page,
-                         certroll rotate, and what you push
-  make test              the tests, on the same parts; make help lists the rest
+  make demo KEEP=1       the same, then the lab stays up for you until Ctrl-C: see the
+                         status page, try certroll rotate, push commits
+  make test              the tests, on the same servers; make help lists the rest
 
   README.md              what certroll promises, and its commands
   docs/spec.md           the language of the config repo
-  docs/certroll.md       the reconciler's own settings
+  docs/certroll.md       certroll's own settings
   examples/quickstart    the config repo that you just saw`)
 }

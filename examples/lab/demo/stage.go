@@ -156,7 +156,7 @@ dns "lab" {
     RFC2136_TSIG_KEY       = "{{.DNS.KeyName}}"
     RFC2136_TSIG_ALGORITHM = "{{.DNS.Algorithm}}"
     RFC2136_TSIG_SECRET    = env("CERTROLL_DNS_TSIG_SECRET")
-    RFC2136_TTL            = 1 # the two answers for lab.test follow each other by it
+    RFC2136_TTL            = 1 # the two challenges of lab.test use one name, one after the other
   }
   propagation {
     nameservers = ["{{.DNS.Addr}}"]

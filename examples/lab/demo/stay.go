@@ -20,7 +20,7 @@ func (s *stage) stay(ctx context.Context) error {
 		return err
 	}
 	fmt.Printf("\n\n-- the lab is yours %s\n", strings.Repeat("-", 58))
-	tell("It stays up until Ctrl-C, then all of it is removed. certroll run is at work in it: 5 seconds after a push it has applied it.")
+	tell("The lab stays up until Ctrl-C, then the demo removes it. certroll run is running: it applies each push within 5 seconds.")
 	fmt.Printf(`  status page     http://%[1]s/
   metrics         http://%[1]s/metrics
   Vault           %[2]s
@@ -29,15 +29,15 @@ func (s *stage) stay(ctx context.Context) error {
   config repo     %[6]s
   certroll.hcl    %[7]s
 
-In another terminal, where this file tells each program where everything is:
+In another terminal, load the file with the addresses and tokens, then try:
 
   . %[8]s
   certroll status
   certroll explain api
   certroll rotate api --reason "to see it" --force
-%[9]s  git clone %[6]s   # change something, push, and look at the status page
+%[9]s  git clone %[6]s   # change a file, push, and see the status page
 
-certroll apply is refused beside a certroll run that has the same state_dir. The log of certroll run:
+Do not run certroll apply here: certroll run uses the same state_dir. The log of certroll run:
 
 `, s.listen, s.vault.Addr, s.pebble.Directory, s.dns.Addr, zone, s.repo, s.settingsFile(), env, s.reading())
 	return s.runUntil(ctx)
@@ -81,7 +81,7 @@ func (s *stage) runUntil(ctx context.Context) error {
 		return fmt.Errorf("certroll run: %w", err)
 	}
 	if ctx.Err() == nil {
-		tell("certroll run has ended (%s). The rest stays up until Ctrl-C.", cmd.ProcessState)
+		tell("certroll run has ended (%s). The other servers stay up until Ctrl-C.", cmd.ProcessState)
 	}
 	<-ctx.Done()
 	return nil

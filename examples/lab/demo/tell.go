@@ -80,7 +80,7 @@ func fails(what string, err error) error {
 	var exit *exec.ExitError
 	switch {
 	case err == nil:
-		return fmt.Errorf("%s exits 0 where something is failing", what)
+		return fmt.Errorf("%s exited 0 although a certificate is failing", what)
 	case errors.As(err, &exit) && exit.ExitCode() == 1:
 		fmt.Println("  (exit code 1)")
 		return nil

@@ -46,7 +46,7 @@ func (s *stage) plan(ctx context.Context) ([]action, error) {
 func onlyChange(actions []action) (action, string, error) {
 	changes := slices.DeleteFunc(slices.Clone(actions), func(a action) bool { return a.Action == "none" })
 	if len(changes) != 1 || changes[0].Action != "reissue" {
-		return action{}, "", fmt.Errorf("one more name should be one reissue, but the plan is %v", changes)
+		return action{}, "", fmt.Errorf("a new name should cause one reissue, but the plan is %v", changes)
 	}
 	return changes[0], changes[0].Serial, nil
 }
