@@ -67,7 +67,7 @@ func (a *Commands) AuditCommand() *cobra.Command {
 	f.StringVar(&q.Issuer, "issuer", "", "events of this issuer")
 	f.StringVar(&class, "class", "", "failures of this class")
 	f.StringVar(&q.Severity, "severity", "", "events of this severity: page")
-	f.StringVar(&since, "since", "", "events since this date, or of this last period (24h, 7d)")
+	f.StringVar(&since, "since", "", "events since this date, or within this period until now (24h, 7d)")
 	f.BoolVar(&asJSON, "json", false, "print the events as JSON (schema in docs/asking.md)")
 	c.AddCommand(a.auditVerifyCommand(), a.auditAcceptCommand())
 	return c

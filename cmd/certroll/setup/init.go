@@ -101,11 +101,11 @@ func (p *Init) initVaultFlags(c *cobra.Command, f *initFlags) {
 	flags.StringVar(&f.Vault.Auth, "vault-auth", "", "how certroll logs in: approle, jwt, kubernetes, token-file or token (default approle)")
 	flags.StringVar(&f.Vault.AuthMount, "vault-auth-mount", "", "mount of the auth method, without auth/ (default: the method's usual mount)")
 	flags.StringVar(&f.Vault.Role, "vault-role", "", "certroll's role of the auth method (default certroll)")
-	flags.StringVar(&f.Vault.RoleID, "vault-role-id", "", "AppRole's role id (default: the role's name, which a command then sets)")
-	flags.StringVar(&f.Vault.SecretIDFile, "vault-secret-id-file", "", "the file of AppRole's secret id (default vault-secret-id beside certroll.hcl)")
-	flags.StringVar(&f.Vault.TokenFile, "vault-token-file", "", "the file of the token, for token-file")
-	flags.StringVar(&f.Vault.JWTFile, "vault-jwt-file", "", "the file of the JWT, for jwt and kubernetes")
-	flags.StringVar(&f.Vault.JWTEnv, "vault-jwt-env", "", "the variable of the JWT, for jwt")
+	flags.StringVar(&f.Vault.RoleID, "vault-role-id", "", "AppRole's role id (default: the role's name; init prints the command that sets it)")
+	flags.StringVar(&f.Vault.SecretIDFile, "vault-secret-id-file", "", "the file with AppRole's secret id (default vault-secret-id beside certroll.hcl)")
+	flags.StringVar(&f.Vault.TokenFile, "vault-token-file", "", "the file with the token, for --vault-auth token-file")
+	flags.StringVar(&f.Vault.JWTFile, "vault-jwt-file", "", "the file with the JWT, for --vault-auth jwt and kubernetes")
+	flags.StringVar(&f.Vault.JWTEnv, "vault-jwt-env", "", "the variable with the JWT, for --vault-auth jwt")
 	flags.BoolVar(&f.setup, "setup-vault", false, "create the missing mount, policy and role in Vault, with an operator's VAULT_TOKEN")
 }
 
