@@ -43,6 +43,9 @@ type Store struct {
 	log   *slog.Logger
 	// purpose says which caller a store on a disk has; it is part of the directory's name.
 	purpose string
+	// saved is the generation that the state file names, and before the one that it named
+	// before that: trees that Snapshot returned may still read both.
+	saved, before int
 	// unsaved is set after the warning about an unwritable state, so that the log has it
 	// once.
 	unsaved bool
@@ -183,12 +186,8 @@ const HistoryPurpose = "history"
 func (s *Store) sweep() {
 	atomicfile.Sweep(filepath.Join(s.base, "state.json"))
 	now := strconv.Itoa(s.State.Generation)
-	entries, _ := os.ReadDir(s.base)
-	for _, e := range entries {
-		if _, err := strconv.Atoi(e.Name()); err == nil && e.Name() != now {
-			_ = os.RemoveAll(filepath.Join(s.base, e.Name()))
-		}
-	}
+	s.removeGenerations(func(n int) bool { return n != s.State.Generation })
+	s.saved = s.State.Generation
 	for _, pattern := range []string{"pack/tmp_pack_*", "pack/tmp_idx_*", "pack/tmp_obj_*", "tmp_obj_*", "pack/tmp-*"} {
 		left, _ := filepath.Glob(filepath.Join(packfile.EscapeGlob(s.base), now, "objects", pattern))
 		for _, f := range left {
@@ -240,12 +239,35 @@ func (s *Store) save() error {
 	if err != nil {
 		return err
 	}
-	return atomicfile.Write(filepath.Join(s.base, "state.json"), b, 0o600)
+	if err := atomicfile.Write(filepath.Join(s.base, "state.json"), b, 0o600); err != nil {
+		return err
+	}
+	if now := s.State.Generation; now != s.saved {
+		s.before, s.saved = s.saved, now
+		s.prune()
+	}
+	return nil
+}
+
+// prune removes the generations that no tree reads any more. It keeps the last one too if that
+// was never saved, because the disk was full.
+func (s *Store) prune() {
+	s.removeGenerations(func(n int) bool { return n < s.State.Generation-1 && n != s.before })
+}
+
+// removeGenerations removes the generations for which stale returns true.
+func (s *Store) removeGenerations(stale func(n int) bool) {
+	entries, _ := os.ReadDir(s.base)
+	for _, e := range entries {
+		if n, err := strconv.Atoi(e.Name()); err == nil && stale(n) {
+			_ = os.RemoveAll(filepath.Join(s.base, e.Name()))
+		}
+	}
 }
 
 // compact copies the head's files into a new generation if the old one has grown too much;
 // see Ripeness. Trees that Snapshot returned earlier still read the old generation. On a
-// disk it lasts until the next compaction.
+// disk it lasts until the next generation is saved; see prune.
 func (s *Store) compact() error {
 	grown := s.State.Added > s.Ripe.Bytes && s.State.Added > 2*s.State.Fresh
 	if s.State.Head.IsZero() || !grown && s.State.Objects < s.Ripe.Objects {
@@ -259,17 +281,12 @@ func (s *Store) compact() error {
 	if next.Fresh, err = s.copyLive(to); err != nil {
 		return err
 	}
-	// Remove only the generation before the old one: trees that Snapshot returned may still
-	// read the old one.
-	before, was, old := s.State.Generation-1, s.State, s.DB
+	was, old := s.State, s.DB
 	s.DB, s.State = to, next
 	if err := s.save(); err != nil {
 		// Go on with the old generation, which is complete.
 		s.DB, s.State = old, was
 		return err
-	}
-	if s.base != "" {
-		_ = os.RemoveAll(filepath.Join(s.base, strconv.Itoa(before)))
 	}
 	return nil
 }
