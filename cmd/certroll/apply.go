@@ -178,7 +178,7 @@ func (a *app) carryOut(ctx context.Context, p *proposal.Proposal, asJSON bool) e
 const maxLine = 4 << 10
 
 // errNobodyToAsk is the error for a question without a terminal.
-var errNobodyToAsk = errors.New("there is no terminal to ask at: use --auto-approve, or apply a plan that was looked at (certroll plan --out FILE, then certroll apply FILE); nothing was done")
+var errNobodyToAsk = errors.New("apply needs approval and there is no terminal: use --auto-approve, or apply a reviewed plan (certroll plan --out FILE, then certroll apply FILE); nothing was done")
 
 // approve asks for approval, and for consent to what is held. An interrupt counts as no.
 // A pipe may answer as well as a person.

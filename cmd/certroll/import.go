@@ -223,14 +223,14 @@ func tellNeeds(s *settings.Settings, dto *view.Import, needs []spec.ConcernedHol
 func writeNew(path string, content []byte) error {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
-		return fmt.Errorf("writing the HCL: %w; what is in Vault stays, and the same command goes on from there", err)
+		return fmt.Errorf("writing the HCL: %w; secrets already written stay in Vault: run the same command again to continue", err)
 	}
 	_, err = file.Write(content)
 	if closeErr := file.Close(); err == nil {
 		err = closeErr
 	}
 	if err != nil {
-		return fmt.Errorf("writing the HCL to %s: %w; what is in Vault stays, and the same command goes on from there once that file is gone", path, err)
+		return fmt.Errorf("writing the HCL to %s: %w; secrets already written stay in Vault: remove that file, and run the same command again to continue", path, err)
 	}
 	return nil
 }

@@ -59,7 +59,7 @@ func TestInitToACertificate(t *testing.T) {
 	w.env = append(w.env, "XDG_STATE_HOME="+filepath.Join(w.dir, "state"))
 	w.store()
 	out := w.certroll(0, w.initArgs("-vault-auth", "token")...)
-	if strings.Contains(out, "cannot look yet") || !strings.Contains(out, "certroll doctor:\n") {
+	if strings.Contains(out, "cannot check yet") || !strings.Contains(out, "certroll doctor:\n") {
 		t.Errorf("doctor did not look:\n%s", out)
 	}
 	w.certroll(0, "apply", "-auto-approve")
@@ -94,7 +94,7 @@ func TestInitSetUpVault(t *testing.T) {
 		t.Fatalf("a secret id of %d bytes, %v, or it is in the output", len(id), err)
 	}
 	again := w.certroll(0, w.initArgs("-setup-vault")...)
-	if strings.Contains(again, "made ") || strings.Contains(again, "not as init would make it") {
+	if strings.Contains(again, "made ") || strings.Contains(again, "differs from what init would create") {
 		t.Errorf("the second run makes something:\n%s", again)
 	}
 	w.token = "" // the operator has left

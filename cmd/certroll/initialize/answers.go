@@ -217,7 +217,7 @@ func (a *Answers) Check() []Problem {
 	c.dns(&a.DNS, a.Vault.Mount)
 	c.wrong(!teamName.MatchString(a.Team), "team", "use up to 40 of a-z, 0-9, - and _, beginning with a letter")
 	c.wrong(certificateName(a.Domain) == "", "domain", "give one name, as in app.example.com")
-	c.wrong(!slices.Contains([]string{GitHub, GitLab, NoCI}, a.CI), "ci", "it is github, gitlab or none")
+	c.wrong(!slices.Contains([]string{GitHub, GitLab, NoCI}, a.CI), "ci", "use github, gitlab or none")
 	return c.found
 }
 
@@ -253,7 +253,7 @@ func plain(text string) bool {
 
 func (c *checker) lines(flags map[string]string) {
 	for _, flag := range slices.Sorted(maps.Keys(flags)) {
-		c.wrong(!plain(flags[flag]), flag, "it is no single line of text")
+		c.wrong(!plain(flags[flag]), flag, "it must be a single line of text")
 	}
 }
 
@@ -269,7 +269,7 @@ func (c *checker) repo(r *Repo) {
 		"leave the password or token out of the URL: name the file or the variable that holds it with --git-token-file or --git-token-env")
 	c.wrong(r.Directory == "." || !pathName.MatchString(r.Directory) || strings.Contains("/"+r.Directory+"/", "/../"), "repo-dir", "give a directory of the repository, as in certs")
 	c.wrong(r.TokenEnv != "" && !variableName.MatchString(r.TokenEnv), "git-token-env", "give the name of a variable, not its value")
-	c.wrong(r.TokenEnv != "" && r.TokenFile != "", "git-token-env", "give it or --git-token-file, not both")
+	c.wrong(r.TokenEnv != "" && r.TokenFile != "", "git-token-env", "set --git-token-env or --git-token-file, not both")
 }
 
 func (c *checker) vault(v *Vault) {
@@ -279,7 +279,7 @@ func (c *checker) vault(v *Vault) {
 	c.wrong(err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || !plain(v.Address), "vault-address", "write it as https://HOST:PORT, with no user in it")
 	c.wrong(!pathName.MatchString(v.Mount), "vault-mount", "give the path of a KV v2 mount, as in secret")
 	c.wrong(!pathName.MatchString(v.Prefix), "vault-prefix", "give a path in the mount, as in certroll")
-	c.wrong(!slices.Contains([]string{"token", "token-file", "approle", "jwt", "kubernetes"}, v.Auth), "vault-auth", "it is approle, jwt, kubernetes, token-file or token")
+	c.wrong(!slices.Contains([]string{"token", "token-file", "approle", "jwt", "kubernetes"}, v.Auth), "vault-auth", "use approle, jwt, kubernetes, token-file or token")
 	c.wrong(!pathName.MatchString(v.Role), "vault-role", "give the name of a role, as in certroll")
 	c.wrong(v.AuthMount != "" && !pathName.MatchString(v.AuthMount), "vault-auth-mount", "give the path of an auth method, without auth/")
 	c.wrong(v.JWTEnv != "" && !variableName.MatchString(v.JWTEnv), "vault-jwt-env", "give the name of a variable, not its value")
@@ -293,7 +293,7 @@ func (c *checker) ca(ca *CA, mount string) {
 		at, err := mail.ParseAddress(ca.Email)
 		c.wrong(err != nil || at.Address != ca.Email, "email", "give one address, as in certs@example.com")
 	}
-	c.wrong(!plain(ca.EABKeyID), "eab-key-id", "it is no single line of text")
+	c.wrong(!plain(ca.EABKeyID), "eab-key-id", "it must be a single line of text")
 	c.wrong(strings.Contains(ca.Bundle, "PRIVATE KEY"), "ca-bundle", "the file holds a private key: name one with the CA's certificates alone")
 	if ca.EABHMAC != "" {
 		c.reference("eab-hmac", ca.EABHMAC, mount)
@@ -315,7 +315,7 @@ func (c *checker) dns(d *DNS, mount string) {
 			c.wrong(refusal == "", flag, "the provider has no such variable: it has "+strings.Join(known, ", "))
 			continue
 		}
-		c.wrong(!plain(value), flag, "it is no single line of text")
+		c.wrong(!plain(value), flag, "it must be a single line of text")
 		_, isReference := parseReference(value)
 		switch {
 		case isReference || providers.IsSecret(name):
@@ -333,11 +333,11 @@ func (c *checker) dns(d *DNS, mount string) {
 // reference checks the place of a secret. Any other text may be the secret itself.
 func (c *checker) reference(flag, text, mount string) {
 	r, ok := parseReference(text)
-	c.wrong(!ok, flag, "it holds a secret: give where that is found, as "+howReferred+"; the value itself goes into no file and no command line")
+	c.wrong(!ok, flag, "its value is secret, and must be in no file and no command line: name its place, as "+howReferred)
 	c.wrong(ok && r.kind == "vault" && !strings.HasPrefix(r.text, mount+"/"), flag,
-		"name a secret in the mount "+mount+"/: certroll's policy reaches no other")
+		"name a secret in the mount "+mount+"/: certroll's policy allows no other mount")
 	c.wrong(ok && r.kind == "vault" && (!pathName.MatchString(r.text) || !plain(r.field)), flag, "write the path of letters, digits, dots, _ and -")
-	c.wrong(ok && r.kind == "env" && !variableName.MatchString(r.text), flag, "after env: stands the name of a variable")
+	c.wrong(ok && r.kind == "env" && !variableName.MatchString(r.text), flag, "write the name of a variable after env:")
 }
 
 // stored returns all references to Vault: fields by path.

@@ -76,13 +76,13 @@ func (r *Repo) ssh() bool { return !r.https() && hostOf(r.URL) != "" }
 // CheckService returns the errors in answers for a service, in addition to Check's.
 func (a *Answers) CheckService(kind string) []Problem {
 	c := &checker{}
-	c.wrong(!slices.Contains([]string{Systemd, Kubernetes, Compose}, kind), "service", "it is systemd, kubernetes or compose")
-	c.wrong(hostOf(a.Repo.URL) == "", "service", "the config repo is a path of this machine, which a service does not reach: give --repo-url as https:// or ssh://")
+	c.wrong(!slices.Contains([]string{Systemd, Kubernetes, Compose}, kind), "service", "use systemd, kubernetes or compose")
+	c.wrong(hostOf(a.Repo.URL) == "", "service", "the config repo is a path on this machine, which a service cannot reach: set --repo-url to an https:// or ssh:// URL")
 	c.wrong(a.Vault.Auth == "token", "service", "a service logs in to Vault by itself: give --vault-auth approle, jwt, kubernetes or token-file")
-	c.wrong(a.Vault.JWTEnv != "" && kind != Kubernetes, "service", "a service has no environment of yours: give --vault-jwt-file instead of --vault-jwt-env")
+	c.wrong(a.Vault.JWTEnv != "" && kind != Kubernetes, "service", "a service does not have your environment: use --vault-jwt-file instead of --vault-jwt-env")
 	for _, name := range slices.Sorted(maps.Keys(a.DNS.Variables)) {
 		r, ok := parseReference(a.DNS.Variables[name])
-		c.wrong(ok && r.kind == "env", "dns-var "+name, "a service has no environment of yours: name it as vault:MOUNT/PATH#FIELD or file:/PATH")
+		c.wrong(ok && r.kind == "env", "dns-var "+name, "a service does not have your environment: name the credential as vault:MOUNT/PATH#FIELD or file:/PATH")
 	}
 	return c.found
 }

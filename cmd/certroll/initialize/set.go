@@ -15,7 +15,7 @@ func (a *Answers) Set(flag, text string) error {
 	if flag == "agree-tos" {
 		a.CA.AgreeTOS = slices.Contains([]string{"y", "yes", "true"}, strings.ToLower(text))
 		if !a.CA.AgreeTOS {
-			return fmt.Errorf("the CA opens no account unless its terms of service are agreed to")
+			return fmt.Errorf("agree to the CA's terms of service: without that the CA registers no account")
 		}
 		return nil
 	}
@@ -25,7 +25,7 @@ func (a *Answers) Set(flag, text string) error {
 		"eab-key-id": &a.CA.EABKeyID, "dns": &a.DNS.Provider, "domain": &a.Domain,
 	}[flag]
 	if at == nil {
-		return fmt.Errorf("there is no question -%s", flag)
+		return fmt.Errorf("there is no question --%s", flag)
 	}
 	*at = text
 	return nil

@@ -209,7 +209,7 @@ func (i *initiation) answer() error {
 	}
 	i.f.Fill()
 	if i.f.setup && i.f.Vault.Auth != "approle" {
-		return fmt.Errorf("--setup-vault sets up AppRole, and certroll is to log in by %s: see docs/certroll.md and examples/ci for the role, or leave --vault-auth out", i.f.Vault.Auth)
+		return fmt.Errorf("--setup-vault sets up only AppRole, not a login by %s: create that role yourself (docs/certroll.md, examples/ci), or leave out --vault-auth", i.f.Vault.Auth)
 	}
 	found := i.check()
 	if i.f.service != "" {
@@ -245,7 +245,7 @@ func (i *initiation) check() []initialize.Problem {
 func (i *initiation) complete() bool { return len(i.f.Questions()) == 0 }
 
 func missingAnswers(open []initialize.Problem) error {
-	return flagList("there is no terminal to ask at, or no answer came, and these flags are missing:", open)
+	return flagList("these flags are missing, and init got no answer on a terminal:", open)
 }
 
 func flagList(first string, open []initialize.Problem) error {

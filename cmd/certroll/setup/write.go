@@ -118,7 +118,7 @@ func (i *initiation) prepare(ctx context.Context) error {
 	}
 	if diags := i.decode(ctx, s, i.below(declared)); diags.HasErrors() {
 		view.Diagnostics(i.app.Err, i.app.Palette(), append(configrepo.SpecFiles(i.below(declared)), *s.File), diags)
-		return errors.New("the files that these answers make have mistakes; nothing was written")
+		return errors.New("the files for these settings have mistakes; nothing was written")
 	}
 	i.repo = append(i.repo, declared...)
 	return nil
@@ -224,7 +224,7 @@ func (i *initiation) place(dir string, f initialize.File) error {
 		i.say("kept", at)
 		return nil
 	case err == nil:
-		i.say("kept", at+", which is not as init would write it")
+		i.say("kept", at+", which differs from what init would write")
 		return nil
 	case !errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("looking for %s: %w", at, err)
@@ -236,7 +236,7 @@ func (i *initiation) place(dir string, f initialize.File) error {
 		return fmt.Errorf("making the directory of %s: %w", at, err)
 	}
 	if err := atomicfile.Write(at, f.Bytes, 0o644); err != nil {
-		return fmt.Errorf("writing %s: %w; the same command goes on from there", at, err)
+		return fmt.Errorf("writing %s: %w; run the same command again to continue", at, err)
 	}
 	i.say("made", at)
 	return nil
@@ -269,7 +269,7 @@ func (i *initiation) placeLocal() error {
 	if i.was != nil {
 		edited := ""
 		if i.complete() && string(i.was) != string(i.f.Settings()) {
-			edited = ", which is not as init would write it"
+			edited = ", which differs from what init would write"
 		}
 		i.say("kept", i.file+edited)
 		rest = rest[1:]
@@ -310,7 +310,7 @@ func (i *initiation) openRepo(ctx context.Context) (*gitsync.Ledger, error) {
 	}
 	if err == nil && len(i.absent(tree)) > 0 {
 		if s.Verify != nil {
-			err = errors.New("certroll.hcl takes only signed commits, and certroll signs none: write the files into a clone with --dir, and commit them yourself; nothing was written")
+			err = errors.New("certroll.hcl requires signed commits, and certroll does not sign its commits: write the files into a clone with --dir, and commit them yourself; nothing was written")
 		} else {
 			err = repo.CheckPush(ctx)
 		}
@@ -352,7 +352,7 @@ func (i *initiation) fit(ctx context.Context, s *settings.Settings, tree fs.FS) 
 		return nil
 	}
 	view.Diagnostics(i.app.Err, i.app.Palette(), append(configrepo.SpecFiles(there), *s.File), i.decode(ctx, s, there))
-	return fmt.Errorf("the files in %s of the config repo do not go with %s: mend them, or the policies there; nothing was written", i.f.Repo.Directory, i.file)
+	return fmt.Errorf("the files in %s of the config repo do not fit %s: change these files, or the policies; nothing was written", i.f.Repo.Directory, i.file)
 }
 
 func (i *initiation) leaveOut(files []initialize.File) {
@@ -369,7 +369,7 @@ func (i *initiation) declare(ctx context.Context, repo *gitsync.Ledger) error {
 				return err
 			}
 		}
-		i.say("left", "the ledger's branch, which the first apply begins")
+		i.say("left", "the ledger's branch, which the first apply creates")
 		return nil
 	}
 	var made []initialize.File
@@ -464,7 +464,7 @@ func (i *initiation) sayDone(d vault.SetUp) {
 	case d.Made:
 		i.say("made", "Vault: "+d.What)
 	case d.Differs:
-		i.say("kept", "Vault: "+d.What+", which is not as init would make it")
+		i.say("kept", "Vault: "+d.What+", which differs from what init would create")
 	default:
 		i.say("kept", "Vault: "+d.What)
 	}
@@ -504,7 +504,7 @@ func (i *initiation) keepSecretID(ctx context.Context, client *vault.Client, set
 	if err := atomicfile.Write(at, []byte(id), 0o600); err != nil {
 		return fmt.Errorf("writing the secret id: %w; name another file with --vault-secret-id-file", err)
 	}
-	i.say("made", at+", which only you may read")
+	i.say("made", at+", which only you can read")
 	return nil
 }
 
@@ -536,7 +536,7 @@ func (i *initiation) examine(ctx context.Context, pushed bool) error {
 		*a.ConfigFile = i.file
 		var code console.ExitCode
 		if err := a.Doctor(ctx); err != nil && !errors.As(err, &code) {
-			fmt.Fprintf(a.Out, "  it cannot look yet: %s\n", text.Line(err.Error()))
+			fmt.Fprintf(a.Out, "  doctor cannot check yet: %s\n", text.Line(err.Error()))
 		}
 	}
 	config := ""
