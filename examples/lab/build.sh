@@ -2,14 +2,14 @@
 # build.sh [NAME...]: builds programs of the lab into examples/lab/bin, once each.
 #
 # Without a name it builds what `make test` and `make demo` need: labvault, which
-# serves Vault's KV engine, and the CA Pebble. Both are pinned by the module in
-# embedded/ to the versions that certroll has of their modules, so that they build
-# in seconds. "vault" and "consul-template" are pinned by the module in tools/;
-# Vault takes 10 to 20 minutes, and one on PATH is used instead. "step-ca", a second
-# CA, is pinned by the module in stepca/: its versions must not move Vault's.
+# serves Vault's KV engine, and the CA Pebble. The module in embedded/ pins both, with
+# certroll's own versions of their modules, so that they build in seconds. The module
+# in tools/ pins "vault" and "consul-template". Vault takes 10 to 20 minutes; a vault on
+# PATH is used instead. The module in stepca/ pins "step-ca", a second CA, apart, so
+# that its versions do not change Vault's.
 #
 # BIND, OpenSSH, GnuPG, nginx, HAProxy, Prometheus and Chromium come from the
-# system; only the tests that say so need them.
+# system; only the tests that name them need them.
 set -eu
 
 lab=$(cd "$(dirname "$0")" && pwd)
@@ -25,12 +25,12 @@ build() {
 		echo "lab: $1 is in $CERTROLL_LAB_BIN"
 		return
 	fi
-	# What a built program depends on; another pin, source or toolchain builds it anew.
+	# The stamp has all that a program depends on: another pin, source or toolchain builds it again.
 	stamp="$(go env GOVERSION) $(cd "$lab/$2" && cat go.mod go.sum labvault/*.go 2>/dev/null | git hash-object --stdin)"
 	if [ -x "$bin/$1" ] && [ "$(cat "$bin/.$1.stamp" 2>/dev/null)" = "$stamp" ]; then
 		return
 	fi
-	# Built aside and moved, so that an interrupted build leaves no half program.
+	# Build under another name, then move: an interrupted build leaves no partial program.
 	"$lab/progress.sh" "${STEP:-lab}" "$1" "$4" go build -C "$lab/$2" -v -trimpath -ldflags '-s -w' -o "$bin/$1.new" "$3"
 	mv "$bin/$1.new" "$bin/$1"
 	echo "$stamp" >"$bin/.$1.stamp"

@@ -13,14 +13,14 @@ import (
 	"certroll/examples/lab/labtest"
 )
 
-// nameServer is what both of the lab's name servers can do.
+// nameServer is the common interface of the lab's two name servers.
 type nameServer struct {
 	addr, keyName, secret, algorithm string
 	challenges                       func() []string
 }
 
-// eachNameServer runs one suite over both, so that the quick one is known to
-// behave as the real one does.
+// eachNameServer runs one suite on both name servers, so that the fast one
+// provably behaves like the real one.
 func eachNameServer(t *testing.T, suite func(*testing.T, nameServer)) {
 	t.Run("in process", func(t *testing.T) {
 		d := labtest.DNS(t, "lab.test", "sub.lab.test")
@@ -167,7 +167,7 @@ func TestAnswers(t *testing.T) {
 				t.Errorf("apex %s: %v", dns.TypeToString[rrtype], reply.Answer)
 			}
 		}
-		// The zone of a name is found by the SOA in the authority section.
+		// A client finds the zone of a name by the SOA in the authority section.
 		reply := s.ask(t, "udp", "x.sub.lab.test", dns.TypeSOA)
 		if len(reply.Ns) != 1 || reply.Ns[0].Header().Name != "sub.lab.test." {
 			t.Errorf("SOA of x.sub.lab.test: authority %v, want that of sub.lab.test.", reply.Ns)
@@ -228,8 +228,8 @@ func TestLagHidesUpdates(t *testing.T) {
 	}
 }
 
-// TestCNAMEsLeadFromZoneToZone: the in-process server stands in for a
-// resolver as well, which BIND, asked without recursion, does not.
+// TestCNAMEsLeadFromZoneToZone: the in-process server also serves as a
+// resolver. BIND does not, without recursion.
 func TestCNAMEsLeadFromZoneToZone(t *testing.T) {
 	d := labtest.DNS(t, "lab.test", "other.test")
 	if err := d.Add(challenge+" 60 IN CNAME target.other.test.", `target.other.test. 60 IN TXT "there"`); err != nil {

@@ -21,21 +21,21 @@ import (
 
 var update = flag.Bool("update", false, "capture the answers of the real Vault again")
 
-// captured holds the answers of the Vault that examples/lab/tools pins.
+// captured is the file with the answers of the Vault that examples/lab/tools pins.
 const (
 	captured        = "testdata/vault-1.21.0.txt"
 	capturedVersion = "1.21.0"
 )
 
-// exchange is one call. In path and body {name} is the last value that an answer
-// gave under that name.
+// exchange is one call. {name} in path and body stands for the last value with that
+// name in an answer.
 type exchange struct {
 	token              string // "root", "none", "wrong", or a name in braces
 	method, path, body string
 }
 
-// exchanges go through all that the front of labvault answers, and through the
-// engine where the two meet: existence check, nil answers, numbers, raw answers.
+// exchanges cover every answer of labvault's front, and the engine's calls that pass
+// through the front: existence check, nil answers, numbers, raw answers.
 var exchanges = []exchange{
 	{"none", "GET", "sys/health", ""},
 	{"none", "GET", "sys/seal-status", ""},
@@ -129,7 +129,7 @@ var exchanges = []exchange{
 }
 
 // TestEmbeddedAnswersAsVault: labvault and the real server give the same answer to
-// each exchange, played side by side; what was captured is what Vault still says.
+// each exchange, and the captured answers are still Vault's.
 func TestEmbeddedAnswersAsVault(t *testing.T) {
 	vault := labtest.RealVault(t)
 	if version := versionOf(t, vault); version != capturedVersion {
@@ -145,7 +145,7 @@ func TestEmbeddedAnswersAsVault(t *testing.T) {
 	same(t, "labvault", play(t, embedded(t)), "the real Vault", said)
 }
 
-// TestEmbeddedAnswersAsCaptured is the same where there is no Vault.
+// TestEmbeddedAnswersAsCaptured compares with the captured answers, for machines without Vault.
 func TestEmbeddedAnswersAsCaptured(t *testing.T) {
 	same(t, "labvault", play(t, embedded(t)), "what was captured of Vault", capturedText(t))
 }
@@ -189,8 +189,8 @@ func same(t *testing.T, whose, got, whoseWanted, want string) {
 	}
 }
 
-// play makes all calls and returns them with their answers, without what differs
-// from one server to the next.
+// play makes all calls and returns them with their answers, without the values that
+// differ between servers.
 func play(t *testing.T, v *lab.Vault) string {
 	t.Helper()
 	p := &player{t: t, v: v, known: map[string]string{"root": v.Token, "wrong": "hvs.no-token-of-this-server"}}
@@ -203,7 +203,7 @@ func play(t *testing.T, v *lab.Vault) string {
 	return p.text.String()
 }
 
-// player remembers what the calls to come refer to.
+// player keeps the values to which later calls refer.
 type player struct {
 	t     *testing.T
 	v     *lab.Vault
@@ -211,8 +211,8 @@ type player struct {
 	text  strings.Builder
 }
 
-// settle waits until no mount is on its way to version 2, which a new one is for
-// a moment.
+// settle waits until every mount is at version 2: a new mount is upgraded for a
+// moment.
 func (p *player) settle() {
 	p.t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
@@ -264,8 +264,8 @@ func (p *player) exchange(e exchange) {
 		resp.StatusCode, resp.Header.Get("Content-Type"), resp.Header.Get("Cache-Control"), p.normal(body))
 }
 
-// normal is an answer in one form, in which what no two servers have in common is
-// replaced by its name.
+// normal returns an answer in a normal form, with a placeholder for each value that
+// differs between servers.
 func (p *player) normal(body []byte) string {
 	if len(body) == 0 {
 		return "(empty)"
@@ -283,12 +283,12 @@ func (p *player) normal(body []byte) string {
 	return string(b)
 }
 
-// varying are the fields whose value differs from call to call.
+// varying lists the fields whose values differ between calls.
 var varying = []string{"request_id", "accessor", "uuid", "created_time", "updated_time", "deletion_time", "creation_time", "expire_time", "issue_time",
 	"id", "client_token", "client_id", "entity_id", "role_id", "secret_id", "secret_id_accessor", "server_time_utc", "cluster_id", "cluster_name", "build_date", "ttl", "lease_duration"}
 
-// elsewhere is what labvault does not have: the other mounts of a Vault, and what
-// its registry of plugins says.
+// elsewhere lists what labvault lacks: Vault's other mounts, and the fields from its
+// registry of plugins.
 var elsewhere = []string{"sys/", "cubbyhole/", "identity/", "agent-registry/", "running_plugin_version", "running_sha256", "deprecation_status"}
 
 func (p *player) without(v any) any {
@@ -315,7 +315,7 @@ func (p *player) without(v any) any {
 	return v
 }
 
-// kind is what is left of a value that varies: the type, and whether there is one.
+// kind reduces a varying value to its type, or to its absence.
 func kind(v any) any {
 	switch v := v.(type) {
 	case string:

@@ -24,8 +24,8 @@ func TestPushAndShow(t *testing.T) {
 	}
 }
 
-// TestPushZeros: git finds nothing wrong with what it is given, around the size of a
-// piece, beside what was there.
+// TestPushZeros: git accepts the pack, for sizes around that of a piece, and keeps
+// the files that were there.
 func TestPushZeros(t *testing.T) {
 	for _, size := range []int64{0, 15, 16, 1<<20 - 1, 1 << 20, 5<<20 + 7} {
 		repo, err := lab.CreateBare(t.TempDir(), "certs")
@@ -59,8 +59,7 @@ func TestGitHTTPWantsTheToken(t *testing.T) {
 	pushTwiceAndShow(t, g.AuthURL("certs"), g.Path("certs"))
 }
 
-// TestGitHTTPTakesLargePushes sends a pack that git does not announce the
-// length of.
+// TestGitHTTPTakesLargePushes sends a pack so large that git sends no length.
 func TestGitHTTPTakesLargePushes(t *testing.T) {
 	g := labtest.GitHTTP(t)
 	if _, err := g.Create("certs"); err != nil {

@@ -105,8 +105,8 @@ func TestPauseHoldsConnections(t *testing.T) {
 	}
 }
 
-// TestCloseEndsTheServer has each server started and closed: its process is
-// gone, or its port free, when Close returns.
+// TestCloseEndsTheServer starts and closes each server: when Close returns, the
+// process has ended, or the port is free.
 func TestCloseEndsTheServer(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts every server of the lab; left out under -short")
@@ -189,8 +189,8 @@ func TestMissingProgramSaysWhatToDo(t *testing.T) {
 	}
 }
 
-// TestProcessOfSurvivor: a program whose child lives on, with its output, is
-// not waited for by it.
+// TestProcessOfSurvivor: Close does not wait for a child that outlives its program
+// and keeps its output open.
 func TestProcessOfSurvivor(t *testing.T) {
 	dir := t.TempDir()
 	hold := filepath.Join(dir, "hold")

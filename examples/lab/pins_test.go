@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// requirements are what a module's go.mod requires, by path.
+// requirements returns the versions that a module's go.mod requires, by path.
 func requirements(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "go", "mod", "edit", "-json")
@@ -28,9 +28,9 @@ func requirements(t *testing.T, dir string) map[string]string {
 	return versions
 }
 
-// TestEmbeddedIsPinned: what labvault and Pebble share with certroll has
-// certroll's version, so that it is compiled once; the engine and Pebble are those
-// that the real servers' module pins.
+// TestEmbeddedIsPinned: modules that labvault and Pebble share with certroll have
+// certroll's versions, so that Go compiles them once. The engine and Pebble have the
+// versions that the real servers' module pins.
 func TestEmbeddedIsPinned(t *testing.T) {
 	own, product, tools := requirements(t, "embedded"), requirements(t, "../.."), requirements(t, "tools")
 	shared := 0

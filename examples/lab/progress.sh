@@ -1,9 +1,9 @@
 #!/bin/sh
 # progress.sh STEP NAME ABOUT COMMAND...
 #
-# Runs a `go build -v` and shows how far it is: what is built, which of how many
-# steps, about how long an empty build cache takes. A terminal sees one line that
-# changes; where output is no terminal, a line for each hundred packages.
+# Runs a `go build -v` and shows its progress: the program, the step of how many, and
+# about how long the build takes with an empty cache. On a terminal it updates one
+# line; otherwise it prints a line for each hundred packages.
 set -eu
 step=$1 name=$2 about=$3
 shift 3
@@ -16,7 +16,7 @@ show() {
 
 start=$(date +%s)
 show "[$step] building $name; $about from an empty cache"
-# The loop's end is this script's: go's exit code comes through as its last line.
+# The loop receives go's exit code as its last line, and exits with it.
 {
 	code=0
 	"$@" 2>&1 || code=$?
@@ -27,7 +27,7 @@ show "[$step] building $name; $about from an empty cache"
 		case $line in
 		"exit "*) code=${line#exit } ;;
 		"go: downloading "*) modules=$((modules + 1)) ;;
-		*[!A-Za-z0-9._/~-]* | "") # no package's path: go has something to say
+		*[!A-Za-z0-9._/~-]* | "") # not a package's path: a message of go
 			if [ -n "$terminal" ]; then printf '\r\033[K'; fi
 			printf '%s\n' "$line" >&2
 			continue

@@ -13,7 +13,7 @@ import (
 	"certroll/examples/lab/labtest"
 )
 
-// asDemo has the test's own program be the demo.
+// asDemo names the variable that makes the test's own program run the demo.
 const asDemo = "CERTROLL_TEST_AS_DEMO"
 
 func TestMain(m *testing.M) {
@@ -24,8 +24,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// story is what the demo prints on a server, where output is no terminal. It fails
-// the test where the demo does.
+// story returns the demo's output on a server, without a terminal. It fails the test
+// if the demo fails.
 func story(t *testing.T, certroll, server string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-certroll", certroll, "-config", "../../quickstart/certs")
@@ -54,8 +54,8 @@ func programs(t *testing.T) string {
 	return filepath.Join(dir, "certroll")
 }
 
-// TestStory: the demo comes to its end, shows each plan once, and sums progress up
-// where nobody watches it.
+// TestStory: the demo succeeds, shows each plan once, and without a terminal sums the
+// progress up in one line.
 func TestStory(t *testing.T) {
 	told := story(t, programs(t), lab.Embedded)
 	for text, times := range map[string]int{
@@ -68,7 +68,7 @@ func TestStory(t *testing.T) {
 	}
 }
 
-// TestSameStory: a real Vault and labvault give the same story.
+// TestSameStory: the demo prints the same with a real Vault and with labvault.
 func TestSameStory(t *testing.T) {
 	v := labtest.RealVault(t)
 	certroll := programs(t)
@@ -78,8 +78,8 @@ func TestSameStory(t *testing.T) {
 	}
 }
 
-// plain is a story without what differs each time: which server it is, times,
-// addresses, serials and commits, and which certificate was issued last.
+// plain removes from the output whatever differs between runs: the server, times,
+// addresses, serials, commits, and the certificate that was issued last.
 func plain(told string) string {
 	for _, r := range []struct{ pattern, by string }{
 		{`(?m)^(Vault is .*|\{"schema":.*|.* of progress: .*)$`, "..."},

@@ -17,8 +17,8 @@ ok api: issue, serial 01, secret/tls/api version 1
 Apply: 1 done, 0 failed; ledger at e465908778b2.
 `
 
-// TestSummary: one line stands for the progress, and a plan that was shown is not
-// shown again; nothing else is lost.
+// TestSummary: one line replaces the progress lines, a plan appears only once, and all
+// other lines stay.
 func TestSummary(t *testing.T) {
 	const done = "ok api: issue, serial 01, secret/tls/api version 1\nApply: 1 done, 0 failed; ledger at e465908778b2.\n"
 	const progress = "   1.4s of progress: 1 key, 1 order, 2 dns\n"
@@ -42,7 +42,7 @@ func TestSummary(t *testing.T) {
 	}
 }
 
-// TestSummaryOnATerminal: the progress lines are written over each other, none
+// TestSummaryOnATerminal: each progress line overwrites the one before, and none is
 // wider than the terminal.
 func TestSummaryOnATerminal(t *testing.T) {
 	var out strings.Builder

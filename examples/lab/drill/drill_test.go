@@ -19,10 +19,10 @@ import (
 	"certroll/examples/lab/labtest"
 )
 
-// TestSmoke: a short drill on real parts runs to its end, and finds nothing lost.
+// TestSmoke: a short drill with real servers succeeds.
 func TestSmoke(t *testing.T) {
 	t.Parallel()
-	labtest.Pebble(t, lab.PebbleOptions{}) // or the test is skipped, as others that need servers
+	labtest.Pebble(t, lab.PebbleOptions{}) // skips the test if servers may not start
 	var out bytes.Buffer
 	o := options{certroll: programs(t), parts: "kill soak", seed: 778, certificates: 5, kills: 5,
 		length: 5 * time.Minute, soak: 15 * time.Second, life: 20 * time.Second, out: &out}
@@ -39,7 +39,7 @@ func TestSmoke(t *testing.T) {
 	}
 }
 
-// TestReplicaIsCutOff: the part that waits for a lease to end, with one cut.
+// TestReplicaIsCutOff runs the part replicas with one cut, and waits for the lease's end.
 func TestReplicaIsCutOff(t *testing.T) {
 	t.Parallel()
 	if labtest.Only() {
@@ -58,8 +58,8 @@ func TestReplicaIsCutOff(t *testing.T) {
 	}
 }
 
-// TestDrillFails: a certroll that does not work fails the drill, which says so in the
-// table, and the servers end.
+// TestDrillFails: a broken certroll fails the drill. The table shows the failure, and
+// the servers end.
 func TestDrillFails(t *testing.T) {
 	t.Parallel()
 	labtest.Pebble(t, lab.PebbleOptions{})
@@ -80,8 +80,8 @@ func TestDrillFails(t *testing.T) {
 	}
 }
 
-// programs builds certroll and certroll-dns as make drill does, and returns the path
-// of the first.
+// programs builds certroll and certroll-dns like make drill, and returns certroll's
+// path.
 func programs(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -93,7 +93,7 @@ func programs(t *testing.T) string {
 	return filepath.Join(dir, "certroll")
 }
 
-// TestChoose: an unknown part is refused.
+// TestChoose: the drill rejects an unknown part.
 func TestChoose(t *testing.T) {
 	for _, names := range []string{"", "kill sleep"} {
 		if _, err := choose(names); err == nil {
@@ -102,7 +102,7 @@ func TestChoose(t *testing.T) {
 	}
 }
 
-// TestJudge: the book tells lost, doubled, unknown and late orders apart.
+// TestJudge: the book distinguishes lost, doubled, unknown and late orders.
 func TestJudge(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -147,7 +147,7 @@ func TestJudgeBoundsUnknown(t *testing.T) {
 	}
 }
 
-// TestReadHistory: what is recorded twice, and a version that is missing, are found.
+// TestReadHistory finds events recorded twice, and a missing version.
 func TestReadHistory(t *testing.T) {
 	t.Parallel()
 	success := func(id, serial, url string, version int) event {
@@ -169,7 +169,7 @@ func TestReadHistory(t *testing.T) {
 	}
 }
 
-// TestReportFails: what must not happen fails the drill, and is named.
+// TestReportFails: an example of something that must not happen fails the drill by name.
 func TestReportFails(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
@@ -203,7 +203,7 @@ func TestFlat(t *testing.T) {
 	}
 }
 
-// TestUsageOf reads this process's own usage where there is /proc.
+// TestUsageOf reads this process's own usage, on systems with /proc.
 func TestUsageOf(t *testing.T) {
 	t.Parallel()
 	if _, err := os.Stat("/proc/self/fd"); err != nil {
@@ -259,7 +259,7 @@ func TestHarms(t *testing.T) {
 	}
 }
 
-// TestDamage takes files of all kinds, and says which.
+// TestDamage: damage chooses files of all kinds, and describes each.
 func TestDamage(t *testing.T) {
 	t.Parallel()
 	rng, seen := rand.New(rand.NewPCG(1, 1)), map[string]bool{}
@@ -290,8 +290,8 @@ func TestDamage(t *testing.T) {
 	}
 }
 
-// TestLink: nothing passes a link that is cut, and what was sent meanwhile arrives
-// when it is mended, also where the sender is gone.
+// TestLink: no data passes a cut link. Data that was sent meanwhile arrives when the
+// link is restored, even if the sender is gone.
 func TestLink(t *testing.T) {
 	t.Parallel()
 	server, err := net.Listen("tcp", "127.0.0.1:0")
@@ -337,7 +337,7 @@ func TestLink(t *testing.T) {
 	for range late {
 		send("late\n").Close()
 	}
-	// The server takes what comes in turn: what passed a link that is cut would be first.
+	// The server receives data in order: data that passed the cut link would come first.
 	direct, err := net.Dial("tcp", server.Addr().String())
 	if err != nil {
 		t.Fatal(err)

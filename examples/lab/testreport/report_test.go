@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestReport: a line for each package, a failure's words, and what was left out,
-// from events as go test -json writes them.
+// TestReport: from the events of go test -json, the report has a line for each package,
+// the output of a failure, and the skipped tests.
 func TestReport(t *testing.T) {
 	in, err := os.Open("testdata/events.jsonl")
 	if err != nil {
