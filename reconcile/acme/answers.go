@@ -37,7 +37,7 @@ func (c *Client) RemoveAnswers(ctx context.Context, issuer *spec.Issuer, account
 		if !ok || !ca.TokenSafe(token) {
 			continue
 		}
-		keyAuth, err := s.KeyAuthorization(ctx, token)
+		keyAuth, err := s.KeyAuthorization(token)
 		if err != nil {
 			return left, c.struck(err)
 		}

@@ -26,7 +26,7 @@ type Request struct {
 	// stops its retries.
 	GaveUp func() bool
 	// Own returns the TXT values of all the order's challenges.
-	Own func(ctx context.Context) ([]string, error)
+	Own func() ([]string, error)
 	// Ask lets the CA validate the challenges of Proofs[from:to], whose records are
 	// visible.
 	Ask func(from, to int) error
@@ -56,7 +56,7 @@ func (p *Publisher) Answer(ctx context.Context, a Request) error {
 	a.Report(StepRecord, one.name)
 	// Needed only to recognize foreign records.
 	if !provider.Effect.Spares() {
-		if one.own, err = a.Own(ctx); err != nil {
+		if one.own, err = a.Own(); err != nil {
 			return err
 		}
 	}

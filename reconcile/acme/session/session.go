@@ -3,14 +3,17 @@ package session
 import (
 	"context"
 	"crypto"
+	"encoding/base64"
 	"net/http"
 	"sync"
 	"time"
 
 	"github.com/go-acme/lego/v4/acme/api"
+	"github.com/go-jose/go-jose/v4"
 
 	"certroll/reconcile/acme/ca"
 	"certroll/reconcile/acme/problem"
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 )
 
@@ -173,13 +176,11 @@ func (s *Session) setAccountURL(url string) {
 }
 
 // KeyAuthorization returns the key authorization of a challenge's token (RFC 8555
-// section 8.1).
-func (s *Session) KeyAuthorization(ctx context.Context, token string) (string, error) {
-	var out string
-	_, err := s.Call(ctx, "computing a key authorization", func(core *api.Core) error {
-		var err error
-		out, err = core.GetKeyAuthorization(token)
-		return err
-	})
-	return out, err
+// section 8.1). It asks nobody: callers may hold a lock.
+func (s *Session) KeyAuthorization(token string) (string, error) {
+	thumbprint, err := (&jose.JSONWebKey{Key: s.key.Public()}).Thumbprint(crypto.SHA256)
+	if err != nil {
+		return "", &problem.Error{OfClass: ledger.ClassInternal, Doing: "computing a key authorization", Said: err.Error(), Cause: err}
+	}
+	return token + "." + base64.RawURLEncoding.EncodeToString(thumbprint), nil
 }

@@ -10,21 +10,23 @@ import (
 
 	"certroll/reconcile/acme/problem"
 	"certroll/reconcile/acme/wait"
+	"certroll/reconcile/keylock"
 	"certroll/spec"
 )
 
 // servers are the listeners for http-01 and tls-alpn-01 challenges: one per address,
 // shared by all pending challenges there, and open only while there are any.
 type servers struct {
-	mu   sync.Mutex
-	open map[string]*listening
+	turns keylock.Locks // per listener, while it is opened or closed
+	mu    sync.Mutex    // guards open
+	open  map[string]*listening
 }
 
 func newServers() *servers { return &servers{open: map[string]*listening{}} }
 
 // listening is one listener with its answers.
 type listening struct {
-	users   int
+	users   int // guarded by its turn
 	stop    func()
 	mu      sync.RWMutex
 	answers map[string]string           // http-01: token to key authorization
@@ -35,19 +37,22 @@ type listening struct {
 // function ends the use.
 func (s *servers) use(ctx context.Context, kind spec.Challenge, address string, serve func(*listening, net.Listener) func()) (*listening, func(), error) {
 	key := string(kind) + " " + address
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	l := s.open[key]
+	// A second challenge waits for this listener and does not try to bind the same
+	// address.
+	done, err := s.turns.Take(ctx, key, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer done()
+	l := s.get(key)
 	if l == nil {
-		// Under the lock, so that a second challenge waits for this listener and does
-		// not try to bind the same address.
 		ln, err := wait.Listen(ctx, address)
 		if err != nil {
 			return nil, nil, err
 		}
 		l = &listening{answers: map[string]string{}, certs: map[string]*tls.Certificate{}}
 		l.stop = serve(l, ln)
-		s.open[key] = l
+		s.set(key, l)
 	}
 	l.users++
 	return l, func() { s.leave(key, l) }, nil
@@ -55,11 +60,30 @@ func (s *servers) use(ctx context.Context, kind spec.Challenge, address string, 
 
 // leave ends a use, and closes the listener with the last one.
 func (s *servers) leave(key string, l *listening) {
+	// The wait ends: Listen and stop are short.
+	done, err := s.turns.Take(context.Background(), key, nil)
+	if err != nil {
+		return
+	}
+	defer done()
+	if l.users--; l.users == 0 {
+		s.set(key, nil)
+		l.stop()
+	}
+}
+
+func (s *servers) get(key string) *listening {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if l.users--; l.users == 0 {
+	return s.open[key]
+}
+
+// set stores the open listener; nil: none.
+func (s *servers) set(key string, l *listening) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open[key] = l; l == nil {
 		delete(s.open, key)
-		l.stop()
 	}
 }
 

@@ -284,7 +284,7 @@ func (s *solving) stillOpen(ctx context.Context, group []task) ([]task, error) {
 
 // solveWith solves a group through one account.
 func (s *solving) solveWith(ctx context.Context, account *spec.DNSAccount, group []task) error {
-	challenges, err := s.challenges(ctx, account, group)
+	challenges, err := s.challenges(account, group)
 	if err != nil {
 		return err
 	}
@@ -312,10 +312,10 @@ func (s *solving) viaDNS(ctx context.Context, account *spec.DNSAccount, challeng
 }
 
 // challenges returns each task's challenge of the account's type.
-func (s *solving) challenges(ctx context.Context, account *spec.DNSAccount, group []task) ([]challenge, error) {
+func (s *solving) challenges(account *spec.DNSAccount, group []task) ([]challenge, error) {
 	out := make([]challenge, 0, len(group))
 	for _, t := range group {
-		ch, err := s.challenge(ctx, account, t)
+		ch, err := s.challenge(account, t)
 		if err != nil {
 			return nil, err
 		}
@@ -326,7 +326,7 @@ func (s *solving) challenges(ctx context.Context, account *spec.DNSAccount, grou
 
 // challenge returns the task's challenge of the account's type. If the CA does not offer
 // the type, another account may do.
-func (s *solving) challenge(ctx context.Context, account *spec.DNSAccount, t task) (challenge, error) {
+func (s *solving) challenge(account *spec.DNSAccount, t task) (challenge, error) {
 	doing := "validating " + t.name() + " through the DNS account " + account.Name
 	var offered []string
 	for _, ch := range t.authz.Challenges {
@@ -337,7 +337,7 @@ func (s *solving) challenge(ctx context.Context, account *spec.DNSAccount, t tas
 		if !ca.TokenSafe(ch.Token) {
 			return challenge{}, &problem.Error{OfClass: ledger.ClassCAUnavailable, Doing: doing, Said: "the challenge's token is not base64url, as RFC 8555 section 8.3 demands"}
 		}
-		keyAuth, err := s.Session.KeyAuthorization(ctx, ch.Token)
+		keyAuth, err := s.Session.KeyAuthorization(ch.Token)
 		return challenge{task: t, url: ch.URL, token: ch.Token, keyAuth: keyAuth}, err
 	}
 	return challenge{}, problem.NotPublished{Why: problem.Config(doing, "the CA offers no "+string(account.Challenge)+" challenge for this name, only "+strings.Join(offered, ", "),
@@ -443,11 +443,11 @@ func beingValidated(authz acme.Authorization, url string) bool {
 
 // ownValues returns the TXT values of all the order's dns-01 challenges, including those
 // of validated names: an earlier run may have left their records.
-func (s *solving) ownValues(ctx context.Context) ([]string, error) {
+func (s *solving) ownValues() ([]string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, token := range s.tokens[len(s.values):] {
-		keyAuth, err := s.Session.KeyAuthorization(ctx, token)
+		keyAuth, err := s.Session.KeyAuthorization(token)
 		if err != nil {
 			return nil, err
 		}
