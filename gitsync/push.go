@@ -21,6 +21,7 @@ import (
 	"certroll/gitsync/objects"
 	"certroll/gitsync/packfile"
 	"certroll/gitsync/remote"
+	"certroll/spec/await"
 	"certroll/spec/text"
 )
 
@@ -110,14 +111,7 @@ func pause(ctx context.Context, try int) error {
 		return ctx.Err()
 	}
 	most := min(time.Duration(try)*50*time.Millisecond, time.Second)
-	timer := time.NewTimer(rand.N(most))
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
+	return await.Sleep(ctx, rand.N(most))
 }
 
 // arrived returns a commit in doubt that is on the branch; nil if there is none. sync has

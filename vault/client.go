@@ -12,6 +12,7 @@ import (
 
 	"github.com/hashicorp/vault/api"
 
+	"certroll/spec/await"
 	"certroll/spec/bounded"
 )
 
@@ -76,7 +77,7 @@ func New(o Options) (*Client, error) {
 		c.log = slog.New(slog.DiscardHandler)
 	}
 	m := o.Auth.Method
-	c.deaths = &deaths{api: client, log: c.log, given: m == "" || m == "token", login: c.Login}
+	c.deaths = &deaths{api: client, log: c.log, given: m == "" || m == "token", login: c.Login, turn: await.NewTurn()}
 	cfg.HttpClient.Transport = shortAnswers{&patient{next: cfg.HttpClient.Transport, timeout: cmp.Or(o.Timeout, defaultTimeout), login: c.deaths.anotherToken}}
 	if o.Namespace != "" {
 		client.SetNamespace(o.Namespace)

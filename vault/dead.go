@@ -5,11 +5,12 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/vault/api"
+
+	"certroll/spec/await"
 )
 
 // deaths finds out whether a token is dead. Vault's answer says so. OpenBao and older
@@ -22,11 +23,11 @@ type deaths struct {
 	given bool                            // the token came from VAULT_TOKEN or ~/.vault-token, so that there is no other
 	login func(ctx context.Context) error // obtains another token for api
 
-	mu sync.Mutex
+	turn await.Turn // guards what follows; it is held while Vault is asked
 	// alive is the last token that could look itself up, at aliveAt.
 	alive   string
 	aliveAt time.Time
-	// dead is the token that could not. It may be read without mu.
+	// dead is the token that could not. It may be read without the turn.
 	dead atomic.Value
 	// blind is a token that could not look itself up although it was new: its policies
 	// forbid it, so that its rejections prove nothing.
@@ -45,7 +46,7 @@ func saysDead(refusal []byte) bool {
 	return bytes.Contains(refusal, []byte("invalid token")) || bytes.Contains(refusal, []byte("bad token"))
 }
 
-// isDead reports whether the token of a rejected call is dead. The caller holds d.mu.
+// isDead reports whether the token of a rejected call is dead. The caller has the turn.
 func (d *deaths) isDead(ctx context.Context, token string, refusal []byte) bool {
 	switch {
 	case saysDead(refusal):
@@ -74,7 +75,7 @@ func (d *deaths) isDead(ctx context.Context, token string, refusal []byte) bool 
 const noToken = "certroll-asks-how-an-unknown-token-is-refused"
 
 // tellsDead reports whether this server calls an unknown token invalid. It asks the
-// server once, with such a token. The caller holds d.mu.
+// server once, with such a token. The caller has the turn.
 func (d *deaths) tellsDead(ctx context.Context) bool {
 	if d.tells == nil {
 		stranger, err := d.api.CloneWithHeaders()
@@ -96,8 +97,11 @@ func (d *deaths) tellsDead(ctx context.Context) bool {
 // happened meanwhile, or from a new login if the old token is dead. A given token
 // (VAULT_TOKEN) has no replacement.
 func (d *deaths) anotherToken(ctx context.Context, refused string, refusal []byte) (string, bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	done, err := d.turn.Take(ctx)
+	if err != nil {
+		return "", false
+	}
+	defer done()
 	// Another call has logged in meanwhile.
 	if now := d.api.Token(); now != refused {
 		return now, now != ""

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/vault/api"
+
+	"certroll/spec/await"
 )
 
 // The first and the longest wait between logins that fail.
@@ -37,10 +39,8 @@ func (c *Client) Keep(ctx context.Context) {
 			err = errors.Join(err, c.loginAgain(ctx))
 		}
 		c.log.Error("could not renew the Vault token or log in again; will retry", "error", err)
-		select {
-		case <-ctx.Done():
+		if await.Sleep(ctx, wait) != nil {
 			return
-		case <-time.After(wait):
 		}
 		wait = min(2*wait, mostRelogin)
 	}
@@ -61,10 +61,7 @@ var errRevoked = errors.New("Vault does not know it any more: it was revoked bef
 // rejects its own new token is not asked without pause.
 func (c *Client) loginAgain(ctx context.Context) error {
 	err := c.Login(ctx)
-	select {
-	case <-ctx.Done():
-	case <-time.After(firstRelogin):
-	}
+	_ = await.Sleep(ctx, firstRelogin) // the reports are dropped at once if ctx ends
 	select {
 	case <-c.dead:
 	default:

@@ -1,7 +1,10 @@
 package vault
 
 import (
+	"context"
+	"errors"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -165,5 +168,52 @@ func TestDocuments(t *testing.T) {
 	call(t, v, http.MethodDelete, "secret/data/certroll/accounts/ca", nil, nil)
 	if doc, err := docs.Create(t.Context(), "ca", map[string]string{"private_key": "new"}); doc["private_key"] != "new" || err != nil {
 		t.Errorf("document: %v %v", doc, err)
+	}
+}
+
+// TestWaitsForTheServerEndWithTheirCaller: while one call waits for a silent server, the
+// wait of another for its turn ends with its own context.
+func TestWaitsForTheServerEndWithTheirCaller(t *testing.T) {
+	asked, answer := make(chan struct{}, 1), make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		select {
+		case asked <- struct{}{}:
+		default:
+		}
+		<-answer
+		w.WriteHeader(http.StatusForbidden)
+	}))
+	defer s.Close()
+	defer close(answer)
+	c, err := New(Options{Address: s.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := NewLease(NewKV(c), "secret", "certroll/lease", "us", time.Minute)
+	for name, call := range map[string]func(context.Context) error{
+		"acquire": func(ctx context.Context) error { _, _, _, err := l.Acquire(ctx); return err },
+		"login": func(ctx context.Context) error {
+			c.deaths.anotherToken(ctx, c.api.Token(), nil)
+			return ctx.Err()
+		},
+	} {
+		first, stop := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() { defer close(ended); _ = call(first) }()
+		<-asked
+		second, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		waited := make(chan error, 1)
+		go func() { waited <- call(second) }()
+		select {
+		case err := <-waited:
+			if !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%s: %v, want the context's end", name, err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Errorf("%s: the wait does not end with its caller", name)
+		}
+		cancel()
+		stop()
+		<-ended
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"certroll/reconcile/plan"
 	"certroll/reconcile/recorder"
 	"certroll/spec"
+	"certroll/spec/await"
 	"certroll/spec/text"
 )
 
@@ -94,14 +95,6 @@ func (b *Batch) tellMeanwhile() {
 	ctx, cancel := context.WithCancel(b.Ctx)
 	stopped := make(chan struct{})
 	b.StopTelling = func() { cancel(); <-stopped }
-	sleep := func(d time.Duration) {
-		t := time.NewTimer(d)
-		defer t.Stop()
-		select {
-		case <-ctx.Done():
-		case <-t.C:
-		}
-	}
 	go func() {
 		defer close(stopped)
 		for {
@@ -110,11 +103,11 @@ func (b *Batch) tellMeanwhile() {
 				return
 			case <-b.News:
 			}
-			if sleep(gatherTime); ctx.Err() != nil {
+			if await.Sleep(ctx, gatherTime) != nil {
 				return // Finish publishes
 			}
 			_ = b.tell()
-			sleep(TellEvery - gatherTime)
+			_ = await.Sleep(ctx, TellEvery-gatherTime)
 		}
 	}()
 }

@@ -8,6 +8,7 @@ import (
 	"certroll/reconcile/failure"
 	"certroll/reconcile/lease"
 	"certroll/reconcile/ledger"
+	"certroll/spec/await"
 )
 
 // HoldLease takes the lease and renews it until release is called. run ends if the lease
@@ -17,8 +18,11 @@ func (r *Reconciler) HoldLease(ctx context.Context) (run context.Context, releas
 		return ctx, func() {}, nil
 	}
 	t := &r.tenancy
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	done, err := t.turn.Take(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer done()
 	if t.users > 0 && (t.lost.Err() != nil || t.over(r.Opts.Now())) {
 		return nil, nil, &failure.Error{Code: ledger.ClassVault, Err: errors.New(
 			"the lease was lost, and what was at work under it has not ended yet: nothing is begun until it has")}
@@ -57,13 +61,17 @@ func (t *tenancy) begin(ctx context.Context, renew func(ctx context.Context, sto
 // releaseLease gives up one use of the lease, and releases it with the last one.
 func (r *Reconciler) releaseLease(ctx context.Context) {
 	t := &r.tenancy
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	ctx = context.WithoutCancel(ctx)
+	done, err := t.turn.Take(ctx)
+	if err != nil {
+		return
+	}
+	defer done()
 	if t.users--; t.users > 0 {
 		return
 	}
 	t.leave()
-	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), lease.WriteTimeout)
+	end, cancel := context.WithTimeout(ctx, lease.WriteTimeout)
 	defer cancel()
 	// The error is ignored: a lease that is not released expires by itself.
 	_ = r.Opts.Lease.Release(end)
@@ -82,10 +90,8 @@ func (r *Reconciler) awaitLease(ctx context.Context) (until time.Time, err error
 			return time.Time{}, &lease.HeldError{By: by, Until: until}
 		}
 		r.Opts.Progress("", "lease", "waiting for "+by+" to end, until "+until.UTC().Format(time.RFC3339)+" at the latest")
-		select {
-		case <-ctx.Done():
-			return time.Time{}, ctx.Err()
-		case <-time.After(lease.LeaseRefresh):
+		if err := await.Sleep(ctx, lease.LeaseRefresh); err != nil {
+			return time.Time{}, err
 		}
 	}
 }

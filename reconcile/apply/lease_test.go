@@ -2,6 +2,7 @@ package apply_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -114,5 +115,31 @@ func TestLeaseEndsWithoutAnAnswer(t *testing.T) {
 		if lasted := time.Since(began); lasted != time.Minute {
 			t.Errorf("it ended after %s, want a minute", lasted)
 		}
+	})
+}
+
+// TestWaitForTheLeaseEndsWithItsCaller: one caller waits for Vault's answer; the wait of
+// another ends with its own context.
+func TestWaitForTheLeaseEndsWithItsCaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := reconciletest.NewWorld(t)
+		w.Opts.Now, w.Opts.Lease = time.Now, &mute{taken: true}
+		r := w.Reconciler()
+		first, stop := context.WithTimeout(t.Context(), time.Hour)
+		defer stop()
+		ended := make(chan error)
+		go func() {
+			_, _, err := r.HoldLease(first)
+			ended <- err
+		}()
+		synctest.Wait()
+		began := time.Now()
+		second, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if _, _, err := r.HoldLease(second); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Minute {
+			t.Errorf("%v after %s, want the context's end after a minute", err, time.Since(began))
+		}
+		stop()
+		<-ended
 	})
 }

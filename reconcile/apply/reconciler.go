@@ -10,6 +10,7 @@ import (
 	"certroll/reconcile/ledger"
 	"certroll/reconcile/limiter"
 	"certroll/reconcile/plan"
+	"certroll/spec/await"
 )
 
 // Reconciler applies plans. Its methods may be called concurrently.
@@ -132,7 +133,7 @@ type Job struct {
 // tenancy is this process's hold on the lease, shared by all concurrent work under it:
 // the first user takes the lease, the last one releases it.
 type tenancy struct {
-	mu    sync.Mutex
+	turn  await.Turn // guards all; it is held while Vault is asked
 	users int
 	lost  context.Context // ends if the lease is lost
 	leave func()          // stops the renewal and waits for its goroutine

@@ -17,6 +17,7 @@ import (
 	"certroll/reconcile/pending"
 	"certroll/reconcile/times"
 	"certroll/spec"
+	"certroll/spec/await"
 	"certroll/spec/text"
 )
 
@@ -206,10 +207,8 @@ func (a *Attempt) orderPatiently(ctx context.Context) error {
 			return err
 		}
 		a.Report("order", "the CA is unavailable, trying again in "+wait.String()+": "+text.FirstLine(failure.Message(err)))
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(wait):
+		if err := await.Sleep(ctx, wait); err != nil {
+			return err
 		}
 	}
 	return a.orderOnce(ctx)

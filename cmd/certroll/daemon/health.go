@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"certroll/reconcile"
+	"certroll/spec/await"
 	"certroll/spec/text"
 )
 
@@ -36,13 +37,13 @@ type health struct {
 	reach    func(context.Context) error // sends Vault a request; nil: not logged in yet
 	since    time.Time                   // start of a slow decoding; zero: none
 
-	asking  sync.Mutex
+	asking  await.Turn // guards the two below; it is held while Vault is asked
 	askedAt time.Time
 	answer  error
 }
 
 func newHealth(interval time.Duration) *health {
-	h := &health{turned: time.Now()}
+	h := &health{turned: time.Now(), asking: await.NewTurn()}
 	h.expect(interval)
 	return h
 }
@@ -144,8 +145,11 @@ func vaultFault(err error) string {
 
 // asked returns Vault's last result, and refreshes it after reachEvery.
 func (h *health) asked(ctx context.Context, reach func(context.Context) error) error {
-	h.asking.Lock()
-	defer h.asking.Unlock()
+	done, err := h.asking.Take(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
 	if time.Since(h.askedAt) >= reachEvery {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reachTimeout) // the next caller gets the same result
 		defer cancel()

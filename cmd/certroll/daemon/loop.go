@@ -18,6 +18,7 @@ import (
 	"certroll/reconcile/doctor"
 	"certroll/reconcile/ledger"
 	"certroll/spec"
+	"certroll/spec/await"
 )
 
 // Run pulls and applies until ctx ends.
@@ -114,10 +115,8 @@ func (d *daemon) awaitVault(ctx context.Context, progress func(string, string, s
 		if !stopped {
 			d.say.failing("vault", err)
 		}
-		select {
-		case <-ctx.Done():
+		if await.Sleep(ctx, wait) != nil {
 			return nil, nil
-		case <-time.After(wait):
 		}
 	}
 }

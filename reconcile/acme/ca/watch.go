@@ -7,6 +7,7 @@ import (
 	"certroll/reconcile/acme/problem"
 	"certroll/reconcile/acme/wait"
 	"certroll/reconcile/ledger"
+	"certroll/spec/await"
 )
 
 // The pauses between polls of the CA: short at first for fast CAs, then longer.
@@ -44,7 +45,7 @@ func (w *Watch) Wait(ctx context.Context, doing, what string, seen Answer) error
 	if asked, ok := problem.RetryAfter(seen.RetryAfter, w.now()); ok {
 		pause = max(pause, min(asked, lastPause))
 	}
-	if err := wait.Sleep(ctx, min(pause, w.limit-waited)); err != nil {
+	if err := await.Sleep(ctx, min(pause, w.limit-waited)); err != nil {
 		return problem.Interrupted(ctx, doing)
 	}
 	return nil

@@ -7,9 +7,9 @@ import (
 
 	"certroll/reconcile/acme/dnsprovider"
 	"certroll/reconcile/acme/problem"
-	"certroll/reconcile/acme/wait"
 	"certroll/reconcile/ledger"
 	"certroll/spec"
+	"certroll/spec/await"
 )
 
 // Publisher writes the TXT records of challenges through DNS accounts.
@@ -143,7 +143,7 @@ func (p *publication) patiently(ctx context.Context, doing string, do func() err
 		}
 		pause := p.opts.Retry[try]
 		p.report("dns", fmt.Sprintf("trying again in %s: %v", pause, e))
-		if wait.Sleep(ctx, pause) != nil {
+		if await.Sleep(ctx, pause) != nil {
 			return problem.Interrupted(ctx, doing)
 		}
 	}
@@ -172,7 +172,7 @@ func (p *publication) waitQuiet(ctx context.Context) error {
 			return nil
 		}
 		p.report("dns", fmt.Sprintf("waiting %s at %s for resolvers of the CA to forget the answer that it looked at before (its TTL; a lower one waits less)", d.Round(time.Second), p.name))
-		if wait.Sleep(ctx, d) != nil {
+		if await.Sleep(ctx, d) != nil {
 			return problem.Interrupted(ctx, p.doing)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"certroll/reconcile/acme/problem"
 	"certroll/reconcile/acme/wait"
 	"certroll/reconcile/ledger"
+	"certroll/spec/await"
 )
 
 // seen waits until the publication's records are visible and returns their TTL. The
@@ -19,7 +20,7 @@ func (p *publication) seen(ctx context.Context) (time.Duration, error) {
 	settings := p.account.Propagation
 	if settings.Wait > 0 {
 		p.report("dns", fmt.Sprintf("waiting %s, as the DNS account %s says, for the TXT record %s", settings.Wait, p.account.Name, p.name))
-		if wait.Sleep(ctx, settings.Wait) != nil {
+		if await.Sleep(ctx, settings.Wait) != nil {
 			return 0, problem.Interrupted(ctx, p.doing)
 		}
 		// Nothing was queried, so the TTL is unknown: assume the longest.
@@ -51,7 +52,7 @@ func (p *publication) seen(ctx context.Context) (time.Duration, error) {
 			told = waiting
 			p.report("dns", "waiting for the TXT record "+p.name+" to be seen by "+waiting)
 		}
-		if wait.Sleep(ctx, min(pace.Pause(), timeout-waited)) != nil {
+		if await.Sleep(ctx, min(pace.Pause(), timeout-waited)) != nil {
 			return 0, problem.Interrupted(ctx, p.doing)
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"net"
 	"syscall"
 	"time"
+
+	"certroll/spec/await"
 )
 
 // Pace is a growing pause between polls.
@@ -19,21 +21,6 @@ func (p *Pace) Pause() time.Duration {
 	d := p.next
 	p.next = min(p.next*8/5, p.cap)
 	return d
-}
-
-// Sleep waits for d, or returns the context's error if the context ends first.
-func Sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // Measured formats a duration for messages: whole seconds, or whole milliseconds below
@@ -54,7 +41,7 @@ func Listen(ctx context.Context, address string) (net.Listener, error) {
 		if err == nil || !errors.Is(err, syscall.EADDRINUSE) || try == 20 {
 			return ln, err
 		}
-		if err := Sleep(ctx, 50*time.Millisecond); err != nil {
+		if err := await.Sleep(ctx, 50*time.Millisecond); err != nil {
 			return nil, err
 		}
 	}
