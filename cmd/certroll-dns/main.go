@@ -23,7 +23,7 @@ var release = ""
 
 const usage = `certroll-dns runs the DNS providers for certroll, which starts it by itself.
 Install it beside certroll, or in libexec/certroll of the same prefix; see
-docs/install.md. The only argument that it takes is --version.
+docs/install.md. It accepts only the argument --version.
 `
 
 func main() {

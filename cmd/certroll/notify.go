@@ -29,7 +29,7 @@ func (a *app) notifyOnce(ctx context.Context, p *proposal.Proposal) {
 func (a *app) notifyCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "notify",
-		Short: "Try the destinations of notifications",
+		Short: "Test the destinations of notifications",
 		Long: `Notifications go to the destinations of the notify blocks in certroll.hcl; certroll
 run and certroll apply send them. See docs/notifications.md.`,
 	}

@@ -35,7 +35,7 @@ expiring, audit verify, doctor and probe exit 3 if they could not check, as when
 or Vault is unreachable or certroll.hcl has a mistake. run exits 0 after SIGTERM or
 Ctrl-C.`
 
-const environmentTopic = `These variables replace flags:
+const environmentTopic = `These variables set the defaults of flags:
 
   CERTROLL_CONFIG      --config
   CERTROLL_CONFIG_DIR  --config-dir
