@@ -34,7 +34,7 @@ func (c *Client) explained(err error, doing string) *Error {
 		e.advice = "the token is not valid any more, or never was: " + c.nextLogin()
 	case re.StatusCode == http.StatusServiceUnavailable && strings.Contains(strings.ToLower(e.said), "sealed"):
 		e.sealed = true
-		e.advice = "unseal it (vault operator unseal); nothing is lost, and the next run goes on"
+		e.advice = "unseal it (vault operator unseal); nothing is lost, and the next run continues"
 	case re.StatusCode == http.StatusServiceUnavailable:
 		e.advice = "Vault at " + c.api.Address() + " is not ready; see its log"
 	case re.StatusCode == http.StatusTooManyRequests:

@@ -160,7 +160,7 @@ func twoApplies(t *testing.T, l *world) {
 			t.Errorf("it ended with %v:\n%s", err, out)
 		}
 	}
-	if !strings.Contains(firstOut.String(), "2 done, 0 failed") || !strings.Contains(secondOut.String(), "0 done, 0 failed, 2 done or changed by somebody else meanwhile") {
+	if !strings.Contains(firstOut.String(), "2 done, 0 failed") || !strings.Contains(secondOut.String(), "0 done, 0 failed, 2 done or changed by another process meanwhile") {
 		t.Errorf("the first one says\n%s\nand the second one\n%s", firstOut, secondOut)
 	}
 	w.once(f, "twice1", "twice2")

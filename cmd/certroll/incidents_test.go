@@ -87,7 +87,7 @@ var incidents = []incident{
 			s.certroll(0, "retry", "b", "-reason", "the CA is back")
 		},
 		status: `^b +deleted .*vault kv undelete`, page: `state deleted">deleted<.*vault kv undelete -mount=secret -versions=\d+ tls/b`, ready: "^ok$",
-		log: `certificate=b .*reason=deleted`, notice: `^certroll: the secret of b was deleted by somebody else$`, after: `^certroll: (the secret of b is there again|b recovered)$`,
+		log: `certificate=b .*reason=deleted`, notice: `^certroll: the secret of b was deleted by another program$`, after: `^certroll: (the secret of b is there again|b recovered)$`,
 	},
 	{
 		name: "secret destroyed",
@@ -100,7 +100,7 @@ var incidents = []incident{
 			s.certroll(0, "retry", "c", "-reason", "the CA is back")
 		},
 		status: `^c +deleted .*deleted with all its versions`, page: `state deleted">deleted<.*secret/tls/c`, ready: "^ok$",
-		log: `certificate=c .*reason=deleted`, notice: `^certroll: the secret of c was deleted by somebody else$`, after: `^certroll: (the secret of c is there again|c recovered)$`,
+		log: `certificate=c .*reason=deleted`, notice: `^certroll: the secret of c was deleted by another program$`, after: `^certroll: (the secret of c is there again|c recovered)$`,
 	},
 	{
 		name: "secret overwritten",
@@ -109,7 +109,7 @@ var incidents = []incident{
 		},
 		mend:  func(*scene) {}, // certroll does
 		ready: "^ok$",          // status and the page say no more than before: it is repaired
-		log:   `msg=action certificate=d operation=repair status=success reason=drifted`, notice: `^certroll: the secret of d was changed by somebody else, and is restored$`,
+		log:   `msg=action certificate=d operation=repair status=success reason=drifted`, notice: `^certroll: the secret of d was changed by another program, and certroll restores it$`,
 	},
 	{
 		name:  "ledger deleted",
@@ -126,7 +126,7 @@ var incidents = []incident{
 			s.push(map[string]string{"hour.hcl": "certificate \"hour\" {\n  domains = [\"hour.lab.test\"]\n  issuer  = issuer.hourly\n  dns     = dns.lab\n  renewal {\n    auto = false\n    reason = \"the card reader is tested\"\n  }\n}\n"}, "Declare one of an hour")
 		},
 		mend:   func(s *scene) { s.push(map[string]string{"hour.hcl": "# none\n"}, "Take it out") },
-		status: `^hour +unmanaged +in \d+ min .*the card reader is tested`, page: `state expiring">expiring<.*nobody renews it`, ready: "^ok$",
+		status: `^hour +unmanaged +in \d+ min .*the card reader is tested`, page: `state expiring">expiring<.*certroll does not renew it`, ready: "^ok$",
 		log: `certificate=hour operation=issue status=success`, notice: `^certroll: hour expires in \d+ minutes and is not renewed$`,
 		expiring: `Close to its end, and not renewed by itself: hour\.`,
 	},

@@ -197,7 +197,7 @@ func TestProbeCommand(t *testing.T) {
 	w.token = newToken(t, l.vault, "plan", string(rules))
 	w.says("probe", "unreachable", "shaking hands with "+s.Addr().String())
 	s.load(w)
-	if out := w.certroll(0, "probe", "api"); !strings.Contains(out, "current") || !strings.Contains(out, "ok 2 endpoints looked at.") {
+	if out := w.certroll(0, "probe", "api"); !strings.Contains(out, "current") || !strings.Contains(out, "ok 2 endpoints checked.") {
 		t.Errorf("it says:\n%s", out)
 	}
 	w.settings("probe {\n  allow = [\"10.0.0.0/8:*\", \"localhost:*\", \"127.0.0.1:1\"]\n}")

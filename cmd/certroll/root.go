@@ -49,7 +49,7 @@ func showUse(c *cobra.Command) {
 	if check := c.Args; check != nil {
 		c.Args = func(c *cobra.Command, args []string) error {
 			if err := check(c, args); err != nil {
-				return fmt.Errorf("%w: write %s (%s --help tells more)", err, strings.TrimSuffix(c.UseLine(), " [flags]"), c.CommandPath())
+				return fmt.Errorf("%w: write %s (see %s --help)", err, strings.TrimSuffix(c.UseLine(), " [flags]"), c.CommandPath())
 			}
 			return nil
 		}

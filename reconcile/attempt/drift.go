@@ -39,13 +39,13 @@ func (a *Attempt) repair(ctx context.Context) error {
 	}
 	// certroll's own pair: only the version number changes.
 	if issuer == nil {
-		a.drift = fmt.Sprintf("somebody else wrote version %d of %s; it has certroll's own pair, and stays", version, at)
+		a.drift = fmt.Sprintf("another program wrote version %d of %s; it has certroll's own certificate and key, and stays", version, at)
 		same := *ledger.KeepNames(was, a.recordLive())
 		same.Version = version
 		a.Live = &same
 		return a.describe(ctx)
 	}
-	a.drift = fmt.Sprintf("somebody else wrote version %d of %s; its pair is taken over: issuer.%s signed serial %s", version, at, issuer.Name, keypair.SerialOf(p.Leaf()))
+	a.drift = fmt.Sprintf("another program wrote version %d of %s; certroll adopts its certificate: issuer.%s signed serial %s", version, at, issuer.Name, keypair.SerialOf(p.Leaf()))
 	return a.take(ctx, p, version, issuer)
 }
 
@@ -54,7 +54,7 @@ func (a *Attempt) repair(ctx context.Context) error {
 // overwriting the secret must not use up the CA's rate limits.
 func (a *Attempt) putBack(ctx context.Context, version int, why error) error {
 	at, was := a.Action.At, a.Action.Secret.Live
-	a.drift = fmt.Sprintf("somebody else wrote version %d of %s, which was replaced: %s", version, at, text.FirstLine(failure.Message(why)))
+	a.drift = fmt.Sprintf("another program wrote version %d of %s, and certroll replaced it: %s", version, at, text.FirstLine(failure.Message(why)))
 	// max_versions or another program may have removed certroll's version.
 	ours, err := a.Secrets.ReadVersion(ctx, at.Mount, at.Path, was.Version)
 	switch {

@@ -191,7 +191,7 @@ func (a *Attempt) orderInTime(ctx context.Context) error {
 		return err
 	}
 	return &failure.Error{Code: ledger.ClassCAUnavailable, Err: fmt.Errorf(
-		"the attempt at %s was not done after %s and was stopped, so that nothing else waits for it; the next attempt goes on with the order %s: %w",
+		"certroll stopped the attempt at %s, which was not done after %s, so that nothing else waits for it; the next attempt continues the order %s: %w",
 		a.Action.Certificate, AttemptTime, a.Pending.OrderURL, err)}
 }
 

@@ -305,7 +305,7 @@ func TestRenamedWhileItIsAtWork(t *testing.T) {
 	}
 	obs.AtWork = map[string]plan.Work{"api": {Action: plan.Action{Kind: ledger.KindRenew, Certificate: "api", Spec: was, Issuer: w.Desired.Issuers["ca"]}}}
 	for _, a := range plan.New(w.Desired, obs, w.At).Actions {
-		if a.Certificate == "web" && (a.Kind != ledger.KindHold || a.Wants != ledger.KindAdopt || !strings.Contains(a.Detail, "an attempt is under way")) || a.Kind == ledger.KindRetire {
+		if a.Certificate == "web" && (a.Kind != ledger.KindHold || a.Wants != ledger.KindAdopt || !strings.Contains(a.Detail, "which has an attempt at work")) || a.Kind == ledger.KindRetire {
 			t.Errorf("%s: %s, %s", a.Certificate, a.Kind, a.Detail)
 		}
 	}
@@ -414,7 +414,7 @@ func TestMovedIsNoTheft(t *testing.T) {
 	for _, a := range w.Plan() {
 		switch a.Certificate {
 		case "mine":
-			if a.Kind != ledger.KindIssue || a.Record != nil || a.At.Path != "tls/shop/mine" || !strings.Contains(strings.Join(a.Warnings, "\n"), "moved from pay-api, of which nothing goes on here") {
+			if a.Kind != ledger.KindIssue || a.Record != nil || a.At.Path != "tls/shop/mine" || !strings.Contains(strings.Join(a.Warnings, "\n"), "not moved from pay-api: its file is under other policies") {
 				t.Errorf("mine: %s at %s with the record %+v", a.Kind, a.At, a.Record)
 			}
 		case "pay-api":

@@ -44,7 +44,7 @@ func ProbeEntries(known *ledger.Problems, looks map[ledger.Endpoint]*Result, rev
 			continue
 		}
 		known = known.Without(known.At(p.Endpoint()), now)
-		detail := p.About + " is not looked at any more"
+		detail := p.About + " is no longer probed"
 		if watched {
 			detail = fmt.Sprintf("what was found at %s on %s is gone: it serves serial %s", p.About, p.Since.Format(time.DateOnly), l.Serial)
 		}

@@ -255,7 +255,7 @@ func retire(r *ledger.Record, obs *Observed, claimed map[ledger.Location]string,
 	a.Heir = claimed[a.At] != "" || next != nil
 	switch heir := claimed[a.At]; {
 	case next != nil:
-		a.Detail = "moved to " + next.Name + ", which goes on with its secret, record and history"
+		a.Detail = "moved to " + next.Name + ", which keeps its secret, record and history"
 	case heir != "":
 		a.Detail = "its block is gone; the secret stays, certificate " + heir + " now claims its path"
 	case r.OnRemove == spec.Revoke:

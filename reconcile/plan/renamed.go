@@ -101,13 +101,13 @@ func (s *Situation) renames() bool {
 func ruleRenamed(s *Situation) (Action, bool) {
 	if s.formerBusy != "" && s.unreadable == "" {
 		return Action{Kind: ledger.KindHold, Wants: ledger.KindAdopt, Reason: ledger.ReasonRenamed, NotBefore: s.Now.Add(throttle.LeastWait).UTC(),
-			Detail: fmt.Sprintf("moved from %s, under which an attempt is under way: it goes on when that has ended", s.formerBusy)}, true
+			Detail: fmt.Sprintf("moved from %s, which has an attempt at work: certroll moves it when that has ended", s.formerBusy)}, true
 	}
 	if !s.renames() {
 		return Action{}, false
 	}
 	return Action{Kind: ledger.KindAdopt, Reason: ledger.ReasonRenamed,
-		Detail: fmt.Sprintf("moved from %s; it goes on with the secret at %s, its record and its history, and nothing is ordered", s.former, s.at)}, true
+		Detail: fmt.Sprintf("moved from %s; it keeps the secret at %s, its record and its history, and certroll orders nothing", s.former, s.at)}, true
 }
 
 // MovedFrom returns the former name if the action continues it because of a moved block; ""
@@ -163,7 +163,7 @@ func (a *Action) awaitHeir(heir string, obs *Observed, next *Action, now time.Ti
 	if next != nil && next.Kind == ledger.KindHold && next.NotBefore.After(until) {
 		until = next.NotBefore
 	}
-	a.hold(ledger.ReasonRenamed, until, fmt.Sprintf("moved to %s; the record is closed once %s has one that goes on with it", heir, heir))
+	a.hold(ledger.ReasonRenamed, until, fmt.Sprintf("moved to %s; certroll closes this record once %s has a record that continues it", heir, heir))
 }
 
 // holdMove delays the retry of a failed move. A hold of the former name does not delay the

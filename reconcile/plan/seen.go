@@ -17,7 +17,7 @@ import (
 func sawSecret(s *Situation) string {
 	switch {
 	case s.unreadable != "":
-		return s.at.String() + " cannot be looked at"
+		return s.at.String() + " cannot be read"
 	case s.secret.Version == 0:
 		return s.at.String() + " was never written"
 	case !s.secret.Readable:

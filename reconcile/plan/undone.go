@@ -113,7 +113,7 @@ func undoneText(s *Situation, a *Action, until time.Time) string {
 	case s.secret.Version == 0:
 		what += ", and no version is left"
 	case a.Reason == ledger.ReasonDrifted || a.Reason == ledger.ReasonForeign:
-		what += fmt.Sprintf(", version %d is somebody else's", s.secret.Version)
+		what += fmt.Sprintf(", another program wrote version %d", s.secret.Version)
 	default:
 		what += fmt.Sprintf(", version %d is deleted", s.secret.Version)
 	}

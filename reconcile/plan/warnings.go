@@ -29,7 +29,7 @@ func warnings(s *Situation) []string {
 		}
 	}
 	if s.notItsOwn != "" {
-		ws = append(ws, fmt.Sprintf("moved from %s, of which nothing goes on here: its file is under other policies than %s", s.notItsOwn, s.Spec.File))
+		ws = append(ws, fmt.Sprintf("not moved from %s: its file is under other policies than %s", s.notItsOwn, s.Spec.File))
 	}
 	if l := s.live(); l != nil {
 		ws = append(ws, liveWarnings(s, l)...)

@@ -45,7 +45,7 @@ func (r *Recorder) Accept(ctx context.Context, rev ledger.Revision, actor string
 	e := ledger.Event{
 		Schema: ledger.EventSchema, ID: ledger.EventID("accepted", rev.Commit, actor, now.Format(time.RFC3339Nano)), Time: now.Truncate(time.Millisecond),
 		Operation: ledger.KindConfig, Status: ledger.Success, Reason: ledger.ReasonAccepted, Actor: text.FirstOf(actor, "unknown"), Cause: "command", Revision: rev.Commit,
-		Detail: "a person looked at the revision of " + text.FirstOf(rev.Author, "an unknown author") + " and accepted it",
+		Detail: "a person reviewed the revision of " + text.FirstOf(rev.Author, "an unknown author") + " and accepted it",
 	}
 	told := []ledger.Entry{{Event: e}}
 	_, err := r.Writer.Ledger.Commit(ctx, statuspage.CommitMessage(told), func(tree fs.FS) (map[string][]byte, error) {

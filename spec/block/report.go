@@ -110,7 +110,7 @@ func (s *Scope) ReportLate(at, block *hcl.Range) {
 			"Decoding this revision was not done after %s, and was stopped here. Loop over less, or set a longer decode_timeout in certroll.hcl.", s.Budget.Elapsed().Round(time.Second))
 		return
 	}
-	s.Fault(at, block, "Decoding was stopped", "certroll was told to stop before this revision was decoded.")
+	s.Fault(at, block, "Decoding was stopped", "certroll was stopped before it had decoded this revision.")
 }
 
 // The steps of the decoder's own work around evaluations.

@@ -178,7 +178,7 @@ func (b *body) eab(trusted bool) *spec.EAB {
 	e.KeyID = b.reference("key_id", trusted, "as the CA handed it out")
 	if !trusted && e.KeyID.Source != spec.Literal && e.KeyID.Source != "" {
 		b.RefuseNew(spec.NewRule{Name: "eab.key_id", Allow: spec.Allowance{Text: b.Source()}}, &e.KeyID.Range, "Reference not allowed here",
-			"The key id of an account binding is no secret: the CA gets it as it is, and so would whoever directory names. Write the id itself. Only an issuer block in certroll.hcl may have a reference here.")
+			"The key id of an account binding is not secret: the CA reads it, and so would any server that directory names. Write the id itself. Only an issuer block in certroll.hcl may have a reference here.")
 	}
 	e.HMAC = b.reference("hmac", trusted, "a reference: vault(\"mount/path\", \"field\") or env(\"NAME\")")
 	if e.HMAC.Source == spec.Literal {

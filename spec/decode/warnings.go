@@ -33,7 +33,7 @@ func (c *certificates) warn(b *body, cert *spec.Certificate, p partial) {
 		warning(p.rotation.At, "Key kept for ever", "With key.rotation = \"never\" every renewal keeps the private key. Set key.max_age, as in \"180d\", so that it is rotated now and then.")
 	}
 	if p.pause.Value.off && p.pause.Value.until.IsZero() {
-		warning(p.pause.At, "Pause without an end", "With renewal.auto = false nobody renews it, until somebody remembers. Set renewal.until, as in \"2026-12-31\".")
+		warning(p.pause.At, "Pause without an end", "With renewal.auto = false certroll does not renew the certificate until a person turns the renewal on again. Set renewal.until, as in \"2026-12-31\".")
 	}
 }
 

@@ -221,7 +221,7 @@ func (r *request) checkToggles() {
 		r.refuse(r.places.Pause, "renewal.auto = false", "no pauses")
 	}
 	if len(r.cert.Probes) > 0 && !p.probes {
-		r.refuse(r.Syntax.Attributes["probe"].Expr.Range().Ptr(), "probe", "no endpoints that are looked at")
+		r.refuse(r.Syntax.Attributes["probe"].Expr.Range().Ptr(), "probe", "no endpoints to probe")
 	}
 }
 

@@ -269,9 +269,9 @@ func (r row) Note() string {
 	case r.Plan != nil:
 		return words(r.Plan.Kind) + " (" + words(r.Plan.Reason) + "): " + r.Plan.Detail
 	case r.State == ledger.StateExpiring && r.RenewAt == nil:
-		return "nobody renews it: " + cmp.Or(r.WaitsFor, "its renewal is off")
+		return "certroll does not renew it: " + cmp.Or(r.WaitsFor, "its renewal is off")
 	case r.State == ledger.StateOverdue:
-		return "due since " + stamp(*r.RenewAt) + " and nobody has tried"
+		return "due since " + stamp(*r.RenewAt) + ", but certroll has not tried"
 	case len(r.Problems) > 0:
 		return r.Problems[0].Message
 	default:

@@ -182,7 +182,7 @@ func TestPauseIsOver(t *testing.T) {
 	if len(v.Rows) != 1 || v.Rows[0].State != ledger.StateOverdue {
 		t.Fatalf("it is %+v", v.Rows)
 	}
-	if note := v.Rows[0].Note(); note != "due since 2026-10-26 12:00:00 UTC and nobody has tried" {
+	if note := v.Rows[0].Note(); note != "due since 2026-10-26 12:00:00 UTC, but certroll has not tried" {
 		t.Errorf("its note is %q", note)
 	}
 }

@@ -34,7 +34,7 @@ func checkDNS(log *slog.Logger, version string) func(context.Context, *spec.Spec
 		r := apply.New(&observe.Observer{}, nil, nil, nil, wiring.NoJournal{}, attempt.Options{Examiner: client})
 		x, err := doctor.Examine(ctx, r, desired, doctor.ExamineOptions{Certificates: certificates, NoCanary: true, Timeout: checkDNSTimeout})
 		if err != nil {
-			return []review.Note{{Code: review.NoteCheck, Text: "the DNS could not be looked at: " + err.Error()}}
+			return []review.Note{{Code: review.NoteCheck, Text: "could not check the DNS: " + err.Error()}}
 		}
 		var remarks []review.Note
 		for _, f := range x.Findings {

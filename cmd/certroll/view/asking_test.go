@@ -69,11 +69,11 @@ func TestExpiring(t *testing.T) {
 	dto := NewExpiring(records, 14, now)
 	same(t, shown(func(w *strings.Builder) { WriteExpiring(w, Palette{}, dto) }), `
 CERTIFICATE  EXPIRES               LEFT     RENEWED    STATE               WHY
-expired      2026-11-24T12:00:00Z  none     by itself  overdue             due since 2026-10-25T12:00:00Z and nobody has tried: is certroll run up?
+expired      2026-11-24T12:00:00Z  none     by itself  overdue             due since 2026-10-25T12:00:00Z, but certroll has not tried: is certroll run up?
 off          2026-11-27T12:00:00Z  2 days   by nobody  unmanaged           renewal off since 2026-11-16 by Ann, until 2027-02-23T12:00:00Z: migration
 retried      2026-11-28T12:00:00Z  3 days   by itself  failing (3x, page)  caa: CAA forbids it
 failing      2026-11-29T12:00:00Z  4 days   by itself  failing             caa: CAA forbids it; next try in 24 h
-overdue      2026-11-30T12:00:00Z  5 days   by itself  overdue             due since 2026-10-31T12:00:00Z and nobody has tried: is certroll run up?
+overdue      2026-11-30T12:00:00Z  5 days   by itself  overdue             due since 2026-10-31T12:00:00Z, but certroll has not tried: is certroll run up?
 shortlived   2026-12-01T12:00:00Z  6 days   by itself  in order            it is renewed 2026-11-29T12:00:00Z
 limit        2026-12-09T12:00:00Z  14 days  by itself  due                 due since 2026-11-25T12:00:00Z, the next run renews it
 

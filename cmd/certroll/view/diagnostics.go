@@ -44,7 +44,7 @@ func Briefly(w io.Writer, p Palette, files []spec.File, diags hcl.Diagnostics) {
 		places[d.Summary] = append(places[d.Summary], sprint("%s:%d", d.Subject.Filename, d.Subject.Start.Line))
 	}
 	for _, kind := range kinds {
-		printer{w}.f("%s %s\n", p.yellow("Warning:"), hang(sprint("%s: %s (certroll validate tells more)", kind, text.Some(places[kind], 3)), 2))
+		printer{w}.f("%s %s\n", p.yellow("Warning:"), hang(sprint("%s: %s (see certroll validate)", kind, text.Some(places[kind], 3)), 2))
 	}
 }
 

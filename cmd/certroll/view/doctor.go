@@ -39,7 +39,7 @@ func WriteExamination(w io.Writer, p Palette, x Examination) {
 	for _, f := range x.Findings {
 		writeFinding(out, p, f)
 	}
-	looked := text.Counted(x.Certificates, "certificate") + " looked at, " + canaries(x.Canaries)
+	looked := text.Counted(x.Certificates, "certificate") + " checked, " + canaries(x.Canaries)
 	switch {
 	case x.Incomplete:
 		out.f("%s %s, then time ran out: %s, %s so far.\n", p.yellow("Doctor:"), looked, text.Counted(x.Errors, "error"), text.Counted(x.Warnings, "warning"))

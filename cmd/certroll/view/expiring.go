@@ -145,6 +145,6 @@ func why(e Expiry, now time.Time) string {
 	case e.Standing == ledger.StateDue:
 		return "due since " + text.Stamp(*e.RenewAt) + ", the next run renews it"
 	default:
-		return "due since " + text.Stamp(*e.RenewAt) + " and nobody has tried: is certroll run up?"
+		return "due since " + text.Stamp(*e.RenewAt) + ", but certroll has not tried: is certroll run up?"
 	}
 }

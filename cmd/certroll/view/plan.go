@@ -275,7 +275,7 @@ func (a Action) symbol(p Palette) string {
 
 func movedVerb(a Action) string {
 	if a.Action == string(ledger.KindRetire) {
-		return "goes on under another name"
+		return "continues under another name"
 	}
 	return "moved from " + text.Line(a.MovedFrom)
 }

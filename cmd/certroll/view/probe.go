@@ -64,10 +64,10 @@ func WriteProbed(w io.Writer, p Palette, d Probed) {
 		}
 	}
 	if d.Problems == 0 {
-		out.f("\n%s %s looked at.\n", p.green("ok"), text.Counted(len(d.Looks), "endpoint"))
+		out.f("\n%s %s checked.\n", p.green("ok"), text.Counted(len(d.Looks), "endpoint"))
 		return
 	}
-	out.f("\n%s %s looked at: %s.\n", p.bold("Probe:"), text.Counted(len(d.Looks), "endpoint"), text.Counted(d.Problems, "problem"))
+	out.f("\n%s %s checked: %s.\n", p.bold("Probe:"), text.Counted(len(d.Looks), "endpoint"), text.Counted(d.Problems, "problem"))
 }
 
 // WriteServed prints the endpoints with open problems in the ledger.

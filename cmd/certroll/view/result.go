@@ -84,7 +84,7 @@ func WriteResult(w io.Writer, p Palette, r Result) {
 	}{
 		{r.Interrupted, "left to the next run"}, {r.Held, "held back, as their issuer or DNS account fails for others"},
 		{len(r.Unrecorded), "not recorded in the ledger, which the next run makes up for"},
-		{r.Overtaken, "done or changed by somebody else meanwhile"},
+		{r.Overtaken, "done or changed by another process meanwhile"},
 	} {
 		if more.n > 0 {
 			out.f(", %d %s", more.n, more.what)

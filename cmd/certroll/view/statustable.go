@@ -131,7 +131,7 @@ func causeOf(r *ledger.Record, state ledger.State) string {
 	case r.Unmanaged != nil:
 		return r.Unmanaged.String()
 	case state == ledger.StateOverdue:
-		return "due, and nobody has tried: is certroll run up?"
+		return "due, but certroll has not tried: is certroll run up?"
 	default:
 		return ""
 	}

@@ -54,7 +54,7 @@ func WriteStory(w io.Writer, p Palette, r *ledger.Record, s *Story) {
 	if r.Live != nil {
 		writeLive(line, r.Live, s)
 	}
-	line("looked at", strings.Join(r.Probe, ", "))
+	line("probed", strings.Join(r.Probe, ", "))
 	line("last renewal", lastRenewal(s.LastRenewal))
 	line("renews", nextRenewal(r, s))
 	if r.Unmanaged != nil {

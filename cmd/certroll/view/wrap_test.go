@@ -138,7 +138,7 @@ func TestBriefly(t *testing.T) {
 	show := func() string { return shown(func(w *strings.Builder) { Briefly(w, Palette{}, nil, diags) }) }
 	same(t, show(), `
 Warning: References not checked: There is no certroll.hcl.
-Warning: Pause without an end: a.hcl:1, a.hcl:2, a.hcl:3 and 2 more (certroll validate tells more)`)
+Warning: Pause without an end: a.hcl:1, a.hcl:2, a.hcl:3 and 2 more (see certroll validate)`)
 	diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Invalid domain", Detail: "It has blanks.", Subject: at(9)})
 	if got := show(); !strings.Contains(got, "on a.hcl:9:1") || strings.Count(got, "It is long.") != 5 {
 		t.Errorf("got\n%s", got)

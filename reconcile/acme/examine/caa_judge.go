@@ -100,9 +100,9 @@ func (j *caaJudge) refuse(format string, args ...any) {
 func (j *caaJudge) property(p issueValue) {
 	switch {
 	case p.bad != "":
-		j.refuse("%s, which allows nobody", p.bad)
+		j.refuse("%s, which allows no CA", p.bad)
 	case p.domain == "":
-		j.refuse("a property without a CA allows nobody")
+		j.refuse("a property without a CA allows no CA")
 	case len(j.identities) == 0:
 		j.other = true
 	case !slices.ContainsFunc(j.identities, func(id string) bool { return strings.EqualFold(id, p.domain) }):

@@ -42,7 +42,7 @@ func TestJudgeCAA(t *testing.T) {
 		"another too":                       {records: "0 issue \"ca.example.org\"\n0 issue \"ca.example.net\""},
 		"a name below":                      {records: `0 issue "sub.ca.example.net"`, want: caaForbidden},
 		"a name above":                      {records: `0 issue "example.net"`, want: caaForbidden},
-		"nobody":                            {records: `0 issue ";"`, want: caaForbidden, why: "without a CA allows nobody"},
+		"nobody":                            {records: `0 issue ";"`, want: caaForbidden, why: "without a CA allows no CA"},
 		"nobody, empty":                     {records: `0 issue ""`, want: caaForbidden},
 		"nobody, blanks":                    {records: `0 issue "  "`, want: caaForbidden},
 		"nobody, and it":                    {records: "0 issue \";\"\n0 issue \"ca.example.net\""},

@@ -122,7 +122,7 @@ func (d *delegationExam) diverted(ctx context.Context, name, record string, way 
 			zone, _ = d.zone(ctx, "", name, record)
 			return zone, nil
 		}
-		say(ledger.SeverityError, "CNAME at "+dnsquery.Plain(record), leads+", and the account has follow_cname = false: the CA follows it, and the account writes where nobody looks",
+		say(ledger.SeverityError, "CNAME at "+dnsquery.Plain(record), leads+", and the account has follow_cname = false: the CA follows it, and the account writes its record at a name that the CA does not query",
 			"remove follow_cname = false, or the record that leads away")
 		return "", found
 	}

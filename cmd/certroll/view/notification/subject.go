@@ -196,9 +196,9 @@ func tamperedHead(e ledger.Event, who string) string {
 	case e.Operation == ledger.KindConfig:
 		return "a revision is held back, " + string(e.Reason)
 	case isDeletion(e):
-		return "the secret of " + who + " was deleted by somebody else"
+		return "the secret of " + who + " was deleted by another program"
 	default:
-		return "the secret of " + who + " was changed by somebody else, and is restored"
+		return "the secret of " + who + " was changed by another program, and certroll restores it"
 	}
 }
 
