@@ -88,7 +88,7 @@ func TestDoctor(t *testing.T) {
 		w.token = token
 		w.settings("")
 		out := w.certroll(0, "doctor")
-		if !strings.Contains(out, "ok 1 certificate looked at, 1 canary tried: nothing stands in the way of a renewal.") {
+		if !strings.Contains(out, "ok 1 certificate checked, 1 canary tried: nothing stands in the way of a renewal.") {
 			t.Errorf("it says:\n%s", out)
 		}
 		if left := w.dns.Challenges(); len(left) != 0 {

@@ -195,7 +195,7 @@ func TestStatusPageServed(t *testing.T) {
 	}
 	p = p.With(ledger.Problem{Operation: ledger.KindDoctor, Finding: ledger.Finding{Message: "another matter"}}, reconciletest.Start)
 	page := string(statuspage.StatusPage(nil, p))
-	for _, want := range []string{"\n## What is served\n\n- **c00**, stale since 2026-11-23T12:00:00Z: serves \\*serial\\* 06\n", "- **c49**", "And 2 more, see `doctor.json`."} {
+	for _, want := range []string{"\n## What is served\n\n- **`c00`**, stale since 2026-11-23T12:00:00Z: serves `*serial*` 06\n", "- **`c49`**", "And 2 more, see `doctor.json`."} {
 		if !strings.Contains(page, want) {
 			t.Errorf("no %q in\n%s", want, page)
 		}
