@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"errors"
 	"io/fs"
 	"log/slog"
 	"maps"
@@ -54,7 +55,7 @@ func (w *watch) follow(files []string, root string) {
 		wanted[filepath.Dir(f)] = true
 	}
 	if root != "" {
-		addTree(wanted, filepath.Clean(root))
+		w.addTree(wanted, filepath.Clean(root))
 	}
 	for _, dir := range w.notify.WatchList() {
 		if !wanted[dir] {
@@ -63,25 +64,35 @@ func (w *watch) follow(files []string, root string) {
 	}
 	for _, dir := range slices.Sorted(maps.Keys(wanted)) {
 		// Add leaves a directory that is already watched as it is.
-		err := w.notify.Add(dir)
-		if err != nil && !w.blind[dir] {
-			w.log.Warn("cannot watch a directory; certroll reads its changes with the next pull", "directory", dir, "error", err)
-		}
-		w.blind[dir] = err != nil
+		w.watched(dir, w.notify.Add(dir))
 	}
+}
+
+// watched warns once about a directory that cannot be watched.
+func (w *watch) watched(dir string, err error) {
+	if err != nil && !w.blind[dir] {
+		w.log.Warn("cannot watch a directory; certroll reads its changes with the next pull", "directory", dir, "error", err)
+	}
+	w.blind[dir] = err != nil
 }
 
 // mostWatched bounds the watched directories of a config directory. The next pull sees
 // changes in the others.
 const mostWatched = 4096
 
-// addTree adds the directories below root, without hidden ones. It stops at the first
-// error.
-func addTree(wanted map[string]bool, root string) {
+// addTree adds the directories below root, without hidden ones. It passes over what it cannot
+// read, with a warning: the other directories are watched all the same.
+func (w *watch) addTree(wanted map[string]bool, root string) {
 	_ = filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
 		switch {
-		case err != nil || len(wanted) >= mostWatched:
-			return fs.SkipAll // the reader of the file reports what cannot be read
+		case len(wanted) >= mostWatched:
+			return fs.SkipAll
+		case err != nil:
+			if !errors.Is(err, fs.ErrNotExist) {
+				delete(wanted, path)
+				w.watched(path, err)
+			}
+			return nil
 		case !e.IsDir():
 			return nil
 		case path != root && strings.HasPrefix(e.Name(), "."):

@@ -1,9 +1,11 @@
 package daemon
 
 import (
+	"bytes"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -56,5 +58,42 @@ func TestWatch(t *testing.T) {
 				t.Error("it is not told")
 			}
 		})
+	}
+}
+
+// TestWatchBesideAnUnreadableDirectory: what cannot be read is named once, and the other
+// directories are watched.
+func TestWatchBesideAnUnreadableDirectory(t *testing.T) {
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	root := t.TempDir()
+	must(os.MkdirAll(filepath.Join(root, "z", "deep"), 0o700))
+	// A path that is longer than the kernel takes cannot be read, also not by root.
+	t.Chdir(root)
+	name := strings.Repeat("a", 250)
+	for range 20 {
+		must(os.Mkdir(name, 0o700))
+		must(os.Chdir(name))
+	}
+	t.Chdir("/")
+	var log bytes.Buffer
+	w, err := newWatch(slog.New(slog.NewTextHandler(&log, nil)))
+	must(err)
+	defer w.Close()
+	for range 3 {
+		w.follow(nil, root)
+	}
+	if n := strings.Count(log.String(), "cannot watch a directory"); n != 1 {
+		t.Errorf("told %d times:\n%s", n, log.String())
+	}
+	must(os.WriteFile(filepath.Join(root, "z", "deep", "a.hcl"), []byte("changed"), 0o600))
+	select {
+	case <-w.changed:
+	case <-time.After(30 * time.Second):
+		t.Error("a change beside it is not told")
 	}
 }
