@@ -99,6 +99,7 @@ func OpenLedger(o LedgerOptions) (*Ledger, error) {
 		return nil, err
 	}
 	if l.store, err = objects.Open(o.CacheDir, objects.LedgerPurpose, l.remote.Location.String()+"\n"+ref.String(), ledgerBounds, o.Log); err != nil {
+		l.remote.Close()
 		return nil, err
 	}
 	if s := l.store.State; !s.Head.IsZero() && s.Seen != s.Head {

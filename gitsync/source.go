@@ -76,6 +76,7 @@ func OpenSource(o SourceOptions) (*Source, error) {
 	}
 	s.store, err = objects.Open(o.CacheDir, "source", s.remote.Location.String(), o.Limits.bounds(), o.Log)
 	if err != nil {
+		s.remote.Close()
 		return nil, err
 	}
 	if s.store.InMemory() { // a Revision has copies of its files, so nothing reads the store after Close

@@ -118,11 +118,13 @@ func (s *Store) OnDisk(bound packfile.Bounds) *Store {
 	}
 	lock, err := filelock.Take(filepath.Join(base, "lock"))
 	d := &Store{base: base, lock: lock, Ripe: s.Ripe, bound: bound, log: s.log, scratch: true}
-	if err == nil {
-		err = d.Renew()
-	}
 	if err != nil {
 		_ = os.RemoveAll(base)
+		return s
+	}
+	if err := d.Renew(); err != nil {
+		_ = os.RemoveAll(base)
+		_ = lock.Release()
 		return s
 	}
 	return d

@@ -95,21 +95,13 @@ func Connect(ctx context.Context, s *settings.Settings, log *slog.Logger, w Opti
 		return nil, err
 	}
 	p := &Parts{Client: client, KV: kv, Prober: NewCurrentProber(s.Prober())}
-	if w.Writing {
-		p.Ledger, err = s.WriteLedger(s.LedgerMemory())
-	} else {
-		p.Ledger, err = s.OpenLedger("")
-	}
-	if err != nil {
+	if err := p.open(s, w.Writing); err != nil {
 		return nil, err
 	}
 	var queue ledger.Journal = NoJournal{}
 	var anchor audit.Anchor
 	if w.Writing {
 		anchor = AnchorOf(s, p.KV, p.Ledger)
-		if p.journal, err = journal.Open(filepath.Join(s.StateDir, journalName(s))); err != nil {
-			return nil, err
-		}
 		queue = p.journal
 		for _, file := range []string{"moments.json", state.LastGoodFile} { // the journal's lock covers them
 			atomicfile.Sweep(filepath.Join(s.StateDir, file))
@@ -142,6 +134,24 @@ func Connect(ctx context.Context, s *settings.Settings, log *slog.Logger, w Opti
 		return "", err
 	}}
 	return p, nil
+}
+
+// open opens the ledger, and the journal for writing. After an error nothing stays open: run
+// connects again while Vault is away.
+func (p *Parts) open(s *settings.Settings, writing bool) (err error) {
+	defer func() {
+		if err != nil {
+			p.Close()
+		}
+	}()
+	if !writing {
+		p.Ledger, err = s.OpenLedger("")
+		return err
+	}
+	if p.Ledger, err = s.WriteLedger(s.LedgerMemory()); err == nil {
+		p.journal, err = journal.Open(filepath.Join(s.StateDir, journalName(s)))
+	}
+	return err
 }
 
 // told wraps a lease in logging, if there is a LeaseLog.
