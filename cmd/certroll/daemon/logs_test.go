@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"certroll/cmd/certroll/settings"
 	"certroll/reconcile"
 	"certroll/reconcile/apply"
 	"certroll/reconcile/attempt"
@@ -239,5 +240,24 @@ func TestDecisionsOnce(t *testing.T) {
 		if got := said(t, c.steps); !slices.Equal(got, c.want) {
 			t.Errorf("%s:\n got %q\nwant %q", name, got, c.want)
 		}
+	}
+}
+
+// TestStartedIsFirst: whoever follows the log sees that run started before any other line
+// of it, also one about its settings.
+func TestStartedIsFirst(t *testing.T) {
+	var log bytes.Buffer
+	logger := slog.New(slog.NewTextHandler(&log, nil))
+	s := &settings.Settings{Interval: time.Minute, Repo: &settings.Repo{}, Ledger: &settings.Ledger{}}
+	if err := enough(s, ""); err == nil {
+		t.Error("run begins without a config repo")
+	}
+	if log.Len() > 0 {
+		t.Errorf("a run that does not start logs %s", &log)
+	}
+	started(Options{}, s, logger)
+	first, rest, _ := strings.Cut(log.String(), "\n")
+	if !strings.Contains(first, "msg=started") || !strings.Contains(rest, "no certroll.hcl found") {
+		t.Errorf("the log begins with\n%s", &log)
 	}
 }

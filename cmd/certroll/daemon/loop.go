@@ -23,7 +23,8 @@ import (
 
 // Run pulls and applies until ctx ends.
 func Run(ctx context.Context, p Options, s *settings.Settings, log *slog.Logger) error {
-	if err := enough(s, log, p.ConfigDir); err != nil {
+	if err := enough(s, p.ConfigDir); err != nil {
+		warnOfNoFile(s, log)
 		return err
 	}
 	if err := dnsprovider.CheckProgram(ctx, nil, p.Release); err != nil {
@@ -31,12 +32,12 @@ func Run(ctx context.Context, p Options, s *settings.Settings, log *slog.Logger)
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+	started(p, s, log)
 	d, err := newDaemon(p, s, log)
 	if err != nil {
 		return err
 	}
 	defer d.files.Close()
-	log.Info("started", "version", p.Version, "interval", s.Interval.String(), "state_dir", s.StateDir)
 	progress := func(certificate, step, detail string) {
 		d.health.turn()
 		log.Debug("progress", "certificate", certificate, "step", step, "detail", detail)
@@ -82,11 +83,21 @@ func Run(ctx context.Context, p Options, s *settings.Settings, log *slog.Logger)
 	return nil
 }
 
-// enough checks for settings without which run cannot start.
-func enough(s *settings.Settings, log *slog.Logger, configDir string) error {
+// started logs the start, before any part of run can log.
+func started(p Options, s *settings.Settings, log *slog.Logger) {
+	log.Info("started", "version", p.Version, "interval", s.Interval.String(), "state_dir", s.StateDir)
+	warnOfNoFile(s, log)
+}
+
+// warnOfNoFile warns that run found no certroll.hcl.
+func warnOfNoFile(s *settings.Settings, log *slog.Logger) {
 	if s.File == nil {
 		log.Warn("no certroll.hcl found; using flags and environment variables only", "looked_for", settings.DefaultFile+" "+settings.InstalledFile)
 	}
+}
+
+// enough checks for settings without which run cannot start.
+func enough(s *settings.Settings, configDir string) error {
 	if configDir == "" && s.Repo.URL == "" {
 		return s.Lacks("config repo", "set repo.url in certroll.hcl, or read a directory with --config-dir")
 	}
