@@ -42,6 +42,8 @@ func (a *DNSAccount) CheckResolved(values map[string]string) (refused string) {
 			good = ok && a.Reach.Names(host, port)
 		case providers.Label:
 			good = providers.IsLabel(text)
+		case providers.Port:
+			_, good = providers.ParsePort(text)
 		case providers.Choice:
 			good = providers.IsChoice(name, text)
 		case providers.Ambient:
@@ -49,6 +51,23 @@ func (a *DNSAccount) CheckResolved(values map[string]string) (refused string) {
 		case providers.Plain, providers.Unclassified:
 		}
 		if !good {
+			return name
+		}
+	}
+	return a.checkPorts(values)
+}
+
+// checkPorts checks the ports in variables of their own together with their hosts, where
+// one of the two is a reference.
+func (a *DNSAccount) checkPorts(values map[string]string) (refused string) {
+	for name, of := range providers.HostOfPort() {
+		port, there := values[name]
+		if !there || a.Credentials[name].Source == Literal && a.Credentials[of].Source == Literal {
+			continue
+		}
+		n, isPort := providers.ParsePort(port)
+		host, _, isHost := ParseEndpoint(providers.Host, values[of])
+		if !isPort || isHost && !a.Reach.Names(host, n) {
 			return name
 		}
 	}

@@ -55,6 +55,10 @@ func (b *body) checkVariable(a *spec.DNSAccount, c credential, v spec.Value) boo
 		if literal && !providers.IsLabel(v.Text) {
 			b.RefuseNew(spec.NewRule{Name: "dns.credentials"}, c.valAt, "Invalid value", "%s becomes part of a host name: write 1 to 40 lower-case letters, digits and hyphens.", c.name)
 		}
+	case providers.Port:
+		if _, ok := providers.ParsePort(v.Text); literal && !ok {
+			b.RefuseNew(spec.NewRule{Name: "dns.credentials"}, c.valAt, "Invalid value", "%s is a port: write a number from 1 to 65535.", c.name)
+		}
 	case providers.Choice:
 		if literal && !providers.IsChoice(c.name, v.Text) {
 			b.RefuseNew(spec.NewRule{Name: "dns.credentials"}, c.valAt, "Unknown value", "%s chooses a server: write one of %s.", c.name, text.OneOf(providers.Choices(c.name)))
@@ -120,16 +124,17 @@ func (b *body) checkAmbient(a *spec.DNSAccount) {
 
 // checkPort checks a port that a provider reads from a variable of its own.
 func (b *body) checkPort(a *spec.DNSAccount) {
-	port, host := a.Credentials["INFOBLOX_PORT"], a.Credentials["INFOBLOX_HOST"]
-	if port.Text == "" || host.Text == "" || a.Reach.Anything {
-		return
+	for name, of := range providers.HostOfPort() {
+		port, host := a.Credentials[name], a.Credentials[of]
+		if port.Text == "" || host.Text == "" || a.Reach.Anything {
+			continue // a reference is checked after certroll resolved it
+		}
+		n, isPort := providers.ParsePort(port.Text)
+		server, _, isHost := spec.ParseEndpoint(providers.Host, host.Text)
+		if isPort && isHost { // else reported already
+			b.checkEndpoint(a.Reach, name, server, n, &port.Range)
+		}
 	}
-	n, err := strconv.ParseUint(port.Text, 10, 16)
-	name, _, ok := spec.ParseEndpoint(providers.Host, host.Text)
-	if err != nil || !ok {
-		return // reported already, or the provider reports it
-	}
-	b.checkEndpoint(a.Reach, "INFOBLOX_PORT", name, uint16(n), &port.Range)
 }
 
 // credential is one entry of the credentials map, with its places.

@@ -183,3 +183,34 @@ func TestCheckResolved(t *testing.T) {
 		}
 	}
 }
+
+// TestCheckResolvedPort: a port that a reference leads to is a port, and trust.endpoints
+// allows it together with the host, whichever of the two is a reference.
+func TestCheckResolvedPort(t *testing.T) {
+	const secret = "\n INFOBLOX_USERNAME = env(\"CERTROLL_DNS_USER\")\n INFOBLOX_PASSWORD = env(\"CERTROLL_DNS_PASSWORD\")\n"
+	const hostHere = "INFOBLOX_HOST = \"grid.example.com\"\n INFOBLOX_PORT = env(\"CERTROLL_DNS_PORT\")"
+	const portHere = "INFOBLOX_HOST = env(\"CERTROLL_DNS_HOST\")\n INFOBLOX_PORT = \"8443\""
+	for _, c := range []struct{ body, host, port, refused string }{
+		{hostHere, "grid.example.com", "8443", ""},
+		{hostHere, "grid.example.com", "443", ""},
+		{hostHere, "grid.example.com", "9443", "INFOBLOX_PORT"},
+		{hostHere, "grid.example.com", "https", "INFOBLOX_PORT"},
+		{hostHere, "grid.example.com", "70000", "INFOBLOX_PORT"},
+		{hostHere, "grid.example.com", "0443", "INFOBLOX_PORT"},
+		{hostHere, "grid.example.com", "", "INFOBLOX_PORT"},
+		{portHere, "grid.example.com", "8443", ""},
+		{portHere, "other.example.com", "8443", "INFOBLOX_PORT"},
+	} {
+		a, said := account(t, spec.Trust{Known: true, Endpoints: spectest.Allowing("grid.example.com:443", "grid.example.com:8443", "other.example.com:443")},
+			"provider = \"infoblox\"\ncredentials = {\n "+c.body+secret+"}")
+		if a == nil {
+			t.Fatal(said)
+		}
+		if got := a.CheckResolved(map[string]string{"INFOBLOX_HOST": c.host, "INFOBLOX_PORT": c.port, "INFOBLOX_USERNAME": "u", "INFOBLOX_PASSWORD": "p"}); got != c.refused {
+			t.Errorf("%s:%s: refused %q, want %q", c.host, c.port, got, c.refused)
+		}
+	}
+	if _, said := account(t, spec.Trust{Known: true, Endpoints: spectest.Allowing("grid.example.com:443")}, "provider = \"infoblox\"\ncredentials = {\n INFOBLOX_HOST = \"grid.example.com\"\n INFOBLOX_PORT = \"https\""+secret+"}"); !strings.Contains(said, "INFOBLOX_PORT is a port") {
+		t.Errorf("a port that is none: %s", said)
+	}
+}

@@ -14,7 +14,7 @@ func AddressVariables() map[string][]string {
 			switch KindOf(name) {
 			case URL, Host, Server, Realm:
 				all[code] = append(all[code], name)
-			case Plain, Label, Choice, Ambient, Unclassified:
+			case Plain, Label, Port, Choice, Ambient, Unclassified:
 			}
 		}
 	}

@@ -1,8 +1,10 @@
 package providers
 
 import (
+	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -24,6 +26,8 @@ const (
 	Realm  // a Kerberos realm, whose servers the client finds by DNS
 	// Label becomes part of a host name.
 	Label
+	// Port is the port of the server that a Host variable names; see HostOfPort.
+	Port
 	// Choice is one value of the provider's own list.
 	Choice
 	// Ambient may select an identity of the machine.
@@ -48,6 +52,12 @@ var durations = []string{"_TTL", "_TIMEOUT", "_POLLING_INTERVAL", "_SEQUENCE_INT
 // labelText matches texts that may become part of a provider's host name: no dot, so the
 // domain cannot change.
 var labelText = regexp.MustCompile(`^[a-z0-9-]{1,40}$`)
+
+// portText matches a port in the one form that all programs read alike.
+var portText = regexp.MustCompile(`^[1-9][0-9]{0,4}$`)
+
+// hostOfPort has, for each Port variable, the variable with its host.
+var hostOfPort = map[string]string{"INFOBLOX_PORT": "INFOBLOX_HOST"}
 
 // choices are the valid values of Choice variables, from the providers' own lists.
 var choices = map[string][]string{
@@ -83,6 +93,15 @@ var explicit = map[string][][]string{
 
 // IsLabel reports whether a value may become part of a provider's host name.
 func IsLabel(value string) bool { return labelText.MatchString(value) }
+
+// ParsePort reads the value of a Port variable.
+func ParsePort(value string) (port uint16, ok bool) {
+	n, err := strconv.ParseUint(value, 10, 16)
+	return uint16(n), err == nil && portText.MatchString(value)
+}
+
+// HostOfPort returns the Port variables, each with the variable of its host.
+func HostOfPort() map[string]string { return maps.Clone(hostOfPort) }
 
 // Choices returns the valid values of a Choice variable.
 func Choices(name string) []string { return choices[name] }
@@ -180,7 +199,7 @@ var specialVariables = map[string]Kind{
 	"F5XC_TENANT_NAME":       Label,
 	"HUAWEICLOUD_REGION":     Label,
 	"HYPERONE_LOCATION_ID":   Label,
-	"INFOBLOX_PORT":          Label,
+	"INFOBLOX_PORT":          Port,
 	"JDCLOUD_REGION_ID":      Label,
 	"LIGHTSAIL_REGION":       Label,
 	"OCI_REGION":             Label,

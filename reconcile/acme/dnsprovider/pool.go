@@ -122,7 +122,11 @@ func (cs *Pool) Open(ctx context.Context, account *spec.DNSAccount) (*Provider, 
 	}
 	// A reference may lead to an address, which the decoder could not check.
 	if name := account.CheckResolved(values); name != "" {
-		return nil, problem.Config("using the DNS account "+account.Name, "what "+name+" refers to is not allowed: it leads to a server that trust.endpoints in certroll.hcl does not name",
+		why := "it leads to a server that trust.endpoints in certroll.hcl does not name"
+		if providers.KindOf(name) == providers.Port {
+			why = "it is no port, or " + why
+		}
+		return nil, problem.Config("using the DNS account "+account.Name, "what "+name+" refers to is not allowed: "+why,
 			"write the address itself into the block, and allow it in certroll.hcl")
 	}
 	// After the references are read: the key covers the credentials' values.
