@@ -30,7 +30,7 @@ func (l *Ledger) Walk(ctx context.Context, visit func(commit string, parents []s
 	ctx, cancel := l.remote.Bound(ctx)
 	defer cancel()
 	doing := l.doing("reading the history of")
-	dir, err := os.MkdirTemp("", "certroll-history-")
+	dir, err := objects.HistoryDir()
 	if err != nil {
 		return &fault.Error{Kind: fault.Failed, Doing: doing, Detail: fault.Reason(err), Advice: "name a directory with room in TMPDIR", Err: err}
 	}
@@ -65,7 +65,7 @@ func (l *Ledger) Earlier(ctx context.Context, visit func(tree fs.FS) (more bool)
 	defer l.turn.Release(1)
 	ctx, cancel := l.remote.Bound(ctx)
 	defer cancel()
-	dir, err := os.MkdirTemp("", "certroll-history-")
+	dir, err := objects.HistoryDir()
 	if err != nil {
 		return &fault.Error{Kind: fault.Failed, Doing: doing, Detail: fault.Reason(err), Advice: "name a directory with room in TMPDIR", Err: err}
 	}

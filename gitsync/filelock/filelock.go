@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"strings"
 
 	"github.com/gofrs/flock"
 
@@ -54,6 +55,21 @@ func Take(path string) (*Lock, error) {
 	}
 	_ = sign(path) // the holder's name is only a hint: a full disk must not prevent locking
 	return &Lock{file}, nil
+}
+
+// TakeAbandoned takes a lock whose holder was a process on this host and has ended. It makes no
+// file. A lock that another host signed stays with it: some network file systems do not pass
+// flock(2) on, and such a lock looks free.
+func TakeAbandoned(path string) (*Lock, bool) {
+	host, err := os.Hostname()
+	if err != nil || !strings.HasPrefix(holder(path), "process ") || !strings.HasSuffix(holder(path), " on "+text.Line(host)) {
+		return nil, false
+	}
+	file := flock.New(path, flock.SetFlag(os.O_RDWR))
+	if taken, err := file.TryLock(); err != nil || !taken {
+		return nil, false
+	}
+	return &Lock{file}, true
 }
 
 // mostHolder bounds the holder's text, in bytes. Another program may have written the file.

@@ -112,7 +112,7 @@ func Open(cacheDir, purpose, remote string, bound packfile.Bounds, log *slog.Log
 // OnDisk returns a store in a temporary directory, which Close removes. It returns s if
 // there is no temporary directory. Large packs belong on a disk, not in memory.
 func (s *Store) OnDisk(bound packfile.Bounds) *Store {
-	base, err := os.MkdirTemp("", "certroll-git-")
+	base, err := scratchDir(scratchGit)
 	if err != nil {
 		return s
 	}
