@@ -66,7 +66,7 @@ type applyOptions struct {
 
 func (a *app) apply(ctx context.Context, o applyOptions) error {
 	if o.json && !o.auto {
-		return errors.New("apply --json asks nothing: give --auto-approve with it")
+		return errors.New("apply --json cannot ask for approval: add --auto-approve")
 	}
 	p, err := a.plan(ctx, proposal.Input{Writing: true, Progress: a.Progress(o.json)})
 	if err != nil {
@@ -154,14 +154,14 @@ func (a *app) carryOut(ctx context.Context, p *proposal.Proposal, asJSON bool) e
 		return err
 	}
 	if report.Disk != nil && report.Untold() == 0 {
-		fmt.Fprintf(a.Err, "Warning: %s\n", text.Lines(fmt.Sprintf("the state directory cannot be written: %s. All that happened is in the ledger", report.Disk)))
+		fmt.Fprintf(a.Err, "Warning: %s\n", text.Lines(fmt.Sprintf("the state directory cannot be written: %s. All results are in the ledger", report.Disk)))
 	}
 	left := report.Failed() + report.Interrupted + report.Held + report.Untold()
 	if p.Exact {
 		left += report.Overtaken // another process was faster, between the observation and the lease
 	}
 	if held := plan.MassHold(p.Actions); held != nil {
-		fmt.Fprintf(a.Err, "%s\n", text.Lines(fmt.Sprintf("Held: %s. Look whether that is meant, then run: certroll accept --missing %s (or apply --accept-removals %d)",
+		fmt.Fprintf(a.Err, "%s\n", text.Lines(fmt.Sprintf("Held: %s. If that is intended, run: certroll accept --missing %s (or apply --accept-removals %d)",
 			held.Summary(), held.ID, len(held.Certificates))))
 		left++
 	}

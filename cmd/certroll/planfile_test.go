@@ -44,7 +44,7 @@ func TestPlanFile(t *testing.T) {
 	if code := w.statusOf("secret/metadata/tls/wild"); code != http.StatusNotFound {
 		t.Errorf("what was not in the file was done: %d", code)
 	}
-	w.says("apply first.plan", "no longer fits what is there, and nothing was done", "api planned issue, secret/tls/api never written",
+	w.says("apply first.plan", "no longer matches the present state, and nothing was done", "api planned issue, secret/tls/api never written",
 		"now none, secret/tls/api at version 1, serial", "Plan again.")
 	if code := w.statusOf("secret/metadata/tls/wild"); code != http.StatusNotFound {
 		t.Errorf("a refused plan was done in part: %d", code)

@@ -41,7 +41,7 @@ func (a *app) upgrade(ctx context.Context) error {
 	}
 	fmt.Fprintf(a.Out, "\n%s would be held.\n", text.Counted(len(names), "certificate"))
 	if lines := s.Allowances(holds); lines != "" {
-		fmt.Fprintf(a.Out, "What is meant to stay is allowed by these lines in certroll.hcl:\n\n%s", lines)
+		fmt.Fprintf(a.Out, "To allow these settings, add these lines to certroll.hcl:\n\n%s", lines)
 	}
 	return console.ExitCode(console.ExitError)
 }

@@ -20,7 +20,7 @@ const MassMove = Kind("move")
 
 // Text describes the set and the command that ends the hold.
 func (set *HeldSet) Text() string {
-	return set.Summary() + ", which waits for a person; see that it is meant, and run certroll accept --missing " + set.ID
+	return set.Summary() + "; certroll holds them until a person runs certroll accept --missing " + set.ID
 }
 
 // massWords describes the kinds of changes, for the summary.

@@ -24,7 +24,7 @@ func (p Problem) Event(status Status, reason Reason, rev Revision, now time.Time
 	e.Detail = strings.TrimSuffix(fails+": "+p.Advice, ": ")
 	if status == Success {
 		e.Message = ""
-		e.Detail = "what was found about " + p.About + " on " + p.Since.Format(time.DateOnly) + " is gone"
+		e.Detail = "the problem of " + p.About + ", found on " + p.Since.Format(time.DateOnly) + ", is gone"
 	}
 	return e
 }

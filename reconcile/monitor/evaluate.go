@@ -105,18 +105,18 @@ func evaluateOne(w Expectation, chain []*x509.Certificate, oneOfMany bool, addre
 	switch {
 	case current && lacksIssuer(chain):
 		l.Verdict = Verdict(ledger.ClassIncomplete)
-		l.Message = fmt.Sprintf("%s serves serial %s as it should, and without its issuer's certificate: clients that do not know that one refuse it", where, l.Serial)
-		l.Advice = "have the consumer use the leaf and its chain, as in the field fullchain"
+		l.Message = fmt.Sprintf("%s serves serial %s, the right one, but without its issuer's certificate: clients that lack the issuer's certificate reject the chain", where, l.Serial)
+		l.Advice = "configure the server to send the leaf and its chain, as in the field fullchain"
 	case current && last != leaf && notAfter.Before(now):
 		l.Verdict = Verdict(ledger.ClassExpired)
-		l.Message = fmt.Sprintf("%s serves serial %s as it should, and with it the certificate of %q, which expired %s: clients refuse the chain",
+		l.Message = fmt.Sprintf("%s serves serial %s, the right one, but with the certificate of %q in its chain, which expired %s: clients reject the chain",
 			where, l.Serial, text.Clipped(last.Subject.CommonName, 80), text.Stamp(notAfter))
-		l.Advice = "have the CA send another chain (preferred_chain), or use another issuer"
+		l.Advice = "set preferred_chain to another chain of the CA, or use another issuer"
 	case current:
 		l.Verdict = VerdictCurrent
 	case leaf.NotAfter.Before(now):
 		l.Verdict = Verdict(ledger.ClassExpired)
-		l.Message = fmt.Sprintf("%s serves serial %s, which expired %s; in Vault is %s, valid until %s", where, l.Serial, text.Stamp(leaf.NotAfter), inVault, text.Stamp(w.Live.End()))
+		l.Message = fmt.Sprintf("%s serves serial %s, which expired %s; Vault has %s, valid until %s", where, l.Serial, text.Stamp(leaf.NotAfter), inVault, text.Stamp(w.Live.End()))
 		l.Advice = Reloads
 	case isEarlier(w, leaf):
 		l.Verdict = Verdict(ledger.ClassStale)
@@ -124,20 +124,20 @@ func evaluateOne(w Expectation, chain []*x509.Certificate, oneOfMany bool, addre
 		l.Advice = Reloads
 	default:
 		l.Verdict = Verdict(ledger.ClassOther)
-		l.Message = fmt.Sprintf("%s serves serial %s of %q for %s, which is not certroll's; in Vault since %s is %s",
-			where, l.Serial, text.Clipped(leaf.Issuer.CommonName, 80), text.Clipped(text.OrNone(text.Some(keypair.NamesOf(leaf), 3)), 300), text.Stamp(w.Since), inVault)
-		l.Advice = "have the consumer use the certificate in Vault, or take the endpoint out of probe"
+		l.Message = fmt.Sprintf("%s serves serial %s of %q for %s, which is not certroll's; Vault has %s since %s",
+			where, l.Serial, text.Clipped(leaf.Issuer.CommonName, 80), text.Clipped(text.OrNone(text.Some(keypair.NamesOf(leaf), 3)), 300), inVault, text.Stamp(w.Since))
+		l.Advice = "configure the server to use the certificate in Vault, or remove the endpoint from probe"
 	}
 	// Within the consumer's time an earlier certificate is expected.
 	if until := w.Since.Add(w.After); (l.Verdict.Class() == ledger.ClassStale || l.Verdict.Class() == ledger.ClassOther) && now.Before(until) {
 		l.Verdict, l.Advice = VerdictWaiting, ""
-		l.Message += "; until " + text.Stamp(until) + " that is waited for"
+		l.Message += "; the server has until " + text.Stamp(until) + " to load the new one"
 	}
 	return l
 }
 
 // Reloads is the advice for a consumer that serves an earlier certificate.
-const Reloads = "see that the consumer fetches the secret and reloads"
+const Reloads = "check that the consumer fetches the secret and reloads"
 
 // isEarlier reports whether the live certificate replaced a served one: the served one
 // shares a name or the key, and is not younger. There is no list of earlier certificates
@@ -162,10 +162,10 @@ func lacksIssuer(chain []*x509.Certificate) bool {
 func Unseen(w Expectation, err error, now time.Time) Result {
 	l := Result{
 		Certificate: w.Certificate.Name, Endpoint: w.Probe.Endpoint(), At: now.UTC(),
-		Verdict: Verdict(ledger.ClassUnreachable), Message: text.Clipped(failure.Message(err), 500), Advice: "see that it can be reached from where certroll runs, or take it out of probe",
+		Verdict: Verdict(ledger.ClassUnreachable), Message: text.Clipped(failure.Message(err), 500), Advice: "check that certroll's machine can reach it, or remove it from probe",
 	}
 	if isDenied(err) {
-		l.Verdict, l.Advice = Verdict(ledger.ClassDenied), "have probe.allow in certroll.hcl name the range of its addresses, or take it out of probe"
+		l.Verdict, l.Advice = Verdict(ledger.ClassDenied), "add the range of its addresses to probe.allow in certroll.hcl, or remove it from probe"
 	}
 	return l
 }

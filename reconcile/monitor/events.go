@@ -46,7 +46,7 @@ func ProbeEntries(known *ledger.Problems, looks map[ledger.Endpoint]*Result, rev
 		known = known.Without(known.At(p.Endpoint()), now)
 		detail := p.About + " is no longer probed"
 		if watched {
-			detail = fmt.Sprintf("what was found at %s on %s is gone: it serves serial %s", p.About, p.Since.Format(time.DateOnly), l.Serial)
+			detail = fmt.Sprintf("the problem of %s, found on %s, is gone: it serves serial %s", p.About, p.Since.Format(time.DateOnly), l.Serial)
 		}
 		tell(p, ledger.Success, detail)
 	}

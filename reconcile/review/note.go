@@ -133,7 +133,7 @@ func (r *reviewer) mass(s *ChangeSet) {
 		case c.Old != nil:
 			at = placeOf(c.Old.Range, true)
 		}
-		r.say(NoteMass, "", at, "this waits for a person once it is merged: %s; nothing of it is deleted, revoked or ordered before certroll accept --missing %s", set.Summary(), set.ID)
+		r.say(NoteMass, "", at, "after the merge certroll holds this change until a person accepts it: %s; certroll deletes, revokes and orders nothing of it before certroll accept --missing %s", set.Summary(), set.ID)
 		return
 	}
 }
@@ -285,7 +285,7 @@ func (r *reviewer) probes(c CertificateChange) {
 	}
 	for _, p := range c.New.Probes {
 		if !p.Own(c.New) && !slices.Contains(had, p.Endpoint()) {
-			r.say(NoteProbe, c.Name, r.at(c.New.Range, fieldProbe), "certroll will connect to %s, which is none of its names, to see what is served there", p.Endpoint())
+			r.say(NoteProbe, c.Name, r.at(c.New.Range, fieldProbe), "certroll will connect to %s, which is none of its names, to check the certificate that is served there", p.Endpoint())
 		}
 	}
 }
@@ -299,7 +299,7 @@ func (r *reviewer) moved(c CertificateChange, at Place) {
 	if dir := path.Dir(is); dir != path.Dir(was) && strings.HasPrefix(path.Dir(was)+"/", dir+"/") {
 		looser = fmt.Sprintf("; %s/ is above %s/, and more people may read there", dir, path.Dir(was))
 	}
-	r.say(NoteKey, c.Name, at, "its private key goes to %s, and was at %s: see who may read there%s", is, was, looser)
+	r.say(NoteKey, c.Name, at, "its private key moves from %s to %s: check who may read there%s", was, is, looser)
 }
 
 // passwords adds a note about a keystore with a credential as its password. A reader of the
@@ -345,15 +345,15 @@ func (r *reviewer) swapped(c CertificateChange) {
 		at := r.at(c.New.Range, s.Field)
 		switch s.Field {
 		case fieldIssuer:
-			r.say(NoteIssuer, c.Name, at, "its issuer is %s, and was %s", s.New, s.Old)
+			r.say(NoteIssuer, c.Name, at, "its issuer changes from %s to %s", s.Old, s.New)
 		case fieldDNS:
-			r.say(NoteDNS, c.Name, at, "its DNS accounts are %s, and were %s", s.New, s.Old)
+			r.say(NoteDNS, c.Name, at, "its DNS accounts change from %s to %s", s.Old, s.New)
 		case fieldPath:
 			r.moved(c, at)
 		case fieldFields:
 			r.say(NoteFields, c.Name, at, "the fields of %s change from %s to %s: its readers get the private key in another form", plan.TargetOf(c.New), s.Old, s.New)
 		case fieldOnRemove:
-			r.say(NoteOnRemove, c.Name, at, "on_remove is %q, and was %q: %s", s.New, s.Old, removals[c.New.OnRemove])
+			r.say(NoteOnRemove, c.Name, at, "on_remove changes from %q to %q: %s", s.Old, s.New, removals[c.New.OnRemove])
 		}
 	}
 }

@@ -278,10 +278,10 @@ func TestRemarks(t *testing.T) {
 		},
 			want: []string{"renewal_off: off until 2026-11-24T12:00:00Z (handed over)"}},
 		"renewal off without a word": {head: func(c *spec.Certificate) { c.Renewal.Auto = false }, want: []string{"renewal_off: without an end, and no reason is stated"}},
-		"another issuer":             {head: func(c *spec.Certificate) { c.Issuer = "ca2" }, want: []string{"issuer_swapped: ca2, and was ca"}},
-		"another account":            {head: func(c *spec.Certificate) { c.DNS = []string{"second", "lab"} }, want: []string{"dns_swapped: second, lab, and were lab"}},
-		"on_remove stronger":         {head: func(c *spec.Certificate) { c.OnRemove = spec.Revoke }, want: []string{`on_remove_changed: on_remove is "revoke", and was "keep"`}},
-		"on_remove weaker":           {base: func(c *spec.Certificate) { c.OnRemove = spec.Delete }, want: []string{`on_remove_changed: on_remove is "keep", and was "delete"`}},
+		"another issuer":             {head: func(c *spec.Certificate) { c.Issuer = "ca2" }, want: []string{"issuer_swapped: its issuer changes from ca to ca2"}},
+		"another account":            {head: func(c *spec.Certificate) { c.DNS = []string{"second", "lab"} }, want: []string{"dns_swapped: its DNS accounts change from lab to second, lab"}},
+		"on_remove stronger":         {head: func(c *spec.Certificate) { c.OnRemove = spec.Revoke }, want: []string{`on_remove_changed: on_remove changes from "keep" to "revoke"`}},
+		"on_remove weaker":           {base: func(c *spec.Certificate) { c.OnRemove = spec.Delete }, want: []string{`on_remove_changed: on_remove changes from "delete" to "keep"`}},
 		"looked at elsewhere": {base: func(c *spec.Certificate) { c.Probes = reconciletest.Endpoints("old.example.net") },
 			head: func(c *spec.Certificate) {
 				c.Probes = reconciletest.Endpoints("api.example.com", "old.example.net", "lb.example.net")
@@ -497,9 +497,9 @@ func TestRemarksOfKeys(t *testing.T) {
 		want   []string
 	}{
 		"nothing": {func(*spec.Certificate) {}, nil},
-		"path":    {func(c *spec.Certificate) { c.Vault.Path = "tls/readable/api" }, []string{"key_elsewhere its private key goes to secret/tls/readable/api, and was at secret/tls/shop/api"}},
+		"path":    {func(c *spec.Certificate) { c.Vault.Path = "tls/readable/api" }, []string{"key_elsewhere its private key moves from secret/tls/shop/api to secret/tls/readable/api"}},
 		"looser":  {func(c *spec.Certificate) { c.Vault.Path = "tls/api" }, []string{"secret/tls/ is above secret/tls/shop/, and more people may read there"}},
-		"mount":   {func(c *spec.Certificate) { c.Vault.Mount = "public" }, []string{"key_elsewhere its private key goes to public/tls/shop/api"}},
+		"mount":   {func(c *spec.Certificate) { c.Vault.Mount = "public" }, []string{"key_elsewhere its private key moves from secret/tls/shop/api to public/tls/shop/api"}},
 		"fields": {func(c *spec.Certificate) {
 			c.Vault.Fields = reconciletest.FieldsLike(t, `{ all = "${cert.private_key}${cert.fullchain}" }`)
 		},

@@ -77,9 +77,9 @@ func (a *Commands) checkEdit(f *editFlags) error {
 	case strings.ContainsFunc(f.reason, unicode.IsControl):
 		return errors.New("--reason is one line of text: it holds a line break or another control character")
 	case f.print && f.branch != "":
-		return errors.New("--print changes nothing, so there is nothing to push to --branch: leave one of them out")
+		return errors.New("--print changes nothing and --branch pushes: leave one of them out")
 	case *a.ConfigDir != "" && f.branch != "":
-		return errors.New("--config-dir edits files and pushes nothing, to no --branch either: leave one of them out")
+		return errors.New("--config-dir edits files and --branch pushes: leave one of them out")
 	}
 	return nil
 }
@@ -139,7 +139,7 @@ func (a *Commands) edited(ctx context.Context, s *settings.Settings, files []git
 	e, diags := edit.New(ctx, in, trust)
 	if e == nil {
 		view.Diagnostics(a.Err, a.Palette(), slices.Concat(in, trust.Files), diags)
-		return nil, errors.New("the config repo has mistakes, so nothing was changed: mend them first")
+		return nil, errors.New("the config repo has mistakes, so nothing was changed: correct them first")
 	}
 	if err := c.edit(e); err != nil {
 		return nil, err

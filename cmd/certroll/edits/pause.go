@@ -28,7 +28,7 @@ Set an end with --until: without one, every plan warns.` + ofForEach + howEdited
 				return err
 			}
 			if end := e.Spec().Certificate(args[0]).Renewal.Until; !end.IsZero() && end.Before(time.Now()) {
-				return fmt.Errorf("--until %s is over already: the renewal would not be off", until)
+				return fmt.Errorf("--until %s is in the past: the renewal would stay on", until)
 			}
 			return nil
 		}})

@@ -167,9 +167,9 @@ func (r rotation) when(name string) string {
 	expires := "it expires " + r.live(name).End().UTC().Format(time.DateOnly)
 	at := r.records[name].RenewAt
 	if at == nil {
-		return expires + ", its renewal being off"
+		return expires + ", and its renewal is off"
 	}
-	return fmt.Sprintf("%s and is renewed by itself %s, in %d days", expires, at.UTC().Format(time.DateOnly), int(at.Sub(r.now).Hours()/24))
+	return fmt.Sprintf("%s, and certroll renews it %s, in %d days", expires, at.UTC().Format(time.DateOnly), int(at.Sub(r.now).Hours()/24))
 }
 
 // limitsText describes the known limits of an issuer on orders.

@@ -179,7 +179,7 @@ func (f File) Pick(p Plan) ([]plan.Action, error) {
 		return todo, nil
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "the plan of %s no longer fits what is there, and nothing was done:\n", f.Time.Format(time.RFC3339))
+	fmt.Fprintf(&b, "the plan of %s no longer matches the present state, and nothing was done:\n", f.Time.Format(time.RFC3339))
 	for i, m := range moved {
 		if i == 20 {
 			fmt.Fprintf(&b, "  and %d more\n", len(moved)-i)

@@ -123,7 +123,7 @@ func (p *Premises) capabilities(ctx context.Context) {
 		return slices.DeleteFunc(slices.Clone(n.capabilities), func(c string) bool { return slices.Contains(has, c) })
 	}
 	if !slices.ContainsFunc(needs, func(n need) bool { return !slices.Contains(may(n), "update") }) {
-		p.note(ledger.SeverityWarning, ledger.ClassVault, "the Vault token", "it may write nothing that an apply writes, so it is not the token that applies: what that one may do was not checked",
+		p.note(ledger.SeverityWarning, ledger.ClassVault, "the Vault token", "it may not write anything that an apply writes, so it is not the token of apply or run: the rights of that token were not checked",
 			"run certroll doctor with the login of certroll apply or run (examples/vault-policies/apply.hcl)")
 		return
 	}
@@ -207,7 +207,7 @@ func (p *Premises) clocks(ctx context.Context) {
 			way = "ahead of"
 		}
 		p.note(severity, ledger.ClassInternal, "the clock of "+whose, fmt.Sprintf("this machine's clock is %s %s it", skew.Abs().Round(time.Second), way),
-			"synchronize the clocks (NTP): leases, validity and renewal are reckoned by them")
+			"synchronize the clocks (NTP): leases, validity and renewals depend on them")
 	}
 	date, err := p.Client.Date(ctx, p.s.Vault.Mount)
 	compare("Vault", date, err, ledger.ClassVault)
@@ -250,7 +250,7 @@ func (p *Premises) disk(context.Context) {
 		err = errors.Join(err, f.Close(), os.Remove(f.Name()))
 	}
 	if err != nil {
-		p.note(ledger.SeverityError, ledger.ClassInternal, "state_dir", fmt.Sprintf("%s cannot be written: %v", dir, err), "make room, or let certroll's user write there")
+		p.note(ledger.SeverityError, ledger.ClassInternal, "state_dir", fmt.Sprintf("%s cannot be written: %v", dir, err), "free disk space, or allow certroll's user to write there")
 		return
 	}
 	free, ok := freeSpace(there)
@@ -261,5 +261,5 @@ func (p *Premises) disk(context.Context) {
 	if free < spaceFails {
 		severity = ledger.SeverityError
 	}
-	p.note(severity, ledger.ClassInternal, "state_dir", fmt.Sprintf("the disk of %s has %d MiB left", dir, free>>20), "make room: the journal and the Git caches are there")
+	p.note(severity, ledger.ClassInternal, "state_dir", fmt.Sprintf("the disk of %s has %d MiB left", dir, free>>20), "free disk space: the journal and the Git caches are there")
 }

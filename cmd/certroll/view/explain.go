@@ -70,7 +70,7 @@ func WriteExplanation(w io.Writer, p Palette, dto Explanation, verbose bool) {
 	if len(dto.Rules) == 0 {
 		return
 	}
-	out.f("\nThe rules, in the order they are asked; the first that hits decides:\n")
+	out.f("\nThe rules, in the order of evaluation; the first that matches decides:\n")
 	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	for _, r := range dto.Rules {
 		mark := " "
@@ -102,7 +102,7 @@ func (dto *Explanation) because() []string {
 	decided := slices.IndexFunc(dto.Rules, func(r Rule) bool { return r.Decides })
 	switch {
 	case decided < 0 && !dto.HeldBack:
-		lines = append(lines, sprint("No rule is asked: %s.", dto.Plan.Detail))
+		lines = append(lines, sprint("No rule applies: %s.", dto.Plan.Detail))
 	case decided >= 0 && dto.HeldBack && dto.Rules[decided].Detail == dto.Plan.Detail:
 		lines = append(lines, sprint("Decided by %q.", dto.Rules[decided].Rule))
 	case decided >= 0:

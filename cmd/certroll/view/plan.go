@@ -181,7 +181,7 @@ func WritePlan(w io.Writer, p Palette, plan Plan) {
 	}
 	writeSummary(out, p, plan)
 	if h := plan.Held; h != nil {
-		out.f("%s %s\n", p.yellow("Held:"), hang(h.Summary+". Nothing of it is done before a person accepts it: certroll accept --missing "+h.ID, 6))
+		out.f("%s %s\n", p.yellow("Held:"), hang(h.Summary+". certroll does nothing of it until a person accepts it: certroll accept --missing "+h.ID, 6))
 	}
 }
 

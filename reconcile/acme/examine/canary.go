@@ -51,14 +51,14 @@ func (x *Examiner) canary(ctx context.Context, doing string, account *spec.DNSAc
 		return &problem.Finding{Level: ledger.SeverityWarning, Why: problem.AsError(doing, t.Err)}
 	case t.Occupied:
 		return &problem.Finding{Level: ledger.SeverityInfo, Why: &problem.Error{
-			OfClass: ledger.ClassConfig, Doing: doing, Said: "there is a TXT record at " + dnsquery.Plain(t.Name) + " already, which the provider would replace: a name is being proven now, or the record was left there",
+			OfClass: ledger.ClassConfig, Doing: doing, Said: "there is a TXT record at " + dnsquery.Plain(t.Name) + " already, which the provider would replace: a validation is under way, or the record was left there",
 			Advice: "remove the record if it stays; the credential was not tried",
 		}}
 	case t.Stays != "":
 		return &problem.Finding{Level: ledger.SeverityWarning, Why: &problem.Error{OfClass: ledger.ClassDNSOccupied, Doing: doing, Said: t.Stays}}
 	case t.Left != nil:
 		e := *problem.AsError(doing, t.Left)
-		e.Advice = "remove the TXT record " + dnsquery.Plain(t.Name) + " by hand, and see that the credential may delete records"
+		e.Advice = "remove the TXT record " + dnsquery.Plain(t.Name) + " by hand, and check that the credential may delete records"
 		return &problem.Finding{Level: ledger.SeverityWarning, Why: &e}
 	case t.Err == nil && len(t.Lame) > 0:
 		return lameFinding(t.Name, t.Lame)
