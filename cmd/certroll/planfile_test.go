@@ -59,7 +59,7 @@ func TestPlanFile(t *testing.T) {
 	w.certroll(2, "plan", "-out", "third.plan", "-detailed-exitcode")
 	w.certroll(0, "apply", "third.plan", "-json")
 	w.checkPair("tls/wild", "lab.test", "*.lab.test")
-	w.says("apply third.plan", "no longer fits what is there", "wild planned issue")
+	w.says("apply third.plan", "no longer matches the present state", "wild planned issue")
 	w.certroll(0, "plan", "-detailed-exitcode")
 
 	// Another Vault is not the one that was planned on.

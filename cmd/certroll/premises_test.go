@@ -76,7 +76,7 @@ func TestDoctorChecksWhatAnApplyNeeds(t *testing.T) {
 			about: "secret/metadata/certroll/pending/any", says: "may not create, update, delete",
 		},
 		"a token that only reads": {
-			spoil: func(w *world) { w.before(may("", "read")) }, severity: ledger.SeverityWarning, about: "the Vault token", says: "not the token that applies",
+			spoil: func(w *world) { w.before(may("", "read")) }, severity: ledger.SeverityWarning, about: "the Vault token", says: "not the token of apply or run",
 		},
 		"a ref in the way of the ledger": {
 			spoil: func(w *world) {
