@@ -5,8 +5,11 @@ import (
 	"strings"
 	"testing"
 
+	"certroll/reconcile/apply"
+	"certroll/reconcile/attempt"
 	"certroll/reconcile/doctor"
 	"certroll/reconcile/ledger"
+	"certroll/reconcile/observe"
 	"certroll/reconcile/reconciletest"
 	"certroll/reconcile/times"
 	"certroll/spec"
@@ -96,5 +99,17 @@ func TestPreferredChainChange(t *testing.T) {
 	// Two first issues, the rotation of web, then the renewals.
 	if want := []string{"", "", "New Root", "New Root", "New Root"}; !slices.Equal(w.Ca.Chains, want) {
 		t.Errorf("chains that were asked for: %q, want %q", w.Ca.Chains, want)
+	}
+}
+
+// TestDoctorWithoutLedger: plan --check-dns examines without a ledger, also issuers whose
+// chains and CRLs only records can judge.
+func TestDoctorWithoutLedger(t *testing.T) {
+	w, x := examined(t)
+	w.Desired.Issuers["ca"].PreferredChain = "Old Root"
+	r := apply.New(&observe.Observer{}, nil, nil, nil, nil, attempt.Options{Examiner: x, CRLs: &reconciletest.MemCRLs{}})
+	found, err := doctor.Examine(t.Context(), r, w.Desired, doctor.ExamineOptions{NoCanary: true})
+	if err != nil || len(found.Findings) > 0 || found.Certificates == 0 {
+		t.Errorf("found %+v (%v)", found, err)
 	}
 }

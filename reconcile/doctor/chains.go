@@ -45,22 +45,30 @@ func chainsOffered(desired *spec.Spec, certificates []*spec.Certificate, records
 	return found
 }
 
-// findChains adds findings about preferred chains. It ignores an unreadable ledger, which
-// other checks report.
+// readRecords reads the ledger's records; none without a ledger, as in plan --check-dns. It
+// ignores an unreadable ledger, which other checks report.
+func readRecords(ctx context.Context, r *apply.Reconciler) map[string]*ledger.Record {
+	if r.Writer.Ledger == nil {
+		return nil
+	}
+	tree, _, _, err := r.Writer.Snapshot(ctx)
+	if err != nil {
+		return nil
+	}
+	records, err := archive.ReadRecords(tree)
+	if err != nil {
+		return nil
+	}
+	return records
+}
+
+// findChains adds findings about preferred chains.
 func findChains(ctx context.Context, r *apply.Reconciler, x *examining) {
 	concerned := Preferring(x.desired, x.certificates)
 	if len(concerned) == 0 {
 		return
 	}
-	tree, _, _, err := r.Writer.Snapshot(ctx)
-	if err != nil {
-		return
-	}
-	records, err := archive.ReadRecords(tree)
-	if err != nil {
-		return
-	}
-	for _, f := range chainsOffered(x.desired, concerned, records) {
+	for _, f := range chainsOffered(x.desired, concerned, readRecords(ctx, r)) {
 		about := f.About
 		x.note(f, slices.DeleteFunc(slices.Clone(concerned), func(c *spec.Certificate) bool {
 			return !slices.ContainsFunc(plan.IssuersOf(x.desired, c), func(i *spec.Issuer) bool { return i != nil && about == "preferred_chain of issuer."+i.Name })

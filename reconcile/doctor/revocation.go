@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"certroll/reconcile/apply"
-	"certroll/reconcile/archive"
 	"certroll/reconcile/failure"
 	"certroll/reconcile/ledger"
 )
@@ -14,14 +13,10 @@ import (
 const aboutCRL = "revocation list "
 
 // findUnchecked adds findings about CRLs that do not show whether certificates are
-// revoked. It ignores an unreadable ledger, which other checks report.
+// revoked.
 func findUnchecked(ctx context.Context, r *apply.Reconciler, x *examining) {
-	tree, _, _, err := r.Writer.Snapshot(ctx)
-	if err != nil {
-		return
-	}
-	records, err := archive.ReadRecords(tree)
-	if err != nil {
+	records := readRecords(ctx, r)
+	if records == nil {
 		return
 	}
 	for _, u := range r.CheckCRLs(ctx, x.certificates, records) {
