@@ -306,7 +306,7 @@ func TestAttemptHasADeadline(t *testing.T) {
 		synctest.Wait()
 		es := w.Ledger.Events(t)
 		e := es[len(es)-1]
-		if e.Status != ledger.Failed || e.Class != ledger.ClassCAUnavailable || !strings.Contains(e.Message, "was not done after 2h30m0s and was stopped") || e.Duration != attempt.AttemptTime.Seconds() {
+		if e.Status != ledger.Failed || e.Class != ledger.ClassCAUnavailable || !strings.Contains(e.Message, "which was not done after 2h30m0s, so that nothing else waits for it") || e.Duration != attempt.AttemptTime.Seconds() {
 			t.Errorf("event: %+v", e)
 		}
 		if busy := w.busy(); len(busy) != 0 {
@@ -367,7 +367,7 @@ func TestNoTurnIsNoFailure(t *testing.T) {
 				continue
 			}
 			failures++
-			if !strings.Contains(e.Message, "was not done after 2h30m0s and was stopped") || e.Duration < attempt.AttemptTime.Seconds() {
+			if !strings.Contains(e.Message, "which was not done after 2h30m0s, so that nothing else waits for it") || e.Duration < attempt.AttemptTime.Seconds() {
 				t.Errorf("event: %+v", e)
 			}
 		}
