@@ -214,12 +214,14 @@ func TestCNAME(t *testing.T) {
 	r.clean()
 }
 
-// Names of several certificates lead to one record, which the provider
-// replaces at each write: they must take turns, and wait for caches.
+// Names of several certificates lead to one record, of which the provider removes
+// all values at once: they must take turns, and wait for caches.
 func TestCertificatesThatShareARecord(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
 	c := r.client()
+	w := &wholesale{}
+	whole := w.account(t, r, "whole")
 	const n = 4
 	for i := range n {
 		if err := r.dns.Add(fmt.Sprintf("_acme-challenge.s%d.lab.test. 1 IN CNAME _acme-challenge.shared.other.test.", i)); err != nil {
@@ -233,7 +235,7 @@ func TestCertificatesThatShareARecord(t *testing.T) {
 			_, csr := request(t, fmt.Sprintf("s%d.lab.test", i))
 			url, _, err := c.Order(t.Context(), r.issuer, []string{fmt.Sprintf("s%d.lab.test", i)}, "")
 			if err == nil {
-				_, _, _, err = c.Finish(t.Context(), r.issuer, url, csr, []*spec.DNSAccount{account("dns", r.server())}, r.log.add)
+				_, _, _, err = c.Finish(t.Context(), r.issuer, url, csr, []*spec.DNSAccount{whole}, r.log.add)
 			}
 			if err != nil {
 				t.Errorf("certificate %d: %v", i, err)

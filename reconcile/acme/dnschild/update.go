@@ -13,7 +13,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// setUpdater is the method set of lego's rfc2136 that certroll uses.
+// setUpdater is the method set by which certroll knows lego's rfc2136.
 type setUpdater interface {
 	challenge.ProviderTimeout
 	Sequential() time.Duration
@@ -33,7 +33,8 @@ func RecordUpdates(p challenge.Provider) challenge.Provider {
 	return &recordUpdater{lego}
 }
 
-type recordUpdater struct{ setUpdater }
+// recordUpdater hides lego's Sequential: several answers at one name can stand together.
+type recordUpdater struct{ challenge.ProviderTimeout }
 
 // Present adds the TXT record of a challenge.
 func (u *recordUpdater) Present(domain, _, keyAuth string) error {

@@ -196,10 +196,11 @@ func (p *Provider) Interval() time.Duration { return p.opened.Interval }
 // OneAtATime reports whether challenges must be answered one after another, each from
 // the write to the removal. lego marks such providers Sequential. Their APIs hold one
 // value per name (mijn.host, Hurricane Electric) or per account (DuckDNS), or they
-// replace the whole record set (lego's rfc2136). The interval that Sequential returns is
-// the propagation timeout in all 22 of them, not a requirement of the API; package
-// publish computes the necessary wait instead. Providers that replace the set without
-// the mark have Effect ReplacesTXT.
+// replace the whole record set (lego's rfc2136 with a GSS-TSIG key; for other keys
+// package dnschild writes single records). The interval that Sequential returns is the
+// propagation timeout in all 22 of them, not a requirement of the API; package publish
+// computes the necessary wait instead. Providers that replace the set without the mark
+// have Effect ReplacesTXT.
 func (p *Provider) OneAtATime() bool { return p.opened.Sequential || p.Effect == providers.ReplacesTXT }
 
 // WholeAccount reports whether the account can answer only one challenge at a time; for
