@@ -88,7 +88,7 @@ func TestDocsWords(t *testing.T) {
 	said("ledger.md", "Classes of failure", values["Class"])
 	said("ledger.md", "Reasons", values["Reason"])
 	said("asking.md", "expiring", wordsOf(ledger.RecordStates))
-	said("probe.md", "What it comes to", slices.Concat(wordsOf(ledger.ServedClasses), values["Verdict"]))
+	said("probe.md", "Verdicts", slices.Concat(wordsOf(ledger.ServedClasses), values["Verdict"]))
 	said("notifications.md", "Kinds", reconciletest.Constants(t, ".", "NoticeKind")["NoticeKind"])
 	said("plan.md", "Actions", values["Kind"], string(ledger.KindConfig), string(ledger.KindRetry), string(ledger.KindPass), string(ledger.KindDoctor), string(ledger.KindProbe))
 }
