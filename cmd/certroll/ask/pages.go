@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"certroll/cmd/certroll/page"
+	"certroll/cmd/certroll/view"
 	"certroll/gitsync/atomicfile"
 	"certroll/reconcile/archive"
 	"certroll/reconcile/ledger"
@@ -32,7 +33,12 @@ func (a *Commands) writePages(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	p, events, err := pageOf(tree, head, time.Now())
+	records, lost, err := archive.ReadLedger(ctx, tree, ledger)
+	view.WriteUnreadable(a.Err, lost)
+	if err != nil {
+		return err
+	}
+	p, events, err := pageOf(tree, records, head, time.Now())
 	if err != nil {
 		return err
 	}
@@ -55,11 +61,7 @@ func (a *Commands) writePages(ctx context.Context, dir string) error {
 }
 
 // pageOf returns the page of a ledger, and all its events.
-func pageOf(tree fs.FS, head string, now time.Time) (*page.Page, []ledger.Event, error) {
-	records, err := archive.ReadRecords(tree)
-	if err != nil {
-		return nil, nil, err
-	}
+func pageOf(tree fs.FS, records map[string]*ledger.Record, head string, now time.Time) (*page.Page, []ledger.Event, error) {
 	problems, err := archive.ReadProblems(tree)
 	if err != nil {
 		return nil, nil, err
