@@ -1,6 +1,7 @@
 package main
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -55,5 +56,41 @@ func TestADamagedLedgerStopsNothing(t *testing.T) {
 		if !strings.Contains(out, name) {
 			t.Errorf("audit verify does not name %s:\n%s", name, out)
 		}
+	}
+}
+
+// TestDeletedRecordsEndNoBackoff: somebody who may push deletes all records. The failures of
+// before still count, every command names the deletion, and the next commit writes them again.
+func TestDeletedRecordsEndNoBackoff(t *testing.T) {
+	t.Parallel()
+	w := newLab(t).fresh(t, map[string]string{"certs.hcl": oneCertificate})
+	w.directory = "https://127.0.0.1:1/dir"
+	w.settings("")
+	w.says("apply --auto-approve", "api", "failed (ca_unavailable)", "1 failed")
+	was := w.record("api")
+	dir := filepath.Join(t.TempDir(), "ledger")
+	for _, args := range [][]string{
+		{"clone", "--quiet", "--branch=certroll/status", w.repo, dir}, {"-C", dir, "rm", "-r", "--quiet", "certificates"},
+		{"-C", dir, "commit", "--quiet", "--message=Tidy"}, {"-C", dir, "push", "--quiet"},
+	} {
+		if _, err := lab.Git(t.Context(), "", args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for command, code := range map[string]int{"plan": 0, "status api": 1} { // it is failing
+		out := w.certroll(code, strings.Fields(command)...)
+		if !strings.Contains(out, "certificates/api.json in the ledger: it was deleted") || !strings.Contains(out, "waits until") {
+			t.Errorf("certroll %s says:\n%s", command, out)
+		}
+	}
+	w.certroll(0, "apply", "-auto-approve")
+	attempts := 0
+	for _, e := range w.events() {
+		if e.Operation == string(ledger.KindIssue) {
+			attempts++
+		}
+	}
+	if now := w.record("api"); attempts != 1 || now == nil || now.Failures != was.Failures || now.Hold == nil || !now.Hold.Until.Equal(was.Hold.Until) {
+		t.Errorf("%d attempts; the record is %+v, and was %+v", attempts, now, was)
 	}
 }

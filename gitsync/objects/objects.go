@@ -183,7 +183,7 @@ func (o *DB) bounded(kind plumbing.ObjectType, h plumbing.Hash, most int64) (plu
 // missing file of the database is damage, and no answer that the object does not exist.
 func unreadable(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
-		return errors.New(err.Error()) //nolint:errorlint // the chain is what must not match
+		return errors.New(err.Error())
 	}
 	return err
 }
