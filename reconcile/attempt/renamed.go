@@ -3,9 +3,11 @@ package attempt
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"certroll/reconcile/failure"
+	"certroll/reconcile/keypair"
 	"certroll/reconcile/ledger"
 )
 
@@ -32,11 +34,57 @@ func (a *Attempt) rename(ctx context.Context) error {
 	if seen.Owner != was.Owner || seen.Live == nil || seen.Live.Serial != was.Live.Serial {
 		return &failure.Error{Code: ledger.ClassVault, Err: fmt.Errorf("moving %s from %s to %s: its metadata has changed meanwhile", at, a.Action.Former, a.Action.Certificate)}
 	}
+	if err := a.carryNext(ctx, was.Live); err != nil {
+		return err
+	}
 	a.Live = ledger.KeepNames(was.Live, a.recordLive()).WithoutNext()
 	if err := a.stageHere(ctx); err != nil {
 		return err
 	}
-	return a.describeRestored(ctx)
+	if err := a.describeRestored(ctx); err != nil || was.Live.NextKeyDigest == "" {
+		return err
+	}
+	return a.Next.Drop(ctx, a.Action.Former)
+}
+
+// carryNext stages the published key of the former name under the new name: TLSA records
+// and pins may name it. A key that the certificate would not use, or that another
+// directory of the config repo would get, is not carried.
+func (a *Attempt) carryNext(ctx context.Context, was *ledger.Live) error {
+	c := a.Action.Spec
+	if !c.Key.Next || was.NextKeyDigest == "" || a.changesHands(was) {
+		return nil
+	}
+	own, err := a.Next.Load(ctx, c.Name)
+	if err != nil || own != nil {
+		return err
+	}
+	n, err := a.Next.Load(ctx, a.Action.Former)
+	switch {
+	case err != nil && failure.ClassOf(err) == ledger.ClassVault:
+		return err
+	case err != nil || n == nil:
+		return nil //nolint:nilerr // another one is staged
+	case n.Digest != was.NextKeyDigest || n.Digest == was.KeyDigest || n.Shape != keypair.ShapeOf(c.Key, was.KeyShape):
+		return nil
+	}
+	a.Report("stage", "keeping the staged key under the new name")
+	return a.Next.Put(ctx, c.Name, n)
+}
+
+// leavesNext reports whether a retirement leaves the staged key to the move of the
+// certificate, which may not have come to it yet, and which destroys it after that.
+func (a *Attempt) leavesNext(ctx context.Context, r *ledger.Record) (bool, error) {
+	if !a.goesOn() {
+		return false, nil
+	}
+	for _, c := range a.Desired.Certificates {
+		if c.Key.Next && slices.Contains(c.MovedFrom, r.Certificate) {
+			n, err := a.Next.Load(ctx, c.Name)
+			return n == nil, err
+		}
+	}
+	return false, nil
 }
 
 // takesOver returns the former name of the certificate: the one of a moved block, or the

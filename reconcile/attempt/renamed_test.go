@@ -75,6 +75,69 @@ func TestRenamedByAMovedBlock(t *testing.T) {
 	w.ToldOf(t, "web", "issue/missing adopt/renamed")
 }
 
+// TestMovedKeepsTheStagedKey: the key that is published for the next renewal goes on under
+// the new name, with the time of its publication, whichever of the two actions comes first;
+// the next renewal uses it. A file of another directory does not get it with another path.
+func TestMovedKeepsTheStagedKey(t *testing.T) {
+	for name, tc := range map[string]struct {
+		change func(*spec.Certificate)
+		first  ledger.Kind // runs alone before the others; "": none
+		keeps  bool
+	}{
+		"at once":           {keeps: true},
+		"the old one first": {first: ledger.KindRetire, keeps: true},
+		"the new one first": {first: ledger.KindAdopt, keeps: true},
+		"another path":      {change: func(c *spec.Certificate) { c.Vault.Path = "tls/web" }, keeps: true},
+		"another directory": {change: func(c *spec.Certificate) { c.Vault.Path, c.File = "tls/web", "other/certs.hcl" }},
+		"another shape":     {change: func(c *spec.Certificate) { c.Key.Algorithm = spec.RSA }},
+		"key.next is off":   {change: func(c *spec.Certificate) { c.Key.Next = false }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			was := reconciletest.Certificate("api", "api.example.com")
+			was.Key.Next = true
+			w := reconciletest.NewWorld(t, was)
+			w.Settle()
+			staged := w.Staged()
+			w.At = w.At.Add(2 * times.Day)
+			next := renamed(was, "web")
+			if tc.change != nil {
+				tc.change(next)
+			}
+			w.Desired = reconciletest.Desire(next)
+			if r, planned := w.Planned(); tc.first != "" {
+				planned.Actions = slices.DeleteFunc(planned.Actions, func(a plan.Action) bool { return a.Kind != tc.first })
+				if _, err := r.Apply(t.Context(), w.Desired, ledger.Revision{Commit: "c0ffee"}, planned); err != nil || len(planned.Actions) != 1 {
+					t.Fatal(planned.Actions, err)
+				}
+			}
+			for range 3 {
+				w.Settle()
+				w.At = w.At.Add(time.Hour)
+			}
+			n, err := w.Reconciler().Next.Load(t.Context(), "web")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if w.Staged() != nil {
+				t.Error("a key is staged under the old name")
+			}
+			switch kept := n != nil && n.Digest == staged.Digest; {
+			case kept != tc.keeps:
+				t.Fatalf("staged %+v, before %+v: want the same %v", n, staged, tc.keeps)
+			case !kept:
+				return
+			case !n.Since.Equal(staged.Since) || w.Ledger.Record(t, "web").Live.NextKeyDigest != staged.Digest:
+				t.Errorf("staged since %s, before since %s; the record has %s", n.Since, staged.Since, w.Ledger.Record(t, "web").Live.NextKeyDigest)
+			}
+			w.At = reconciletest.Start.Add(61 * times.Day)
+			w.Settle()
+			if l := w.Ledger.Record(t, "web").Live; l.KeyDigest != staged.Digest {
+				t.Errorf("renewed with the key %s, published was %s", l.KeyDigest, staged.Digest)
+			}
+		})
+	}
+}
+
 // pairFacts is what is live without what a move may change.
 func pairFacts(l *ledger.Live) *struct{ serial, key, issued, since, aki string } {
 	return &struct{ serial, key, issued, since, aki string }{l.Serial, l.KeyDigest, l.IssuedAt.String(), l.KeySince.String(), l.IssuerKey}

@@ -163,6 +163,9 @@ func (a *Attempt) withdraw(ctx context.Context, r *ledger.Record) error {
 	if a.Action.Next == nil && (r.Live == nil || r.Live.NextKeyDigest == "") {
 		return nil
 	}
+	if leaves, err := a.leavesNext(ctx, r); leaves || err != nil {
+		return err
+	}
 	if err := a.Next.Drop(ctx, r.Certificate); err != nil {
 		return fmt.Errorf("destroying the staged key of %q: %w", r.Certificate, err)
 	}

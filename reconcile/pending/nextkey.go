@@ -80,6 +80,13 @@ func (s *NextKeys) Load(ctx context.Context, name string) (*StagedKey, error) {
 // metadata with digest and shape, which Plan may read without reading keys, is written
 // before the key, so that every staged key has it.
 func (s *NextKeys) Replace(ctx context.Context, name string, n *StagedKey, now time.Time) error {
+	n.Since = now.UTC().Truncate(time.Second)
+	return s.Put(ctx, name, n)
+}
+
+// Put is Replace with a key that was published before, under another name: it keeps the
+// time of that.
+func (s *NextKeys) Put(ctx context.Context, name string, n *StagedKey) error {
 	at := observe.NextPath(s.Prefix, name)
 	text, err := keypair.EncodeKey(n.Key)
 	if err != nil {
@@ -89,7 +96,6 @@ func (s *NextKeys) Replace(ctx context.Context, name string, n *StagedKey, now t
 	if err := s.Drop(ctx, name); err != nil {
 		return err
 	}
-	n.Since = now.UTC().Truncate(time.Second)
 	meta := map[string]string{observe.MetaKey: n.Digest, observe.MetaShape: n.Shape, observe.MetaStarted: n.Since.Format(time.RFC3339)}
 	if err := s.Secrets.WriteMetadata(ctx, s.Mount, at, observe.StateMeta(meta, s.Ledger)); err != nil {
 		return err
