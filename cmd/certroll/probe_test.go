@@ -137,7 +137,7 @@ probe {
 		}
 	}
 	w.says("status", "What is served", endpoint+" serves serial")
-	w.says("status api", "looked at "+endpoint, "stale, since", "last renewal")
+	w.says("status api", "probed "+endpoint, "stale, since", "last renewal")
 	if page := w.ledgerFile("STATUS.md"); !strings.Contains(page, "## What is served\n\n- **api**, stale since") {
 		t.Errorf("STATUS.md says:\n%s", page)
 	}
