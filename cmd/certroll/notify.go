@@ -32,6 +32,8 @@ func (a *app) notifyCommand() *cobra.Command {
 		Short: "Test the destinations of notifications",
 		Long: `Notifications go to the destinations of the notify blocks in certroll.hcl; certroll
 run and certroll apply send them. See docs/notifications.md.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	c.AddCommand(&cobra.Command{
 		Use:   "test [NAME...]",
