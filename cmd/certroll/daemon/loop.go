@@ -127,7 +127,7 @@ func (d *daemon) awaitVault(ctx context.Context, progress func(string, string, s
 			d.say.failing("vault", err)
 		}
 		if await.Sleep(ctx, wait) != nil {
-			return nil, nil
+			return nil, nil //nolint:nilerr // run was stopped, which is no error
 		}
 	}
 }
