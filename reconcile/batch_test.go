@@ -1,6 +1,7 @@
 package reconcile_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -22,6 +23,7 @@ import (
 	"certroll/reconcile/reconciletest"
 	"certroll/reconcile/times"
 	"certroll/spec"
+	"certroll/spec/await"
 )
 
 // slowCA lets whoever finishes an order of issuer.slow wait until it is let go,
@@ -31,6 +33,7 @@ type slowCA struct {
 	mu    sync.Mutex
 	held  map[string]chan error // by the first name; nil: nobody waits any more
 	stays map[string]int        // how often somebody came to wait, by the first name
+	turn  time.Duration         // how long each waits for its turn at a challenge name before that; negative: for ever
 }
 
 func (ca *slowCA) Finish(ctx context.Context, i *spec.Issuer, url string, csr []byte, accounts []*spec.DNSAccount, report func(string, string)) ([]byte, string, []error, error) {
@@ -38,6 +41,13 @@ func (ca *slowCA) Finish(ctx context.Context, i *spec.Issuer, url string, csr []
 		ca.MemCA.Mu.Lock()
 		name := ca.Orders[url][0]
 		ca.MemCA.Mu.Unlock()
+		if ca.turn != 0 {
+			report(attempt.StepTurn, "waiting for another certificate")
+			if err := await.Sleep(ctx, cmp.Or(max(ca.turn, 0), 24*time.Hour)); err != nil {
+				return nil, "", nil, err
+			}
+			report(attempt.StepTurn, "")
+		}
 		report("ca", "waiting for the CA")
 		if err := ca.stay(ctx, name); err != nil {
 			return nil, "", nil, err
@@ -376,6 +386,28 @@ func TestNoTurnIsNoFailure(t *testing.T) {
 			t.Errorf("%d failures in the time of 6 turns; at work first: %v", failures, first)
 		}
 	}, twins("a", "b", "c")...)
+}
+
+// TestWaitAtAChallengeName: an attempt that was waiting for another one's challenge when its
+// time was over, or for the most part of it, ends without an event and is no crash; any
+// other one is a failure.
+func TestWaitAtAChallengeName(t *testing.T) {
+	for waits, failures := range map[time.Duration]int{-1: 0, attempt.AttemptTime * 3 / 4: 0, attempt.AttemptTime / 4: 1} {
+		slowly(t, reconcile.LoopOptions{Interval: 24 * time.Hour}, func(w *slowWorld) {
+			for range 6 {
+				w.slow.mu.Lock()
+				w.slow.turn = waits
+				w.slow.mu.Unlock()
+				w.declare(at("slow", "straggler"))
+				w.nudge <- struct{}{}
+				time.Sleep(attempt.AttemptTime + time.Minute)
+				synctest.Wait()
+			}
+			if got := w.outcomes("straggler"); len(got) < failures || failures == 0 && len(got) > 0 {
+				t.Errorf("waiting for %s: the ledger tells %q", waits, got)
+			}
+		})
+	}
 }
 
 // TestAnyActionHasADeadline: one that asks for no certificate too.

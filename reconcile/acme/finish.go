@@ -28,7 +28,7 @@ import (
 // downloads its certificate again. Finish never creates an order: if the error's
 // OrderGone is true, the caller needs a new one.
 //
-// Finish calls report at each long step: account, dns, http, tls, validate, finalize,
+// Finish calls report at each long step: account, dns, http, tls, turn, validate, finalize,
 // download, chain, cleanup. It makes these calls one at a time. report may be nil.
 //
 //	pending ──solve──▶ ready ──finalize──▶ processing ──wait──▶ valid ──▶ download

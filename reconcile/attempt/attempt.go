@@ -46,6 +46,12 @@ func (a *Attempt) Report(step, detail string) {
 	case StepPublished:
 		a.published.add(detail)
 		return
+	case StepTurn:
+		if detail == "" {
+			a.turns.end(a.Clock())
+			return
+		}
+		a.turns.begin(a.Clock())
 	case StepChain:
 		a.chainNote = detail
 	}
@@ -146,6 +152,7 @@ type Attempt struct {
 	Live    *ledger.Live // the pair that is live after the attempt
 
 	waited      time.Duration       // for its turn to order
+	turns       turns               // its waits for others while it worked on the order
 	ordersAnew  bool                // nothing is left to put back: a new certificate is ordered
 	orderURL    string              // URL of the last order created
 	orders      int                 // orders created in this attempt, including abandoned ones

@@ -44,17 +44,25 @@ func (a *Attempt) obtain(ctx context.Context) error {
 		return err
 	}
 	done, err := a.awaitTurn(ctx)
-	if err != nil {
-		return err
+	if err == nil {
+		err = a.inTime(ctx, func(ctx context.Context) error {
+			err := a.runSteps(ctx, orderSteps)
+			done()
+			if err != nil {
+				return err
+			}
+			return a.runSteps(ctx, resumeSteps)
+		})
 	}
-	return a.inTime(ctx, func(ctx context.Context) error {
-		err := a.runSteps(ctx, orderSteps)
-		done()
-		if err != nil {
+	if errors.Is(err, errNoTurn) {
+		a.Report("order", "left to the next run after "+AttemptTime.String()+": "+errNoTurn.Error())
+		// The run ends without an event, and is no crash.
+		a.Pending.Tries--
+		if err := a.PendingSecrets.Store(ctx, a.Action.Certificate, a.Pending); err != nil {
 			return err
 		}
-		return a.runSteps(ctx, resumeSteps)
-	})
+	}
+	return err
 }
 
 // awaitTurn waits for the turn of the attempt's order. A pending secret with its chain
@@ -68,13 +76,5 @@ func (a *Attempt) awaitTurn(ctx context.Context) (done func(), err error) {
 		a.Report("order", "waiting for another certificate with the same names, account and profile")
 	})
 	a.waited = a.Clock().Sub(before)
-	if errors.Is(err, errNoTurn) {
-		a.Report("order", "left to the next run after "+AttemptTime.String()+": "+err.Error())
-		// The run ends without an event, and is no crash.
-		a.Pending.Tries--
-		if err := a.PendingSecrets.Store(ctx, a.Action.Certificate, a.Pending); err != nil {
-			return nil, err
-		}
-	}
 	return done, err
 }

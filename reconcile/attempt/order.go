@@ -94,7 +94,7 @@ func (a *Attempt) order(ctx context.Context) error {
 		d.OrderURL, d.Unfit, d.UnfitUntil, inherited = "", time.Time{}, time.Time{}, false
 	}
 	err := a.orderInTime(ctx)
-	if err == nil || failure.IsInterrupt(ctx, err) || a.Pending.OrderURL == "" {
+	if err == nil || failure.IsInterrupt(ctx, err) || errors.Is(err, errNoTurn) || a.Pending.OrderURL == "" {
 		return err
 	}
 	if failure.IsBadKey(err) && a.Pending.BlockedKey == "" {
@@ -189,6 +189,9 @@ func (a *Attempt) orderInTime(ctx context.Context) error {
 	err := a.orderPatiently(limited)
 	if err == nil || ctx.Err() != nil || limited.Err() == nil {
 		return err
+	}
+	if a.turns.prevail() {
+		return errNoTurn
 	}
 	return &failure.Error{Code: ledger.ClassCAUnavailable, Err: fmt.Errorf(
 		"certroll stopped the attempt at %s, which was not done after %s, so that nothing else waits for it; the next attempt continues the order %s: %w",

@@ -24,7 +24,7 @@ type OrderTurns struct{ keylock.Locks }
 
 // errNoTurn means that an attempt waited for its turn in vain. That is no failure of the
 // CA nor of the certificate: the next run tries again.
-var errNoTurn = errors.New("another certificate with the same names, account and profile is at work on its order; this one is ordered after it")
+var errNoTurn = errors.New("another certificate has its turn, with the same names or at the same challenge name; this one is ordered after it")
 
 // AwaitTurn waits for the turn, until ctx ends, or for AttemptTime: the error is then
 // errNoTurn. It calls waiting if the turn is taken. The caller gives the turn back with

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 )
 
 // StepRecord is the progress step by which the CA adapter reports the name of a TXT
@@ -17,6 +18,43 @@ const StepPublished = "published"
 // StepChain is the progress step by which the CA adapter reports that the chain differs
 // from the issuer block's choice or the CA's default.
 const StepChain = "chain"
+
+// StepTurn is the progress step by which the CA adapter reports that the attempt waits for
+// another one, such as for its challenge at the same name; with no detail, that the wait
+// is over.
+const StepTurn = "turn"
+
+// turns measures how long an attempt waits for others, within the CA adapter.
+type turns struct {
+	mu      sync.Mutex
+	waiting int       // names that wait
+	since   time.Time // when the first of them began
+	total   time.Duration
+}
+
+func (w *turns) begin(now time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.waiting++; w.waiting == 1 {
+		w.since = now
+	}
+}
+
+func (w *turns) end(now time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.waiting--; w.waiting == 0 {
+		w.total += now.Sub(w.since)
+	}
+}
+
+// prevail reports whether an attempt that ran out of time did so for the sake of others:
+// it waits now, or has waited for half of its time.
+func (w *turns) prevail() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.waiting > 0 || w.total >= AttemptTime/2
+}
 
 // records collects names that the CA adapter reports, such as those of TXT records. The
 // lock is needed because the names of an order are solved concurrently.

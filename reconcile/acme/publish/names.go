@@ -38,9 +38,10 @@ func newNames(now func() time.Time) *names {
 	return &names{now: now, quiets: map[string]time.Time{}, values: map[string][]string{}}
 }
 
-// lock waits until the name is free; the returned function frees it.
-func (n *names) lock(ctx context.Context, name string) (func(), error) {
-	return n.locks.Take(ctx, strings.ToLower(name), nil)
+// lock waits until the name is free; the returned function frees it. It calls waiting, if
+// not nil, when another publication has the name.
+func (n *names) lock(ctx context.Context, name string, waiting func()) (func(), error) {
+	return n.locks.Take(ctx, strings.ToLower(name), waiting)
 }
 
 // lookedAt records that the CA queries the name now, or has just done so, and that its

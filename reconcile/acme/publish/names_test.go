@@ -3,6 +3,7 @@ package publish
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -16,7 +17,7 @@ func TestNameLock(t *testing.T) {
 		start := time.Now()
 		for _, name := range []string{"a.example.com.", "A.example.com.", "b.example.com."} {
 			wg.Go(func() {
-				unlock, err := n.lock(t.Context(), name)
+				unlock, err := n.lock(t.Context(), name, nil)
 				if err != nil {
 					t.Error(err)
 					return
@@ -37,17 +38,17 @@ func TestNameLock(t *testing.T) {
 
 func TestNameLockInterrupted(t *testing.T) {
 	n := newNames(time.Now)
-	unlock, err := n.lock(t.Context(), "a")
+	unlock, err := n.lock(t.Context(), "a", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := n.lock(ctx, "a"); !errors.Is(err, context.Canceled) {
+	if _, err := n.lock(ctx, "a", nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want an interruption", err)
 	}
 	unlock()
-	if unlock, err = n.lock(t.Context(), "a"); err != nil {
+	if unlock, err = n.lock(t.Context(), "a", nil); err != nil {
 		t.Errorf("the lock was lost: %v", err)
 	} else {
 		unlock()
@@ -74,4 +75,32 @@ func TestQuiet(t *testing.T) {
 	if len(n.quiets) != 1 {
 		t.Errorf("%d names are remembered, want 1", len(n.quiets))
 	}
+}
+
+// TestWaitIsReported: the wait for another publication at the name, and its end.
+func TestWaitIsReported(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNames(time.Now)
+		unlock, err := n.lock(t.Context(), "a", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var said []string
+		take := func() {
+			done, err := InTurn(func(step, detail string) { said = append(said, step+" "+detail) }, "waiting", func(waiting func()) (func(), error) {
+				return n.lock(t.Context(), "a", waiting)
+			})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			done()
+		}
+		time.AfterFunc(time.Minute, unlock)
+		take()
+		take() // it is free
+		if want := []string{"turn waiting", "turn "}; !slices.Equal(said, want) {
+			t.Errorf("said %q, want %q", said, want)
+		}
+	})
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"certroll/reconcile/acme/dnsprovider"
+	"certroll/reconcile/acme/dnsquery"
 	"certroll/reconcile/acme/problem"
 	"certroll/reconcile/ledger"
 	"certroll/spec"
@@ -39,7 +40,7 @@ func New(providers *dnsprovider.Pool, o Options) *Publisher {
 // Lock waits until no other publication uses the record's name; the returned function
 // frees it.
 func (p *Publisher) Lock(ctx context.Context, name string) (unlock func(), err error) {
-	return p.names.lock(ctx, name)
+	return p.names.lock(ctx, name, nil)
 }
 
 // publication answers dns-01 challenges through one account at one record name.
@@ -73,7 +74,9 @@ func (p *publication) takeTurn(ctx context.Context) (unlock func(), err error) {
 	if p.provider.WholeAccount() {
 		key = "account " + p.account.Name
 	}
-	return p.Lock(ctx, key)
+	return InTurn(p.report, "waiting for another certificate's challenge at "+dnsquery.Plain(p.name), func(waiting func()) (func(), error) {
+		return p.names.lock(ctx, key, waiting)
+	})
 }
 
 // run writes the records, waits for their visibility, lets the CA validate, and removes

@@ -13,6 +13,7 @@ import (
 	"github.com/miekg/dns"
 
 	"certroll/reconcile/acme/problem"
+	"certroll/reconcile/acme/publish"
 	"certroll/reconcile/ledger"
 	"certroll/spec"
 )
@@ -35,7 +36,9 @@ func (s *solving) viaTLS(ctx context.Context, account *spec.DNSAccount, challeng
 // name.
 func (s *solving) viaTLSAlone(ctx context.Context, account *spec.DNSAccount, ch challenge) error {
 	name := serverName(ch.domain())
-	unlock, err := s.Solver.turns.Take(ctx, strings.ToLower(account.Listen+" "+name), nil)
+	unlock, err := publish.InTurn(s.Report, "waiting for another certificate's challenge for "+ch.name(), func(waiting func()) (func(), error) {
+		return s.Solver.turns.Take(ctx, strings.ToLower(account.Listen+" "+name), waiting)
+	})
 	if err != nil {
 		return problem.Interrupted(ctx, s.Doing)
 	}
