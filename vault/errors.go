@@ -61,7 +61,7 @@ func (e *Error) Unwrap() error { return e.cause }
 
 // configError reports an unusable setting of the vault block or of a VAULT_* variable.
 func configError(doing string, err error) error {
-	return &Error{doing: doing, said: err.Error(), advice: "mend the vault block of certroll.hcl, or the VAULT_* variables", cause: err}
+	return &Error{doing: doing, said: err.Error(), advice: "fix the vault block of certroll.hcl, or the VAULT_* variables", cause: err}
 }
 
 // notFound reports a missing secret; it wraps fs.ErrNotExist.

@@ -75,7 +75,7 @@ func (c *Client) explainTransport(err error, doing string) *Error {
 	switch {
 	case errors.Is(err, context.Canceled):
 	case errors.Is(err, context.DeadlineExceeded):
-		e.advice = "Vault at " + c.api.Address() + " did not answer in time; see that it is up and reachable"
+		e.advice = "Vault at " + c.api.Address() + " did not answer in time; check that it is up and reachable"
 	case errors.As(err, &unknown):
 		e.advice = "set vault.ca_cert in certroll.hcl (or VAULT_CACERT) to the CA that signed Vault's certificate"
 	case errors.As(err, &host):

@@ -238,5 +238,5 @@ func unreadable(doing string, cause error) error {
 	if large := (*bounded.TooLargeError)(nil); errors.As(cause, &large) {
 		return &Error{doing: doing, said: "Vault's answer is too large: " + large.Error(), advice: "check the proxies between certroll and Vault", cause: cause}
 	}
-	return &Error{doing: doing, said: "Vault's answer is not one of KV v2", advice: "see that the mount is KV version 2, and what stands between certroll and Vault", cause: cause}
+	return &Error{doing: doing, said: "Vault's answer is not one of KV v2", advice: "check that the mount is KV version 2, and what stands between certroll and Vault", cause: cause}
 }

@@ -107,7 +107,7 @@ func (c *Client) refusedLogin(err error, method api.AuthMethod) error {
 	case a.isWrapped():
 		e.advice = "what was sent as the secret id looks like a Vault token: where it is a wrapping token (vault write -wrap-ttl=...), write what `vault unwrap -field=secret_id` makes of it into the file instead"
 	default:
-		e.advice = "the credential was refused: see that it is the right one and not used up, and what the auth method's role is bound to"
+		e.advice = "the credential was refused: check that it is the right one and not used up, and what the auth method's role is bound to"
 	}
 	if claims := l.claims(); claims != "" {
 		e.advice += "; the token has " + claims

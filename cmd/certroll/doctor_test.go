@@ -110,7 +110,7 @@ func TestDoctor(t *testing.T) {
 		w.nameserver = server.nameserver
 		w.nameserver.secret = "d3Jvbmcta2V5LXdyb25nLWtleQ=="
 		w.settings("")
-		w.says("doctor", "Error: dns.lab (dns_unauthorized)", "BADSIG", "see that the account's credentials are current", "touches 2 certificates: api, web", "1 error, 0 warnings")
+		w.says("doctor", "Error: dns.lab (dns_unauthorized)", "BADSIG", "check that the account's credentials are current", "touches 2 certificates: api, web", "1 error, 0 warnings")
 		w.certroll(0, "doctor", "-no-canary")
 		w.nameserver.secret = server.secret
 		w.certroll(0, "doctor")

@@ -78,7 +78,7 @@ func wrongKey(t *testing.T, l *world) {
 	was := w.serial("key")
 	right := w.nameserver.secret
 	w.nameserver.secret = "d3Jvbmcta2V5LXdyb25nLWtleQ=="
-	w.says(applyNow, "failed (dns_unauthorized)", "DNS account lab", "BADSIG", "see that the account's credentials are current")
+	w.says(applyNow, "failed (dns_unauthorized)", "DNS account lab", "BADSIG", "check that the account's credentials are current")
 	e := w.failed("key", ledger.ClassDNSUnauthorized, "BADSIG", 1)
 	if e.DNSAccount != "lab" || e.Issuer != "pebble" || len(e.PassedOver) != 0 {
 		t.Errorf("the event blames %q at %q, having passed over %v", e.DNSAccount, e.Issuer, e.PassedOver)

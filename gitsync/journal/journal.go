@@ -66,7 +66,7 @@ func Open(dir string) (*Journal, error) {
 			return nil, &fault.Error{Kind: fault.Invalid, Doing: doing, Detail: err.Error(), Advice: fault.DiskAdvice(err), Err: err}
 		}
 		return nil, &fault.Error{Kind: fault.Failed, Doing: doing, Detail: err.Error(), Err: err,
-			Advice: "look at " + j.path() + ": each line is an event that is not pushed yet; mend the line, or move the file away"}
+			Advice: "look at " + j.path() + ": each line is an event that is not pushed yet; fix the line, or move the file away"}
 	}
 	return j, nil
 }

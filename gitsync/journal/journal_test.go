@@ -216,7 +216,7 @@ func TestJournalDamage(t *testing.T) {
 				return
 			}
 			_, err := Open(dir)
-			gitsynctest.Failure(t, err, fault.Failed, "opening the journal in "+dir, tc.line, "mend the line")
+			gitsynctest.Failure(t, err, fault.Failed, "opening the journal in "+dir, tc.line, "fix the line")
 			// It is not touched, and not locked either.
 			if b, err := os.ReadFile(path); err != nil || string(b) != tc.file {
 				t.Errorf("the file is %q now, %v", b, err)

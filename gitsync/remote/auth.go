@@ -94,7 +94,7 @@ func (a Auth) currentToken() (string, error) {
 	doing := "reading the Git token " + a.TokenFile
 	b, err := bounded.NamedFile(a.TokenFile)
 	if err != nil {
-		return "", &fault.Error{Kind: fault.Invalid, Doing: doing, Detail: fault.Reason(err), Advice: "let this user read it, or mend token_file", Err: err}
+		return "", &fault.Error{Kind: fault.Invalid, Doing: doing, Detail: fault.Reason(err), Advice: "let this user read it, or fix token_file", Err: err}
 	}
 	// Editors and echo end the file with a newline.
 	token := strings.TrimSpace(string(b))
@@ -114,7 +114,7 @@ func (a Auth) currentBundle() (string, error) {
 	}
 	b, err := bounded.NamedFile(a.CABundleFile)
 	if err != nil {
-		return "", &fault.Error{Kind: fault.Invalid, Doing: "reading the CA bundle " + a.CABundleFile, Detail: fault.Reason(err), Advice: "let this user read it, or mend ca_bundle", Err: err}
+		return "", &fault.Error{Kind: fault.Invalid, Doing: "reading the CA bundle " + a.CABundleFile, Detail: fault.Reason(err), Advice: "let this user read it, or fix ca_bundle", Err: err}
 	}
 	if len(b) == 0 {
 		return "", fault.BadSetting("reading the CA bundle "+a.CABundleFile, "it is empty", "put the CA's certificate there, in PEM")

@@ -64,7 +64,7 @@ func (h hostKeys) open() (*hostCheck, error) {
 	}
 	db, err := gitssh.NewKnownHostsDb(present...)
 	if err != nil {
-		return nil, fault.BadSetting("reading "+strings.Join(present, " and "), err.Error(), "mend or remove that line")
+		return nil, fault.BadSetting("reading "+strings.Join(present, " and "), err.Error(), "fix or remove that line")
 	}
 	check.known = db.HostKeyCallback()
 	// Otherwise a server with several keys sends the one that it prefers, which may be

@@ -102,7 +102,7 @@ func (a *Attempt) burn(ctx context.Context, err error) error {
 		err = errors.Join(err, dropErr)
 	}
 	return &failure.Error{Code: ledger.ClassConfig, Stands: true, Err: fmt.Errorf(
-		"%w; the key was destroyed and nothing was written, what is live stays; mend vault.fields, and run certroll retry %s to try at once", err, a.Action.Certificate)}
+		"%w; the key was destroyed and nothing was written, what is live stays; fix vault.fields, and run certroll retry %s to try at once", err, a.Action.Certificate)}
 }
 
 // knowAgain returns the current version, and whether this pending secret's write made it.

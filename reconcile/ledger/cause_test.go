@@ -10,7 +10,7 @@ import (
 
 // TestCause: a line shows the upstream's last clause, with whose it is.
 func TestCause(t *testing.T) {
-	refused := "writing the TXT record _acme-challenge.x.example.com.: dnsupdate: the name server answers NOTAUTH, BADSIG; see that the credentials are current"
+	refused := "writing the TXT record _acme-challenge.x.example.com.: dnsupdate: the name server answers NOTAUTH, BADSIG; check that the credentials are current"
 	for message, want := range map[string]string{
 		"": "",
 		"writing x: DNS update failed: server 127.0.0.1:53 replied REFUSED for INSERT lab.test; see that": "server 127.0.0.1:53 replied REFUSED for INSERT lab.test",

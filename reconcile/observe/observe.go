@@ -223,7 +223,7 @@ func (o *Observer) Secret(ctx context.Context, loc ledger.Location) (plan.Secret
 	// Another program edited metadata that has certroll's mark. Treating the secret as
 	// absent would order a certificate.
 	if err != nil {
-		return plan.Secret{}, PlaceError{fmt.Errorf("reading what certroll noted at %s: %w; mend or remove its custom metadata (vault kv metadata patch)", loc, err)}
+		return plan.Secret{}, PlaceError{fmt.Errorf("reading what certroll noted at %s: %w; fix or remove its custom metadata (vault kv metadata patch)", loc, err)}
 	}
 	if s.Live != nil {
 		s.Live.Mount, s.Live.Path = loc.Mount, loc.Path

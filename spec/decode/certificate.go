@@ -92,7 +92,7 @@ func (c *certificates) forEach(b *body) []eachValue {
 	if !v.OK {
 		if v.At == nil {
 			b.RefuseNew(forEachNull, b.Syntax.Attributes["for_each"].Expr.Range().Ptr(), "Setting is null",
-				"for_each is null, so that it is not known which certificates there are. Write {} for none; where it comes from try(..., null), see that the name in it is right.")
+				"for_each is null, so that it is not known which certificates there are. Write {} for none; where it comes from try(..., null), check that the name in it is right.")
 		}
 		return nil
 	}

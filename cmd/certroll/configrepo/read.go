@@ -82,7 +82,7 @@ func ReadDir(dir string, s *settings.Settings) (*gitsync.Revision, error) {
 		return nil, err
 	}
 	if len(rev.Files) == 0 {
-		return nil, fmt.Errorf("reading the directory %s: it has no *.hcl file, and all certificates would be retired; see that it is the right one and that it is mounted", dir)
+		return nil, fmt.Errorf("reading the directory %s: it has no *.hcl file, and all certificates would be retired; check that it is the right one and that it is mounted", dir)
 	}
 	rev.Files = settings.WithoutOwn(rev.Files, s)
 	return rev, nil

@@ -78,7 +78,7 @@ func holds(r *ledger.Record) plan.Action {
 func ten() Input {
 	const d = 24 * hour
 	refused := "writing the TXT record _acme-challenge.mail.example.com. through the DNS account cloudflare_prod: cloudflare: failed to create TXT record: " +
-		"[status code 403] 10000: Authentication error; see that the account's credentials are current and may change this zone"
+		"[status code 403] 10000: Authentication error; check that the account's credentials are current and may change this zone"
 	api := labelled(failing(live("api", "letsencrypt", 78*d, 90*d), 4, ledger.ClassCAA, prevented, 6*d), "platform", "prod")
 	mail := labelled(failing(live("mail", "letsencrypt", 63*d, 90*d), 1, ledger.ClassDNSUnauthorized, refused, 17*hour), "mail", "prod")
 	off := labelled(live("legacy", "gts", 40*d, 90*d), "shop", "prod")

@@ -252,7 +252,7 @@ func (a *Planner) baseSide(ctx context.Context, s *settings.Settings, both *side
 	base, files, diags := configrepo.DecodeInForce(ctx, s, rev.Files) // the base is merged
 	if diags.HasErrors() {
 		view.Diagnostics(a.Err, a.Palette(), files, diags)
-		return fmt.Errorf("reading what the change is compared with: %s has the mistakes above; mend them there first, or plan without --base", both.ref)
+		return fmt.Errorf("reading what the change is compared with: %s has the mistakes above; fix them there first, or plan without --base", both.ref)
 	}
 	configrepo.NoteUnread(base, rev)
 	both.base = base

@@ -359,7 +359,7 @@ func (a *GitAuth) Auth() (remote.Auth, error) {
 	}
 	if a.TokenFile == "" && a.TokenEnv != "" {
 		if g.Token = os.Getenv(a.TokenEnv); g.Token == "" {
-			return g, fmt.Errorf("reading the Git token: the environment variable %s is empty; set it, or mend token_env in certroll.hcl", a.TokenEnv)
+			return g, fmt.Errorf("reading the Git token: the environment variable %s is empty; set it, or fix token_env in certroll.hcl", a.TokenEnv)
 		}
 		if err := credential.Check("the environment variable "+a.TokenEnv, g.Token, credential.Token); err != nil {
 			return g, fmt.Errorf("reading the Git token: %w", err)

@@ -58,7 +58,7 @@ func passphrase(what, setting, env, file string) (string, error) {
 	case env != "":
 		p := os.Getenv(env)
 		if p == "" {
-			return "", fmt.Errorf("reading %s: the environment variable %s is empty; set it, or mend %s in certroll.hcl", what, env, setting)
+			return "", fmt.Errorf("reading %s: the environment variable %s is empty; set it, or fix %s in certroll.hcl", what, env, setting)
 		}
 		return p, nil
 	}

@@ -48,7 +48,7 @@ func TestTextFitsTerminal(t *testing.T) {
 // upstream's last clause; equal causes are shown once.
 func TestStatusTable(t *testing.T) {
 	refused := &ledger.Failure{Class: "dns_unauthorized", DNSAccount: "bind", Message: "writing the TXT record _acme-challenge.pay.example.com. through the DNS account bind: " +
-		"dnsupdate: DNS update failed: the name server answers NOTAUTH, BADSIG; see that the account's credentials are current and may change this zone"}
+		"dnsupdate: DNS update failed: the name server answers NOTAUTH, BADSIG; check that the account's credentials are current and may change this zone"}
 	failing := func(name string, minutes, failures int) *ledger.Record {
 		return record(name, 60, func(r *ledger.Record) {
 			end := now.Add(time.Duration(minutes) * time.Minute)

@@ -229,7 +229,7 @@ func (u *CA) service(ctx context.Context, doing, name string) (string, error) {
 	entries := map[string]json.RawMessage{}
 	if err := json.Unmarshal(body, &entries); err != nil {
 		return "", &problem.Error{OfClass: ledger.ClassCAUnavailable, Doing: doing, Said: "the directory " + u.Directory + " is no JSON object: " + err.Error(), Cause: err,
-			Advice: "see that the issuer's directory is the URL of an ACME directory"}
+			Advice: "check that the issuer's directory is the URL of an ACME directory"}
 	}
 	var url string
 	if entry, ok := entries[name]; ok && json.Unmarshal(entry, &url) != nil {

@@ -55,7 +55,7 @@ func unexplained(doing string, err error, seen Answer, now time.Time) *problem.E
 	case seen.Status == http.StatusRequestTimeout, seen.Status == http.StatusMisdirectedRequest, seen.Status == http.StatusTooEarly:
 		// From a proxy, about this connection only: a retry may succeed.
 	case seen.Status < http.StatusInternalServerError:
-		class, advice = ledger.ClassCARejected, "see that the issuer's directory is the URL of an ACME directory and no proxy stands in between"
+		class, advice = ledger.ClassCARejected, "check that the issuer's directory is the URL of an ACME directory and no proxy stands in between"
 	}
 	return &problem.Error{OfClass: class, Doing: doing, Advice: advice, Retry: problem.RetryAt(seen.RetryAfter, "", now), Cause: err,
 		Said: fmt.Sprintf("%s answered %d %s without saying why", seen.url, seen.Status, http.StatusText(seen.Status))}
@@ -77,7 +77,7 @@ func unreachable(doing string, err error) *problem.Error {
 	case errors.As(err, &authority):
 		e.OfClass, e.Advice = ledger.ClassConfig, "set ca_bundle in the issuer to the certificate that the CA's own server is signed with"
 	case errors.As(err, &host):
-		e.OfClass, e.Advice = ledger.ClassConfig, "see that the issuer's directory names the CA's server as its certificate does"
+		e.OfClass, e.Advice = ledger.ClassConfig, "check that the issuer's directory names the CA's server as its certificate does"
 	}
 	return e
 }

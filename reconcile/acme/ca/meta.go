@@ -33,7 +33,7 @@ func (c *Set) Meta(ctx context.Context, issuer *spec.Issuer, doing string) (Meta
 	}
 	if err := json.Unmarshal(body, &directory); err != nil {
 		return Meta{}, &problem.Error{OfClass: ledger.ClassCAUnavailable, Doing: doing, Said: "the directory cannot be read: " + err.Error(), Cause: err,
-			Advice: "see that the issuer's directory is the URL of an ACME directory"}
+			Advice: "check that the issuer's directory is the URL of an ACME directory"}
 	}
 	return directory.Meta, nil
 }

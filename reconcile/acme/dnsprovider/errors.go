@@ -47,10 +47,10 @@ func providerClass(text string) ledger.Class {
 }
 
 var providerAdvice = map[ledger.Class]string{
-	ledger.ClassConfig:          "mend the dns block's provider or credentials",
-	ledger.ClassDNSUnauthorized: "see that the account's credentials are current and may change this zone",
+	ledger.ClassConfig:          "fix the dns block's provider or credentials",
+	ledger.ClassDNSUnauthorized: "check that the account's credentials are current and may change this zone",
 	ledger.ClassDNSUnavailable:  "the provider is asked again later",
-	classZone:                   "the account does not hold the zone of this name: mend the name, or have the certificate's dns name the account that holds its zone",
+	classZone:                   "the account does not hold the zone of this name: fix the name, or have the certificate's dns name the account that holds its zone",
 }
 
 // providerError returns the error for a provider's text, without its secrets.

@@ -106,7 +106,7 @@ func RecordName(ctx context.Context, account *spec.DNSAccount, domain string) (s
 		r, err := Lookup(ctx, Nameservers(account), name, dns.TypeCNAME)
 		if err != nil {
 			return "", &problem.Error{OfClass: ledger.ClassDNSUnavailable, Doing: "looking for a CNAME at " + name + " for the DNS account " + account.Name, Said: OneLine(err), Cause: err,
-				Advice: "see that the account's nameservers answer, or set follow_cname = false"}
+				Advice: "check that the account's nameservers answer, or set follow_cname = false"}
 		}
 		target := CNAMEIn(r, name)
 		if target == "" {

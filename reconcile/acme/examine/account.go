@@ -26,7 +26,7 @@ func (x *Examiner) ExamineAccount(ctx context.Context, issuer *spec.Issuer) []er
 		return []error{problem.Strike(x.secrets, accountFinding(issuer, problem.AsError(doing, err)))}
 	case problem.Is(err, "accountDoesNotExist"):
 		e := *problem.AsError(doing, err)
-		e.Advice = "the next order registers the stored key again; mend CAA records with an accounturi then, as the account gets another URL"
+		e.Advice = "the next order registers the stored key again; fix CAA records with an accounturi then, as the account gets another URL"
 		return []error{problem.Strike(x.secrets, &problem.Finding{Level: ledger.SeverityWarning, At: "ACME account of issuer " + issuer.Name, Why: &e})}
 	}
 	return nil

@@ -121,7 +121,7 @@ func (e *caaExam) judged(v caaVerdict, set []*dns.CAA, at, name, doing string) [
 	default:
 		severity, advice = ledger.SeverityError, "remove the record, or let it allow this issuer"
 		if len(e.identities) > 0 {
-			advice = fmt.Sprintf("mend the records at %s: %s. CAA 0 issue %q would allow this issuer", at, at, e.identities[0])
+			advice = fmt.Sprintf("fix the records at %s: %s. CAA 0 issue %q would allow this issuer", at, at, e.identities[0])
 		}
 	}
 	if _, wildcard := strings.CutPrefix(name, "*."); wildcard {

@@ -78,6 +78,6 @@ func lameFinding(name string, servers []string) *problem.Finding {
 	return &problem.Finding{Level: ledger.SeverityWarning, Why: &problem.Error{
 		OfClass: ledger.ClassDNSPropagation, Doing: "looking for the TXT record " + dnsquery.Plain(name) + " at the name servers of its zone",
 		Said:   "the record was seen, but not by " + strings.Join(servers, ", "),
-		Advice: "mend these name servers, or take them out of the zone's NS records (or out of propagation.nameservers); certroll and the CA pass them over",
+		Advice: "fix these name servers, or take them out of the zone's NS records (or out of propagation.nameservers); certroll and the CA pass them over",
 	}}
 }

@@ -66,7 +66,7 @@ func (d *delegationExam) zone(ctx context.Context, doing, name, at string) (stri
 	case err != nil:
 		domain := registeredOf(dnsquery.Plain(at))
 		return "", []*problem.Finding{{Level: ledger.SeverityError, At: "zone of " + domain, Touches: []string{name}, Why: &problem.Error{OfClass: ledger.ClassValidation, Doing: doing, Said: err.Error(),
-			Advice: "see that " + domain + " is registered and delegated, and spelt right; where only name servers of your own know it, name them in propagation.nameservers of the DNS account", DNSAccount: d.account.Name}}}
+			Advice: "check that " + domain + " is registered and delegated, and spelt right; where only name servers of your own know it, name them in propagation.nameservers of the DNS account", DNSAccount: d.account.Name}}}
 	}
 	return zone, nil
 }

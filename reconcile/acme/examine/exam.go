@@ -188,22 +188,22 @@ func (o *outage) finding(doing, name string) *problem.Finding {
 	case faultDNSSEC:
 		e.OfClass, f.At = ledger.ClassValidation, "DNSSEC of "+at
 		e.Said += "; with the validation of DNSSEC left out there is an answer, so the signatures of " + at + " are broken, and CAs validate them"
-		e.Advice = "mend the zone's signatures, or the DS record above it: an expired signature and a key that was changed without the DS record are the usual causes"
+		e.Advice = "fix the zone's signatures, or the DS record above it: an expired signature and a key that was changed without the DS record are the usual causes"
 	case faultQuestion:
 		f.At = "queries of one type at " + at
-		e.Advice = "see that the zone's name servers answer queries of this type; an empty answer is one"
+		e.Advice = "check that the zone's name servers answer queries of this type; an empty answer is one"
 	case faultCircle:
 		e.OfClass, f.At = ledger.ClassValidation, "CNAMEs at "+at
 		e.Advice = "break the circle"
 	case faultSilent:
 		f.At = "resolvers"
-		e.Advice = "see that the resolvers can be reached from here"
+		e.Advice = "check that the resolvers can be reached from here"
 		if at != "" {
-			f.At, e.Advice = "name servers of "+at, "see that the name servers of "+at+" answer"
+			f.At, e.Advice = "name servers of "+at, "check that the name servers of "+at+" answer"
 		}
 	default:
 		f.At = "name servers of " + at
-		e.Advice = "see that the name servers of " + at + " answer, and that the delegation to them is right"
+		e.Advice = "check that the name servers of " + at + " answer, and that the delegation to them is right"
 	}
 	return f
 }

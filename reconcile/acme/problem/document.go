@@ -32,10 +32,10 @@ var rejections = map[string]struct {
 	"badSignatureAlgorithm":   {ledger.ClassCARejected, "the CA rejects ECDSA P-256 account keys; certroll cannot use this CA"},
 	"caa":                     {ledger.ClassCAA, "add a CAA record that allows this CA, or remove the one that forbids it"},
 	"externalAccountRequired": {ledger.ClassConfig, "add an eab block with the key id and HMAC key from the CA to the issuer"},
-	"invalidContact":          {ledger.ClassConfig, "mend the email of the issuer"},
+	"invalidContact":          {ledger.ClassConfig, "fix the email of the issuer"},
 	"invalidProfile":          {ledger.ClassConfig, "name a profile in the issuer that the CA's directory lists"},
 	"rejectedIdentifier":      {ledger.ClassCARejected, "the CA does not issue for this name: remove it or choose another issuer"},
-	"unsupportedContact":      {ledger.ClassConfig, "mend the email of the issuer"},
+	"unsupportedContact":      {ledger.ClassConfig, "fix the email of the issuer"},
 	"unsupportedIdentifier":   {ledger.ClassCARejected, "the CA does not issue for this kind of name: choose another issuer or profile"},
 	"userActionRequired":      {ledger.ClassConfig, "agree to the CA's terms of service, then set terms_of_service_agreed in the issuer"},
 }
@@ -96,7 +96,7 @@ var pauseText = regexp.MustCompile(`(?i)\bpaused\b|\bunpause\b|temporarily preve
 // ends it.
 func limitClass(p *acme.ProblemDetails, retryAfter string) (class ledger.Class, advice string) {
 	if retryAfter == "" && pauseText.MatchString(p.Detail) {
-		return ledger.ClassPaused, "mend what made the validations fail, then end the pause by the CA's self-service link " +
+		return ledger.ClassPaused, "fix what made the validations fail, then end the pause by the CA's self-service link " +
 			"(its token is a secret and left out here; the CA shows it in answer to a new order)"
 	}
 	return ledger.ClassRateLimited, "wait for the limit to recover; asking earlier only prolongs it"
@@ -113,9 +113,9 @@ func ValidationClass(p *acme.ProblemDetails) (class ledger.Class, advice string)
 	case "serverInternal":
 		return ledger.ClassCAUnavailable, "the CA could not finish its own check; try again later"
 	case "dns":
-		return ledger.ClassValidation, "see that the zone answers, over DNSSEC if it is signed, from all over the world"
+		return ledger.ClassValidation, "check that the zone answers, over DNSSEC if it is signed, from all over the world"
 	default:
-		return ledger.ClassValidation, "see that what the CA asks for is what it finds from outside"
+		return ledger.ClassValidation, "check that what the CA asks for is what it finds from outside"
 	}
 }
 

@@ -194,7 +194,7 @@ func Unresolved(ctx context.Context, doing, what string, err error) error {
 		return Config(doing+": reading "+what, malformed.Error(), "")
 	}
 	return &Error{OfClass: ledger.ClassVault, Doing: doing + ": reading " + what, Said: err.Error(), Cause: err,
-		Advice: "see that the reference is right and may be read"}
+		Advice: "check that the reference is right and may be read"}
 }
 
 // MalformedError reports that a reference points to a value that cannot be a credential.

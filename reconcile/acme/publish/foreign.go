@@ -41,7 +41,7 @@ func (p *publication) vacant(ctx context.Context) error {
 		case err != nil && p.account.Propagation.Wait == 0:
 			return &problem.Error{OfClass: ledger.ClassDNSUnavailable, Doing: doing, Cause: err,
 				Said:   "the provider " + p.account.Provider + " replaces all TXT records at the name, and which ones there are cannot be seen: " + dnsquery.OneLine(err),
-				Advice: "see that the zone's name servers answer, or name others in propagation.nameservers"}
+				Advice: "check that the zone's name servers answer, or name others in propagation.nameservers"}
 		case err != nil: // the account has a fixed wait because its name servers cannot be queried
 			p.report("dns", "the TXT records at "+p.name+" cannot be seen before the provider "+p.account.Provider+" replaces them: "+dnsquery.OneLine(err))
 			return nil

@@ -72,6 +72,6 @@ func (p *publication) unseen(waited time.Duration, last dnsquery.Look) *problem.
 	return &problem.Error{
 		OfClass: ledger.ClassDNSPropagation, Doing: "waiting for the TXT record " + p.name + " of the DNS account " + p.account.Name,
 		Said:   "it was written and cannot be seen after " + wait.Measured(waited) + ": " + last.String(),
-		Advice: "see that the account writes to the zone that these servers serve, or give it a longer propagation timeout, other nameservers, or a fixed wait",
+		Advice: "check that the account writes to the zone that these servers serve, or give it a longer propagation timeout, other nameservers, or a fixed wait",
 	}
 }

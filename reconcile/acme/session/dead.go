@@ -72,7 +72,7 @@ func (s *Session) dead(doing, said string, cause error) error {
 	}
 	return &problem.Error{OfClass: ledger.ClassCARejected, OwnedBy: ledger.OwnerAccount, Doing: doing, Said: said, Cause: cause,
 		Advice: "all certificates of this account fail until a person acts: to have certroll register a new account, " + remove +
-			" and then run certroll retry with the name of one certificate; mend CAA records with an accounturi, and give a fresh eab where the CA wants one, before that"}
+			" and then run certroll retry with the name of one certificate; fix CAA records with an accounturi, and give a fresh eab where the CA wants one, before that"}
 }
 
 // ofAccount attributes a refusal to open the account to the account itself: terms,

@@ -43,7 +43,7 @@ func (j *Job) isAskedFor(id acme.Identifier) error {
 	}
 	return &problem.Error{OfClass: ledger.ClassCARejected, Doing: j.Doing, Gone: true,
 		Said:   fmt.Sprintf("the CA asks to prove control of %q (%s), which the order has no name for", problem.ClipTo(300, text.Line(id.Value)), problem.ClipTo(20, text.Line(id.Type))),
-		Advice: "nothing was written to DNS; see that the issuer's directory is the CA that you mean"}
+		Advice: "nothing was written to DNS; check that the issuer's directory is the CA that you mean"}
 }
 
 // AuthorizationFailure returns the problem of an authorization that can no longer become
