@@ -106,7 +106,7 @@ api  renew waits until 2026-11-26T12:00:00Z (in 24 hours)
   Decided by "due": it expires 2026-12-20.
 ! renewal.auto is off
 
-The rules, in the order they are asked; the first that hits decides:
+The rules, in the order of evaluation; the first that matches decides:
   missing     -                  secret/tls/api, version 3
 > due         renew (threshold)  now x, expires y
   up to date  none (up_to_date)  now x`)
@@ -122,7 +122,7 @@ The rules, in the order they are asked; the first that hits decides:
 	}
 	same(t, show(nil, plan.Action{Certificate: "api", Kind: ledger.KindRetire, Detail: "its block is gone"}), `
 api  will be retired
-  No rule is asked: its block is gone.`)
+  No rule applies: its block is gone.`)
 	note := plan.Action{Certificate: "api", Kind: ledger.KindNote, Reason: ledger.ReasonPauseBegan}
 	if got := show(verdicts[:1], note); !strings.Contains(got, "api  renewal will be off") {
 		t.Errorf("a note:\n%s", got)
