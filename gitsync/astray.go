@@ -133,22 +133,22 @@ func ignorePatterns(file string, domain []string) (list []gitignore.Pattern) {
 // it. It lists them in Unread.
 func (r *Revision) InGit() *Revision {
 	ignored := map[string]bool{}
-	kept := *r
-	kept.Astray, kept.Files = nil, nil
+	known := *r
+	known.Astray, known.Files = nil, nil
 	for _, a := range r.Astray {
 		if a.Ignored {
 			ignored[a.Path] = true
 		} else {
-			kept.Astray = append(kept.Astray, a)
+			known.Astray = append(known.Astray, a)
 		}
 	}
 	for _, f := range r.Files {
 		if ignored[f.Path] {
 			// The three-index slice makes append copy: r and the result share the array.
-			kept.Unread = append(kept.Unread[:len(kept.Unread):len(kept.Unread)], Unread{f.Path, "is ignored by Git, so that no commit has it, and is not part of the change"})
+			known.Unread = append(known.Unread[:len(known.Unread):len(known.Unread)], Unread{f.Path, "is ignored by Git, so that no commit has it, and is not part of the change"})
 		} else {
-			kept.Files = append(kept.Files, f)
+			known.Files = append(known.Files, f)
 		}
 	}
-	return &kept
+	return &known
 }

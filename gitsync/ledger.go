@@ -79,9 +79,9 @@ type Ledger struct {
 // rewind is a head, new, that does not descend from the last good one, old.
 type rewind struct {
 	old, new plumbing.Hash
-	// told is set once Rewound has returned the rewind. Only a later commit ends the
+	// returned is set once Rewound has returned the rewind. Only a later commit ends the
 	// rewind: the caller can write an event about it.
-	told bool
+	returned bool
 }
 
 // OpenLedger checks the options, without connecting to the remote.
@@ -188,7 +188,7 @@ func (l *Ledger) Rewound() (old, now string, ok bool) {
 	if l.rewound == nil {
 		return "", "", false
 	}
-	l.rewound.told = true
+	l.rewound.returned = true
 	if !l.rewound.new.IsZero() {
 		now = l.rewound.new.String()
 	}

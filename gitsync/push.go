@@ -57,7 +57,7 @@ func (l *Ledger) Commit(ctx context.Context, message string, edit func(tree fs.F
 			return "", err
 		}
 		if d := l.arrived(); d != nil {
-			if d.told {
+			if d.rewindReturned {
 				l.acknowledged()
 			}
 			return d.hash.String(), nil
@@ -138,10 +138,10 @@ func (l *Ledger) acknowledged() {
 
 // nextCommit is a commit that is ready for the push.
 type nextCommit struct {
-	old  plumbing.Hash
-	hash plumbing.Hash
-	news []packfile.Object
-	told bool // a caller of Rewound knew of the rewind, so this commit may record it
+	old            plumbing.Hash
+	hash           plumbing.Hash
+	news           []packfile.Object
+	rewindReturned bool // a caller of Rewound knew of the rewind, so this commit may record it
 }
 
 // prepare runs edit and builds the commit; nil if nothing changes.
@@ -154,7 +154,7 @@ func (l *Ledger) prepare(ctx context.Context, message string, edit func(fs.FS) (
 		return nil, l.damaged(ctx, err)
 	}
 	// Before edit: a rewind that is found later is not in the files of this commit.
-	told := l.toldOfRewind()
+	rewindReturned := l.rewindIsReturned()
 	files, err := edit(tree)
 	if err != nil {
 		return nil, err
@@ -179,14 +179,14 @@ func (l *Ledger) prepare(ctx context.Context, message string, edit func(fs.FS) (
 	if err != nil {
 		return nil, err
 	}
-	return &nextCommit{old: l.tip, hash: c.Hash, news: distinct(append(e.News, c)), told: told}, nil
+	return &nextCommit{old: l.tip, hash: c.Hash, news: distinct(append(e.News, c)), rewindReturned: rewindReturned}, nil
 }
 
-// toldOfRewind reports whether a call of Rewound returned the current rewind.
-func (l *Ledger) toldOfRewind() bool {
+// rewindIsReturned reports whether a call of Rewound returned the current rewind.
+func (l *Ledger) rewindIsReturned() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.rewound != nil && l.rewound.told
+	return l.rewound != nil && l.rewound.returned
 }
 
 // commitObject encodes and signs the commit on top of the head.
@@ -306,7 +306,7 @@ func (l *Ledger) request(caps *capability.List, next *nextCommit, said *remote.W
 func (l *Ledger) settled(next *nextCommit) {
 	s := l.store
 	l.mu.Lock()
-	if next.told {
+	if next.rewindReturned {
 		l.rewound = nil
 	}
 	if l.rewound != nil {
@@ -378,10 +378,10 @@ func (l *Ledger) unanswered(ctx context.Context, next *nextCommit, err error, sa
 	if said != "" {
 		err = &remote.SaidError{Said: said, Err: err}
 	}
-	told := l.remote.Explain(ctx, l.doing("pushing"), err)
-	if fault.Is(told, fault.Denied) || fault.Is(told, fault.NotFound) {
-		return refused, told
+	rewindReturned := l.remote.Explain(ctx, l.doing("pushing"), err)
+	if fault.Is(rewindReturned, fault.Denied) || fault.Is(rewindReturned, fault.NotFound) {
+		return refused, rewindReturned
 	}
 	l.doubts = append(l.doubts, *next)
-	return unknown, told
+	return unknown, rewindReturned
 }

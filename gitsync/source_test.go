@@ -70,13 +70,13 @@ func TestFetchRefs(t *testing.T) {
 func TestFetchCommitBehindTip(t *testing.T) {
 	overAll(t, func(t *testing.T, p place) {
 		p.push(t, "main", map[string]string{"a.hcl": "zero"})
-		behind := p.push(t, "main", map[string]string{"a.hcl": "one"})
+		older := p.push(t, "main", map[string]string{"a.hcl": "one"})
 		p.push(t, "main", map[string]string{"a.hcl": "two"})
 		for _, allow := range []string{"false", "true"} {
 			t.Run("allowed="+allow, func(t *testing.T) {
 				p.git(t, "config", "uploadpack.allowReachableSHA1InWant", allow)
-				s := p.source(t, SourceOptions{Ref: behind})
-				if rev := fetch(t, s); contents(rev) != "a.hcl=one" || rev.Commit != behind {
+				s := p.source(t, SourceOptions{Ref: older})
+				if rev := fetch(t, s); contents(rev) != "a.hcl=one" || rev.Commit != older {
 					t.Errorf("got %s at %s", contents(rev), rev.Commit)
 				}
 			})

@@ -270,9 +270,9 @@ func TestAskKeepsTheLastGoodAnswer(t *testing.T) {
 	w.At = w.At.Add(2 * times.Day)
 	ask()
 	es := w.Ledger.Events(t)
-	told, done := es[len(es)-2], es[len(es)-1]
-	if told.Operation != ledger.KindNote || told.Reason != ledger.ReasonSuggested || !strings.Contains(told.Detail, "the CA suggests 2026-12-01T12:00:00Z to 2026-12-01T13:00:00Z, it had said 2027-01-12T12:00:00Z") {
-		t.Errorf("event: %+v", told)
+	noted, done := es[len(es)-2], es[len(es)-1]
+	if noted.Operation != ledger.KindNote || noted.Reason != ledger.ReasonSuggested || !strings.Contains(noted.Detail, "the CA suggests 2026-12-01T12:00:00Z to 2026-12-01T13:00:00Z, it had said 2027-01-12T12:00:00Z") {
+		t.Errorf("event: %+v", noted)
 	}
 	if done.Operation != ledger.KindRenew || done.Reason != ledger.ReasonRevoking || done.Status != ledger.Success || !strings.Contains(done.Detail, "before the CA was asked") {
 		t.Errorf("event: %+v", done)

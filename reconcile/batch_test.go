@@ -238,8 +238,8 @@ func TestEndedIsToldMeanwhile(t *testing.T) {
 	for i := range 12 {
 		all = append(all, at("slow", fmt.Sprintf("c%02d", i)))
 	}
-	var told atomic.Int64
-	slowly(t, reconcile.LoopOptions{Interval: time.Hour, Told: func() { told.Add(1) }}, func(w *slowWorld) {
+	var published atomic.Int64
+	slowly(t, reconcile.LoopOptions{Interval: time.Hour, Published: func() { published.Add(1) }}, func(w *slowWorld) {
 		waiting := func() []string {
 			return slices.DeleteFunc(w.busy(), func(name string) bool { return name == "straggler" })
 		}
@@ -247,8 +247,8 @@ func TestEndedIsToldMeanwhile(t *testing.T) {
 		w.slow.letGo(first+".example.com", nil)
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if got := w.outcomes(first); len(got) != 1 || told.Load() != 1 {
-			t.Errorf("a second after the end of %s the ledger tells of it %v, after %d commits", first, got, told.Load())
+		if got := w.outcomes(first); len(got) != 1 || published.Load() != 1 {
+			t.Errorf("a second after the end of %s the ledger tells of it %v, after %d commits", first, got, published.Load())
 		}
 		began := time.Now()
 		for range 11 {
@@ -262,8 +262,8 @@ func TestEndedIsToldMeanwhile(t *testing.T) {
 				t.Errorf("the ledger tells of %s %v", c.Name, got)
 			}
 		}
-		if most := 1 + int(time.Since(began)/apply.TellEvery) + 1; int(told.Load()) > most {
-			t.Errorf("%d commits, want %d at most", told.Load(), most)
+		if most := 1 + int(time.Since(began)/apply.TellEvery) + 1; int(published.Load()) > most {
+			t.Errorf("%d commits, want %d at most", published.Load(), most)
 		}
 		if got := w.outcomes("straggler"); len(got) != 0 {
 			t.Errorf("the ledger tells of the straggler %v", got)

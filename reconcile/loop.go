@@ -35,10 +35,10 @@ type LoopOptions struct {
 	// Planned receives each plan before its actions start; Passed receives each pass.
 	Planned func([]plan.Action)
 	Passed  func(Pass)
-	// Ended receives each ended attempt, which may be long after its pass. Told is called
+	// Ended receives each ended attempt, which may be long after its pass. Published is called
 	// after each change of the ledger. Both are called from many goroutines.
-	Ended func(attempt.Result)
-	Told  func()
+	Ended     func(attempt.Result)
+	Published func()
 	// Daily runs once a day, concurrently; nil: nothing. It reports its own errors.
 	Daily func(context.Context, *spec.Spec, ledger.Revision)
 }
@@ -104,22 +104,22 @@ type Loop struct {
 	repo Repo
 	o    LoopOptions
 
-	desired  *spec.Spec
-	rev      ledger.Revision
-	turns    plan.Turns
-	Planned  plan.Plan // the last plan; without Observed: none yet
-	pulledAt time.Time
-	pullErr  error // error of that pull
-	PullAt   time.Time
-	askedAt  time.Time
-	wakeAt   time.Time
-	passedAt time.Time       // end of the last pass
-	untold   bool            // the last pass left the publishing to running attempts
-	unseen   map[string]bool // certificates not observed since their attempt ended
-	outages  map[recorder.Side]*recorder.Outage
-	today    chan struct{} // closed when the daily work is done
-	asking   chan struct{} // closed when the queries to the CAs are done
-	asked    error         // error of the last queries
+	desired     *spec.Spec
+	rev         ledger.Revision
+	turns       plan.Turns
+	Planned     plan.Plan // the last plan; without Observed: none yet
+	pulledAt    time.Time
+	pullErr     error // error of that pull
+	PullAt      time.Time
+	askedAt     time.Time
+	wakeAt      time.Time
+	passedAt    time.Time       // end of the last pass
+	unpublished bool            // the last pass left the publishing to running attempts
+	unseen      map[string]bool // certificates not observed since their attempt ended
+	outages     map[recorder.Side]*recorder.Outage
+	today       chan struct{} // closed when the daily work is done
+	asking      chan struct{} // closed when the queries to the CAs are done
+	asked       error         // error of the last queries
 }
 
 // NewLoop returns a loop that uses a reconciler. It sets the reconciler's callbacks.
@@ -136,8 +136,8 @@ func NewLoop(r *apply.Reconciler, repo Repo, o LoopOptions) *Loop {
 	if o.Ended != nil {
 		r.OnEnded = o.Ended
 	}
-	if o.Told != nil {
-		r.OnTold = o.Told
+	if o.Published != nil {
+		r.OnChanged = o.Published
 	}
 	l := &Loop{r: r, repo: repo, o: o, unseen: map[string]bool{}, outages: map[recorder.Side]*recorder.Outage{}, today: make(chan struct{}), asking: make(chan struct{})}
 	close(l.today)
@@ -265,15 +265,15 @@ func (l *Loop) records() []*ledger.Record {
 func (l *Loop) begin(ctx context.Context) (*apply.Report, error) {
 	b := l.r.Begin(ctx, l.desired, l.rev, l.Planned, l.pulledAt)
 	over := b.Linger(ctx, lingers)
-	l.untold = over && b.Silent || !over && l.now().Sub(l.r.TriedAt()).Abs() < apply.TellEvery
+	l.unpublished = over && b.Silent || !over && l.now().Sub(l.r.TriedAt()).Abs() < apply.TellEvery
 	var err error
 	switch {
 	case over:
 		err = b.Err
-	case !l.untold && ctx.Err() == nil:
+	case !l.unpublished && ctx.Err() == nil:
 		err = l.r.Tell(ctx) // publishes the pass's notes
 	}
-	if !l.untold || err != nil {
+	if !l.unpublished || err != nil {
 		l.noteGit(recorder.SideLedger, err)
 	}
 	return b.SoFar(), err
@@ -414,7 +414,7 @@ func (l *Loop) NextWake(p Pass) time.Time {
 	if p.Err != nil {
 		earlier(now.Add(plan.WaveEvery))
 	}
-	if l.untold {
+	if l.unpublished {
 		earlier(now.Add(apply.TellEvery))
 	}
 	for _, a := range l.Planned.Actions {

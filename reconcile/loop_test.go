@@ -99,16 +99,16 @@ func TestLoopTellsAnOutage(t *testing.T) {
 		w.Vault.Mu.Unlock()
 		time.Sleep(2 * time.Hour)
 		synctest.Wait()
-		if told := w.ToldOutages(t); len(told) != 1 || told[0] != ledger.Failed {
-			t.Errorf("told while it lasts: %v", told)
+		if outages := w.OutageEvents(t); len(outages) != 1 || outages[0] != ledger.Failed {
+			t.Errorf("told while it lasts: %v", outages)
 		}
 		w.Vault.Mu.Lock()
 		w.Vault.Fail = nil
 		w.Vault.Mu.Unlock()
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
-		if told := w.ToldOutages(t); len(told) != 2 || told[0] != ledger.Failed || told[1] != ledger.Success {
-			t.Errorf("told: %v", told)
+		if outages := w.OutageEvents(t); len(outages) != 2 || outages[0] != ledger.Failed || outages[1] != ledger.Success {
+			t.Errorf("told: %v", outages)
 		}
 	}, reconciletest.Certificate("api", "api.example.com"))
 }
@@ -116,8 +116,8 @@ func TestLoopTellsAnOutage(t *testing.T) {
 // TestLoopDailyOnceADay: however often the process starts.
 func TestLoopDailyOnceADay(t *testing.T) {
 	reconciletest.Bubble(t, func(w *reconciletest.World, repo *reconciletest.MemRepo) {
-		kept := reconciletest.MemMoments{}
-		w.Opts.Moments = kept
+		moments := reconciletest.MemMoments{}
+		w.Opts.Moments = moments
 		n := 0
 		daily := func(context.Context, *spec.Spec, ledger.Revision) { n++ }
 		for range 5 { // restarts

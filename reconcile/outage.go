@@ -37,40 +37,40 @@ func (l *Loop) noteGit(with recorder.Side, err error) {
 }
 
 // noteOutage counts a failed pass, and writes the event once the outage lasts.
-func (l *Loop) noteOutage(with recorder.Side, err error) (told bool) {
+func (l *Loop) noteOutage(with recorder.Side, err error) (recorded bool) {
 	o := l.outages[with]
 	if o == nil {
 		o = &recorder.Outage{Since: l.now()}
 		l.outages[with] = o
 	}
 	o.Passes++
-	if !o.Told { // the end is reported under the same class
+	if !o.Recorded { // the end is reported under the same class
 		o.Class, o.Message = failure.ClassOf(err), failure.Message(err)
 	}
-	if o.Passes < tellAfter || o.Told {
+	if o.Passes < tellAfter || o.Recorded {
 		return false
 	}
 	lasts, _ := with.Words()
-	o.Told = l.tellOutage(with, o, ledger.Failed, lasts+" since "+o.Since.UTC().Format(time.RFC3339)+"; it is tried again with each pass")
-	return o.Told
+	o.Recorded = l.tellOutage(with, o, ledger.Failed, lasts+" since "+o.Since.UTC().Format(time.RFC3339)+"; it is tried again with each pass")
+	return o.Recorded
 }
 
 // noteEnd ends an outage, and writes the event if its start has one.
 func (l *Loop) noteEnd(with recorder.Side) {
 	o := l.outages[with]
 	delete(l.outages, with)
-	if o == nil || !o.Told {
+	if o == nil || !o.Recorded {
 		return
 	}
 	// An Apply may have recorded the end already.
-	if last := l.lastTold(with); last.Status != ledger.Success || last.Time.Before(o.Since) {
+	if last := l.lastRecorded(with); last.Status != ledger.Success || last.Time.Before(o.Since) {
 		_, over := with.Words()
 		l.tellOutage(with, o, ledger.Success, over+" since "+o.Since.UTC().Format(time.RFC3339))
 	}
 }
 
-// lastTold returns the last observed event about a side.
-func (l *Loop) lastTold(with recorder.Side) ledger.Event {
+// lastRecorded returns the last observed event about a side.
+func (l *Loop) lastRecorded(with recorder.Side) ledger.Event {
 	if l.Planned.Observed == nil {
 		return ledger.Event{}
 	}
@@ -94,8 +94,8 @@ func (l *Loop) adoptAbsence() *attempt.AwayError {
 		o = &recorder.Outage{Since: away.Since}
 		l.outages[recorder.SideLooked] = o
 	}
-	if !o.Told {
-		o.Class, o.Message, o.Told = ledger.ClassVault, failure.Message(away.Err), true
+	if !o.Recorded {
+		o.Class, o.Message, o.Recorded = ledger.ClassVault, failure.Message(away.Err), true
 	}
 	return away
 }
@@ -112,7 +112,7 @@ func (l *Loop) adoptOutages() {
 			l.outages[with] = &recorder.Outage{Since: last.Time}
 		}
 		o := l.outages[with]
-		o.Class, o.Message, o.Told = last.Class, last.Message, true
+		o.Class, o.Message, o.Recorded = last.Class, last.Message, true
 	}
 }
 

@@ -19,8 +19,8 @@ func TestAnOutageOfTheConfigRepoIsTold(t *testing.T) {
 		defer w.Keep(repo, reconcile.LoopOptions{})()
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if told := w.ToldOutages(t); !slices.Equal(told, []ledger.Status{ledger.Failed}) {
-			t.Errorf("told while it is away: %v", told)
+		if outages := w.OutageEvents(t); !slices.Equal(outages, []ledger.Status{ledger.Failed}) {
+			t.Errorf("told while it is away: %v", outages)
 		}
 	}, reconciletest.Certificate("api", "api.example.com"))
 }
@@ -38,8 +38,8 @@ func TestAnOutageOfTheLedgerIsTold(t *testing.T) {
 		w.Ledger.Away(nil)
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if told := w.ToldOutages(t); !slices.Equal(told, []ledger.Status{ledger.Failed, ledger.Success}) {
-			t.Errorf("told after it: %v", told)
+		if outages := w.OutageEvents(t); !slices.Equal(outages, []ledger.Status{ledger.Failed, ledger.Success}) {
+			t.Errorf("told after it: %v", outages)
 		}
 	}, reconciletest.Certificate("api", "api.example.com"))
 }
@@ -55,8 +55,8 @@ func TestAnOutageThatAProcessDoesNotOutlive(t *testing.T) {
 		stop = w.Keep(repo, reconcile.LoopOptions{})
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if told := w.ToldOutages(t); !slices.Equal(told, []ledger.Status{ledger.Failed}) {
-			t.Errorf("told while it lasts: %v", told)
+		if outages := w.OutageEvents(t); !slices.Equal(outages, []ledger.Status{ledger.Failed}) {
+			t.Errorf("told while it lasts: %v", outages)
 		}
 		stop()
 		repo.Mu.Lock()
@@ -65,8 +65,8 @@ func TestAnOutageThatAProcessDoesNotOutlive(t *testing.T) {
 		var first reconcile.Pass
 		defer w.Keep(repo, reconcile.LoopOptions{Passed: func(p reconcile.Pass) { first = p }})()
 		synctest.Wait()
-		if told := w.ToldOutages(t); !slices.Equal(told, []ledger.Status{ledger.Failed, ledger.Success}) || len(first.Outages) > 0 {
-			t.Errorf("told when it is over: %v; these last: %+v", told, first.Outages)
+		if outages := w.OutageEvents(t); !slices.Equal(outages, []ledger.Status{ledger.Failed, ledger.Success}) || len(first.Outages) > 0 {
+			t.Errorf("told when it is over: %v; these last: %+v", outages, first.Outages)
 		}
 	}, reconciletest.Certificate("api", "api.example.com"))
 }

@@ -48,10 +48,10 @@ func TestPassTells(t *testing.T) {
 		repo.Desired.Issuers["ca"].Limits = reconciletest.LetsEncrypt()
 		defer w.Keep(repo, reconcile.LoopOptions{Passed: func(p reconcile.Pass) { last = p }})()
 		synctest.Wait()
-		if b := last.Backlog; b.Events != 0 || !b.Oldest.IsZero() || b.ToldAt.IsZero() || len(last.Outages) > 0 || len(last.Limits) != 4 {
+		if b := last.Backlog; b.Events != 0 || !b.Oldest.IsZero() || b.PublishedAt.IsZero() || len(last.Outages) > 0 || len(last.Limits) != 4 {
 			t.Errorf("at first: %+v, %v, %v", b, last.Outages, last.Limits)
 		}
-		told := last.Backlog.ToldAt
+		published := last.Backlog.PublishedAt
 		w.Ledger.Away(reconciletest.GitError())
 		repo.Mu.Lock()
 		more := reconciletest.Desire(reconciletest.Certificate("api", "api.example.com"), reconciletest.Certificate("www", "www.example.com"))
@@ -60,7 +60,7 @@ func TestPassTells(t *testing.T) {
 		repo.Mu.Unlock()
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if b := last.Backlog; b.Events == 0 || time.Since(b.Oldest) < 50*time.Minute || !b.ToldAt.Equal(told) {
+		if b := last.Backlog; b.Events == 0 || time.Since(b.Oldest) < 50*time.Minute || !b.PublishedAt.Equal(published) {
 			t.Errorf("with the ledger away: %+v", b)
 		}
 		if o := last.Outages; len(o) != 1 || o[0].Side != "ledger" || time.Since(o[0].Since) < 50*time.Minute {

@@ -93,9 +93,9 @@ func negotiates(credentials map[string]string) bool {
 	return false
 }
 
-// Holds reports whether one of the account's zones contains name. A wildcard lies in the
+// Contains reports whether one of the account's zones contains name. A wildcard lies in the
 // same zone as its domain.
-func (a *DNSAccount) Holds(name string) bool {
+func (a *DNSAccount) Contains(name string) bool {
 	name = strings.ToLower(strings.TrimSuffix(strings.TrimPrefix(name, "*."), "."))
 	for _, zone := range a.Zones {
 		if name == zone || strings.HasSuffix(name, "."+zone) {
@@ -132,7 +132,7 @@ func byCharge(accounts []*DNSAccount, name string) (stated, open, led []*DNSAcco
 	for _, a := range accounts {
 		switch {
 		case !a.MayProve(name):
-		case a.Holds(name):
+		case a.Contains(name):
 			stated = append(stated, a)
 		case len(a.Zones) == 0:
 			open = append(open, a)
@@ -154,7 +154,7 @@ func (a *DNSAccount) MayProve(name string) bool {
 	case strings.HasPrefix(name, "*.") && a.Challenge != DNS01, err == nil && a.Challenge == DNS01:
 		return false
 	default:
-		return len(a.Zones) == 0 || a.Holds(name) || a.Challenge == DNS01 && a.FollowCNAME
+		return len(a.Zones) == 0 || a.Contains(name) || a.Challenge == DNS01 && a.FollowCNAME
 	}
 }
 

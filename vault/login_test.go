@@ -132,9 +132,9 @@ func keepUntilAnother(t *testing.T, c *Client, refused func()) {
 	first := c.api.Token()
 	ctx, stop := context.WithTimeout(t.Context(), 30*time.Second)
 	defer stop()
-	kept := make(chan struct{})
+	keptAlive := make(chan struct{})
 	go func() {
-		defer close(kept)
+		defer close(keptAlive)
 		c.Keep(ctx)
 	}()
 	refused()
@@ -149,7 +149,7 @@ func keepUntilAnother(t *testing.T, c *Client, refused func()) {
 		t.Error(err)
 	}
 	stop()
-	<-kept
+	<-keptAlive
 }
 
 // TestKeepRevoked: a token that is revoked long before its end is followed by

@@ -22,12 +22,12 @@ func TestTokenLease(t *testing.T) {
 	call(t, v, http.MethodPost, "auth/token/create", map[string]any{"policies": []string{policy}, "ttl": "3s"}, &given)
 	keep := func(c *Client) (stop func()) {
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-		kept := make(chan struct{})
+		keptAlive := make(chan struct{})
 		go func() {
-			defer close(kept)
+			defer close(keptAlive)
 			c.Keep(ctx)
 		}()
-		return func() { cancel(); <-kept }
+		return func() { cancel(); <-keptAlive }
 	}
 	c := newClient(t, v, given.Auth.Token)
 	defer keep(c)()

@@ -156,7 +156,7 @@ func TestRewoundMetric(t *testing.T) {
 		return strings.Replace(text, `listen = ""`, `listen = "127.0.0.1:0"`, 1) + "\ninterval = \"1s\"\n"
 	})
 	cmd, out := w.another("run")
-	w.until("the other certificate", out, func() bool { return w.told("issue", "success") == 2 })
+	w.until("the other certificate", out, func() bool { return w.countEvents("issue", "success") == 2 })
 	address := regexp.MustCompile(`msg=listening address=(\S+)`).FindStringSubmatch(out.String())
 	if address == nil {
 		t.Fatalf("it does not say where it listens:\n%s", out)

@@ -153,10 +153,10 @@ func (a *app) carryOut(ctx context.Context, p *proposal.Proposal, asJSON bool) e
 	if err != nil {
 		return err
 	}
-	if report.Disk != nil && report.Untold() == 0 {
+	if report.Disk != nil && report.Unrecorded() == 0 {
 		fmt.Fprintf(a.Err, "Warning: %s\n", text.Lines(fmt.Sprintf("the state directory cannot be written: %s. All results are in the ledger", report.Disk)))
 	}
-	left := report.Failed() + report.Interrupted + report.Held + report.Untold()
+	left := report.Failed() + report.Interrupted + report.Held + report.Unrecorded()
 	if p.Exact {
 		left += report.Overtaken // another process was faster, between the observation and the lease
 	}

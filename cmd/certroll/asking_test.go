@@ -19,7 +19,7 @@ func TestRetryBesideRun(t *testing.T) {
 	w.settings(`interval = "1s"`)
 	w.dns.FailUpdates(lab.Refuse)
 	cmd, out := w.startRun()
-	w.until("the failure", out, func() bool { return w.told("issue", "failure") == 1 })
+	w.until("the failure", out, func() bool { return w.countEvents("issue", "failure") == 1 })
 	updates := w.dns.Updates()
 
 	if said := w.certroll(1, "status", "api"); !strings.Contains(said, "REFUSED") || !strings.Contains(said, "waits until") {
@@ -31,7 +31,7 @@ func TestRetryBesideRun(t *testing.T) {
 	w.dns.FailUpdates(lab.None)
 	w.env = []string{"CERTROLL_ACTOR=ann@example.com"}
 	w.certroll(0, "retry", "api", "-reason", "the server is mended")
-	w.until("the certificate", out, func() bool { return w.told("issue", "success") == 1 })
+	w.until("the certificate", out, func() bool { return w.countEvents("issue", "success") == 1 })
 	w.checkPair("tls/api", "api.lab.test")
 	if w.dns.Updates() == updates {
 		t.Error("it was issued without the DNS")

@@ -74,14 +74,14 @@ func TestRunOutlastsABomb(t *testing.T) {
 	w.push(map[string]string{"certs.hcl": oneCertificate}, "Declare a certificate")
 	w.settings(`interval = "1s"`)
 	cmd, out := w.startRun()
-	w.until("the first certificate", out, func() bool { return w.told("issue", "success") == 1 })
+	w.until("the first certificate", out, func() bool { return w.countEvents("issue", "success") == 1 })
 
 	w.pushZeros(w.repo, "main", "sub/big.bin", 600_000_000)
 	w.until("the refusal", out, func() bool { return strings.Contains(out.String(), "sub/big.bin (object ") })
 	if err := w.vault.API(t.Context(), "DELETE", "secret/data/tls/api", nil, nil); err != nil {
 		t.Fatal(err)
 	}
-	w.until("what was deleted", out, func() bool { return w.told("issue", "success") == 2 })
+	w.until("what was deleted", out, func() bool { return w.countEvents("issue", "success") == 2 })
 	w.checkPeak(cmd)
 	w.stopRun(cmd, out)
 	w.checkPair("tls/api", "api.lab.test")
@@ -95,7 +95,7 @@ func TestRunOutlastsADamagedLedger(t *testing.T) {
 	w := newLab(t).fresh(t, map[string]string{"certs.hcl": oneCertificate})
 	w.settings(`interval = "1s"`)
 	cmd, out := w.startRun()
-	w.until("the first certificate", out, func() bool { return w.told("issue", "success") == 1 })
+	w.until("the first certificate", out, func() bool { return w.countEvents("issue", "success") == 1 })
 	const branch = "certroll/status"
 	damage := func(files map[string]string) {
 		t.Helper()
@@ -108,9 +108,9 @@ func TestRunOutlastsADamagedLedger(t *testing.T) {
 		t.Fatal(err)
 	}
 	damage(map[string]string{"certificates/api.json": "garbage", "certificates/zz.json": "{"})
-	w.until("the finding", out, func() bool { return w.told("note", "failure") >= 2 })
+	w.until("the finding", out, func() bool { return w.countEvents("note", "failure") >= 2 })
 	w.push(map[string]string{"more.hcl": strings.ReplaceAll(oneCertificate, "api", "more")}, "Declare another")
-	w.until("the second certificate", out, func() bool { return w.told("issue", "success") == 2 })
+	w.until("the second certificate", out, func() bool { return w.countEvents("issue", "success") == 2 })
 	w.stopRun(cmd, out)
 
 	w.pushZeros(w.repo, branch, "certificates/huge.json", 600_000_000)
@@ -121,14 +121,14 @@ func TestRunOutlastsADamagedLedger(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd, out = w.startRun()
-	w.until("what was deleted", out, func() bool { return w.told("issue", "success") == 3 })
-	w.until("the finding of the large file", out, func() bool { return w.toldOf("certificates/huge.json") })
+	w.until("what was deleted", out, func() bool { return w.countEvents("issue", "success") == 3 })
+	w.until("the finding of the large file", out, func() bool { return w.mentions("certificates/huge.json") })
 	w.checkPeak(cmd)
 	w.stopRun(cmd, out)
 }
 
-// toldOf tells whether an event says that a file of the ledger cannot be read.
-func (w *world) toldOf(file string) bool {
+// mentions tells whether an event says that a file of the ledger cannot be read.
+func (w *world) mentions(file string) bool {
 	return slices.ContainsFunc(w.events(), func(e auditEvent) bool {
 		return e.Reason == string(ledger.ReasonDamaged) && strings.Contains(e.Message, file)
 	})

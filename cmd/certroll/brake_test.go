@@ -69,17 +69,17 @@ func TestTheBrake(t *testing.T) {
 			empty(w)
 			w.settings("")
 			w.certroll(0, "apply", "-auto-approve")
-			before := w.told("issue", "success")
+			before := w.countEvents("issue", "success")
 			change(w)
 			out := w.certroll(1, "apply", "-auto-approve")
 			if !strings.Contains(out, "Held: 6 of 6 live certificates at once") {
 				t.Fatalf("apply does not say that it holds them:\n%s", out)
 			}
 			w.certroll(1, "apply", "-auto-approve", "-accept-removals", "5")
-			if w.told("issue", "success") != before || w.told("retire", "success") != 0 {
+			if w.countEvents("issue", "success") != before || w.countEvents("retire", "success") != 0 {
 				t.Fatalf("something was done:\n%s", w.ledgerFile("STATUS.md"))
 			}
-			if w.told("hold", "held") != 1 {
+			if w.countEvents("hold", "held") != 1 {
 				t.Error("it is not told once")
 			}
 			id := heldID.FindStringSubmatch(strings.Join(strings.Fields(w.certroll(0, "plan")), " "))
@@ -94,7 +94,7 @@ func TestTheBrake(t *testing.T) {
 			if name == "another mount by default" {
 				return // which comes with the next renewals
 			}
-			if n := w.told("issue", "success") - before + w.told("retire", "success"); n != 6 {
+			if n := w.countEvents("issue", "success") - before + w.countEvents("retire", "success"); n != 6 {
 				t.Errorf("%d of 6 are done after it was accepted", n)
 			}
 		})
@@ -122,24 +122,24 @@ func TestConsentToWhatIsHeld(t *testing.T) {
 	}
 	w := held(t)
 	w.certroll(0, "apply", "-auto-approve", "-accept-removals", "2")
-	if w.told("reissue", "success") != 2 {
+	if w.countEvents("reissue", "success") != 2 {
 		t.Error("a number of them does not release them")
 	}
 	w = held(t)
 	w.certroll(0, "plan", "-out", "held.plan")
 	w.certroll(0, "apply", "held.plan")
-	if w.told("reissue", "success") != 2 {
+	if w.countEvents("reissue", "success") != 2 {
 		t.Error("a plan file does not release them")
 	}
 	w = held(t)
 	cmd, out := w.startRun()
-	w.until("the hold", out, func() bool { return w.told("hold", "held") == 1 })
+	w.until("the hold", out, func() bool { return w.countEvents("hold", "held") == 1 })
 	id := heldID.FindStringSubmatch(out.String())
 	if id == nil {
 		w.until("the log of the hold", out, func() bool { id = heldID.FindStringSubmatch(out.String()); return id != nil })
 	}
 	w.certroll(0, "accept", "-missing", id[1])
-	w.until("what was accepted", out, func() bool { return w.told("reissue", "success") == 2 })
+	w.until("what was accepted", out, func() bool { return w.countEvents("reissue", "success") == 2 })
 	w.stopRun(cmd, out)
 }
 

@@ -42,14 +42,14 @@ func TestADamagedLedgerStopsNothing(t *testing.T) {
 	if now := w.record("api"); now == nil || now.Live == nil || now.Live.Serial != record.Live.Serial {
 		t.Errorf("the record is %+v", now)
 	}
-	told := 0
+	warned := 0
 	for line := range strings.Lines(w.git("show", branch+":"+file)) {
 		if strings.Contains(line, string(ledger.ReasonDamaged)) {
-			told++
+			warned++
 		}
 	}
-	if told < 5 {
-		t.Errorf("%d events tell of it", told)
+	if warned < 5 {
+		t.Errorf("%d events tell of it", warned)
 	}
 	out := w.certroll(1, "audit", "verify")
 	for _, name := range []string{"certificates/zz.json", "certificates/dir.json", "doctor.json", file} {

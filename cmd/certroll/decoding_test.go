@@ -116,20 +116,20 @@ func TestRunWithBombs(t *testing.T) {
 	})
 	w.settings(`interval = "1s"`)
 	cmd, out := w.startRun()
-	w.until("the certificates", out, func() bool { return w.told("issue", "success") == 3 })
+	w.until("the certificates", out, func() bool { return w.countEvents("issue", "success") == 3 })
 	n := 0
 	for name, text := range bombs() {
 		w.push(map[string]string{"bomb.hcl": text}, "Bomb: "+name)
 		n++
-		w.until("the refusal of "+name, out, func() bool { return w.told("config", "failure") == n })
+		w.until("the refusal of "+name, out, func() bool { return w.countEvents("config", "failure") == n })
 	}
 	// While a revision is decoded that takes long, what is live is put back.
 	w.push(longDecode(), "Take long")
 	if err := w.vault.API(t.Context(), "DELETE", "secret/data/tls/api", nil, nil); err != nil {
 		t.Fatal(err)
 	}
-	w.until("what was deleted", out, func() bool { return w.told("issue", "success") == 4 })
-	if w.told("config", "failure") != n {
+	w.until("what was deleted", out, func() bool { return w.countEvents("issue", "success") == 4 })
+	if w.countEvents("config", "failure") != n {
 		t.Errorf("the long one was done before:\n%s", out)
 	}
 	heard(t, cmd, out)
@@ -139,6 +139,6 @@ func TestRunWithBombs(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd, out = w.startRun()
-	w.until("what was deleted before the start", out, func() bool { return w.told("issue", "success") == 5 })
+	w.until("what was deleted before the start", out, func() bool { return w.countEvents("issue", "success") == 5 })
 	heard(t, cmd, out)
 }

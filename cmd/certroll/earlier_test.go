@@ -58,7 +58,7 @@ func TestUpgradeAndBack(t *testing.T) {
 	}
 	w.push(declared("c"), "Rename the issuer, declare another")
 	cmd, out := old.startRun()
-	w.until("the earlier one's certificate", out, func() bool { return w.told("issue", "success") == 3 })
+	w.until("the earlier one's certificate", out, func() bool { return w.countEvents("issue", "success") == 3 })
 
 	reached := make(chan struct{})
 	f.breaks(before(finalization, func() { close(reached); <-t.Context().Done() }))
@@ -97,7 +97,7 @@ func TestUpgradeAndBack(t *testing.T) {
 	// Replicas of both. The second waits while the first is at an order, then either may
 	// be at work, and nothing is done twice.
 	sides := map[string]*world{"earlier": old, "present": w}
-	issued := w.told("issue", "success")
+	issued := w.countEvents("issue", "success")
 	for i, pair := range [][2]string{{"earlier", "present"}, {"present", "earlier"}} {
 		first, second := sides[pair[0]], sides[pair[1]]
 		reached, goOn := make(chan struct{}), make(chan struct{})
@@ -109,9 +109,9 @@ func TestUpgradeAndBack(t *testing.T) {
 		t.Cleanup(func() { _ = two.Process.Kill() })
 		w.until("that the other waits", twoOut, func() bool { return strings.Contains(twoOut.String(), "waiting for ") })
 		close(goOn)
-		w.until("the first one's certificate", oneOut, func() bool { return w.told("issue", "success") == issued+2*i+1 })
+		w.until("the first one's certificate", oneOut, func() bool { return w.countEvents("issue", "success") == issued+2*i+1 })
 		w.push(declared(fmt.Sprintf("g%d", i)), "Declare for either")
-		w.until("one more certificate", twoOut, func() bool { return w.told("issue", "success") == issued+2*i+2 })
+		w.until("one more certificate", twoOut, func() bool { return w.countEvents("issue", "success") == issued+2*i+2 })
 		head := w.git("rev-parse", "main")
 		w.until("that both know the revision", twoOut, func() bool {
 			return strings.Contains(oneOut.String(), head) && strings.Contains(twoOut.String(), head)
@@ -157,7 +157,7 @@ func TestUpgradeHoldsWhatWasInForce(t *testing.T) {
 	old := w.earlier()
 	w.editSettings(func(text string) string { return text + "\ninterval = \"1s\"\n" })
 	cmd, out := old.startRun()
-	w.until("the certificates", out, func() bool { return w.told("issue", "success") == 3 }) // of three, two may be put back at once
+	w.until("the certificates", out, func() bool { return w.countEvents("issue", "success") == 3 }) // of three, two may be put back at once
 	w.stopRun(cmd, out)
 	registered := f.count(newAccount)
 
@@ -172,8 +172,8 @@ func TestUpgradeHoldsWhatWasInForce(t *testing.T) {
 		}
 	}
 	cmd, out = w.startRun()
-	w.until("the one that is not concerned", out, func() bool { return w.told("issue", "success") == 4 })
-	w.until("the hold", out, func() bool { return w.told("hold", "held") == 1 })
+	w.until("the one that is not concerned", out, func() bool { return w.countEvents("issue", "success") == 4 })
+	w.until("the hold", out, func() bool { return w.countEvents("hold", "held") == 1 })
 	w.checkPair("tls/free", "free.lab.test")
 	if n := w.metadata("tls/bound").Data.CurrentVersion; n != 1 {
 		t.Errorf("what is held was written: version %d", n)
@@ -186,7 +186,7 @@ func TestUpgradeHoldsWhatWasInForce(t *testing.T) {
 
 	// Another revision that has the same is rejected, and the last good one stays.
 	w.push(map[string]string{"late.hcl": declare("", "late")["certs.hcl"]}, "Declare another")
-	w.until("the refusal", out, func() bool { return w.told("config", "failure") == 1 })
+	w.until("the refusal", out, func() bool { return w.countEvents("config", "failure") == 1 })
 	if w.metadataIsThere("tls/late") {
 		t.Error("a revision that was rejected was followed")
 	}
@@ -198,7 +198,7 @@ func TestUpgradeHoldsWhatWasInForce(t *testing.T) {
 		return strings.Replace(text, "trust {\n", "trust {\n"+inner, 1)
 	})
 	cmd, out = w.startRun()
-	w.until("the others", out, func() bool { return w.told("issue", "success") == 6 })
+	w.until("the others", out, func() bool { return w.countEvents("issue", "success") == 6 })
 	w.stopRun(cmd, out)
 	w.checkPair("tls/bound", "bound.lab.test")
 	w.checkPair("tls/late", "late.lab.test")

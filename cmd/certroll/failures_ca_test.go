@@ -101,12 +101,12 @@ func rateLimited(t *testing.T, l *world) {
 		problem(http.StatusTooManyRequests, "rateLimited", words, "Retry-After", at.UTC().Format(http.TimeFormat))(rw, req)
 	}))
 	cmd, out := w.startRun()
-	w.until("the refusal", out, func() bool { return w.told("rotate", "failure") == 1 })
+	w.until("the refusal", out, func() bool { return w.countEvents("rotate", "failure") == 1 })
 	end, e := <-ends, w.failed("limited", ledger.ClassRateLimited, words, 1)
 	if !e.HoldUntil.Equal(end) {
 		t.Errorf("it waits until %s, the CA said %s", e.HoldUntil, end)
 	}
-	w.until("the renewal", out, func() bool { return w.told("rotate", "success") == 1 })
+	w.until("the renewal", out, func() bool { return w.countEvents("rotate", "success") == 1 })
 	w.stopRun(cmd, out)
 	if w.serial("limited") == was {
 		t.Error("it was not renewed")

@@ -117,10 +117,10 @@ func newKeyInVault(t *testing.T, l *world) {
 		return strings.Replace(text, `env("CERTROLL_DNS_TSIG_SECRET")`, `vault("secret/dns/fresh", "key")`, 1) + "\ninterval = \"1s\"\n"
 	})
 	cmd, out := w.startRun()
-	w.until("the refusal", out, func() bool { return w.told("rotate", "failure") == 1 })
+	w.until("the refusal", out, func() bool { return w.countEvents("rotate", "failure") == 1 })
 	hold := *w.failed("fresh", ledger.ClassDNSUnauthorized, "BADSIG", 1).HoldUntil
 	put(server.secret)
-	w.until("the renewal", out, func() bool { return w.told("rotate", "success") == 1 })
+	w.until("the renewal", out, func() bool { return w.countEvents("rotate", "success") == 1 })
 	if !time.Now().Before(hold) {
 		t.Errorf("it waited for the hold's end, %s", hold)
 	}

@@ -52,7 +52,7 @@ func sealedMeanwhile(t *testing.T, l *world) {
 		t.Errorf("version %d has the key %s, want 2 with %q", m.Data.CurrentVersion, m.Data.Custom["key_digest"], pending)
 	}
 	w.tells("sealed", "issue success, rotate success")
-	if n, over := w.told("pass", "failure"), w.told("pass", "success"); n != 1 || over != 1 {
+	if n, over := w.countEvents("pass", "failure"), w.countEvents("pass", "success"); n != 1 || over != 1 {
 		t.Errorf("%d events tell of the sealed Vault, and %d of its end", n, over)
 	}
 	f.orders(2, 2)
@@ -177,10 +177,10 @@ func twoDaemons(t *testing.T, l *world) {
 	waits := func() bool { return strings.Contains(oneOut.String()+twoOut.String(), "waiting for ") }
 	w.until("that one waits for the other", oneOut, waits)
 	close(goOn)
-	w.until("the certificates", oneOut, func() bool { return w.told("issue", "success") == 3 })
+	w.until("the certificates", oneOut, func() bool { return w.countEvents("issue", "success") == 3 })
 	// Both have made another pass when both know a revision that came later.
 	w.push(map[string]string{"labels.hcl": strings.ReplaceAll(declare("", "twins4")["certs.hcl"], "\n}", "\n  labels = { late = \"yes\" }\n}")}, "Declare one more")
-	w.until("the late certificate", oneOut, func() bool { return w.told("issue", "success") == 4 })
+	w.until("the late certificate", oneOut, func() bool { return w.countEvents("issue", "success") == 4 })
 	head := w.git("rev-parse", "main")
 	w.until("that both know the revision", oneOut, func() bool {
 		return strings.Contains(oneOut.String(), head) && strings.Contains(twoOut.String(), head)
@@ -234,12 +234,12 @@ func crashLoop(t *testing.T, l *world) {
 		_ = cmd.Wait()  // it was killed
 		w.expireLease() // which bounds it too, and is not what is looked at here
 	}
-	for starts := 0; w.told("issue", "failure") == 0; starts++ {
+	for starts := 0; w.countEvents("issue", "failure") == 0; starts++ {
 		if starts > 5 {
 			t.Fatalf("the CA was asked for an order at each of %d starts", starts)
 		}
 		asked := f.count(newOrder)
-		run(func() bool { return f.count(newOrder) > asked || w.told("issue", "failure") > 0 })
+		run(func() bool { return f.count(newOrder) > asked || w.countEvents("issue", "failure") > 0 })
 	}
 	w.waits(w.failed("loop", ledger.ClassInternal, "ended without telling how it went", 1), time.Minute, 66*time.Second)
 	asked := f.count(newOrder)

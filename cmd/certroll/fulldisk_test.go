@@ -197,7 +197,7 @@ func fullAndGitAway(t *testing.T, l *world) {
 func fullUnderRun(t *testing.T, l *world) {
 	w, f := l.faulty(t, declare("", "daemon"))
 	sc := &scene{world: w, f: f, r: newReceiver(t), out: &output{}, saw: &strings.Builder{}}
-	w.settings(toldAll(w.blocks(sc.r)))
+	w.settings(allTold(w.blocks(sc.r)))
 	w.certroll(0, "apply", "-auto-approve")
 	s := w.onSmallDisk()
 	s.ok(": >run.log; certroll run >>run.log 2>&1 & run=$!")
@@ -208,7 +208,7 @@ func fullUnderRun(t *testing.T, l *world) {
 		}
 		return string(b)
 	}
-	told := func(n int) func() bool {
+	warned := func(n int) func() bool {
 		return func() bool {
 			done := 0
 			for _, e := range w.story("daemon") {
@@ -223,7 +223,7 @@ func fullUnderRun(t *testing.T, l *world) {
 	w.until("the first pass", s.out, func() bool { return strings.Contains(log(), "msg=revision") })
 	f.breaks(before(finalization, s.fill))
 	w.push(declare(`rotate = "now"`, "daemon"), "Rotate it")
-	w.until("the rotation", s.out, told(2))
+	w.until("the rotation", s.out, warned(2))
 	w.until("the word of the disk", s.out, func() bool { return strings.Contains(log(), noSpace) })
 	sc.show(map[string]string{
 		"page": `state_dir|state directory`, "readyz": `state_dir`, "notice": `^certroll: the state directory cannot be written: no space left on device$`,
@@ -233,7 +233,7 @@ func fullUnderRun(t *testing.T, l *world) {
 	}
 	s.makeRoom()
 	w.push(declare(`rotate = "again"`, "daemon"), "Rotate it again")
-	w.until("another rotation", s.out, told(3))
+	w.until("another rotation", s.out, warned(3))
 	s.ok("kill -TERM $run; wait $run")
 	if n := strings.Count(log(), "level=ERROR msg=action"); n > 1 {
 		t.Errorf("the failure is told %d times:\n%s", n, log())

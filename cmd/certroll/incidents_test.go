@@ -32,13 +32,13 @@ type incident struct {
 // scene is a running certroll that incidents happen to.
 type scene struct {
 	*world
-	f    *front
-	r    *receiver
-	out  *output
-	home string
-	seen int // length of the log, and notices, before the incident
-	told int
-	saw  *strings.Builder // all that places have shown
+	f      *front
+	r      *receiver
+	out    *output
+	home   string
+	seen   int // length of the log, and notices, before the incident
+	quoted int
+	saw    *strings.Builder // all that places have shown
 }
 
 // incidents happen in this order; each is mended before the next.
@@ -148,7 +148,7 @@ func TestIncidents(t *testing.T) {
 	l := newLabWith(t, lab.PebbleOptions{Profiles: map[string]uint64{"default": 90 * 24 * 3600, "hour": 3600}})
 	w, f := l.faulty(t, each("", "a", "b", "c", "d"))
 	s := &scene{world: w, f: f, r: newReceiver(t)}
-	w.settings(toldAll(w.blocks(s.r)))
+	w.settings(allTold(w.blocks(s.r)))
 	w.editSettings(func(text string) string {
 		from := strings.Index(text, `issuer "pebble"`)
 		block := text[from : from+strings.Index(text[from:], "\n}\n")+3]
@@ -159,7 +159,7 @@ func TestIncidents(t *testing.T) {
 	})
 	cmd, out := w.startRun()
 	s.out, s.home = out, w.findsRun(out, out.String)
-	w.until("the certificates", out, func() bool { return w.told("issue", "success") == 4 })
+	w.until("the certificates", out, func() bool { return w.countEvents("issue", "success") == 4 })
 	for _, one := range incidents {
 		t.Run(one.name, func(t *testing.T) { s.as(t).happens(one) })
 	}
@@ -167,8 +167,8 @@ func TestIncidents(t *testing.T) {
 	w.keepsNotifySecrets(out.String())
 }
 
-// toldAll are settings by which the first destination is told of the usual kinds.
-func toldAll(blocks string) string {
+// allTold are settings by which the first destination is told of the usual kinds.
+func allTold(blocks string) string {
 	return strings.Replace(blocks, "  on          = [\"failing\", \"recovered\"]\n", "", 1)
 }
 
@@ -221,13 +221,13 @@ func (s *scene) must(err error) {
 func (s *scene) happens(one incident) {
 	s.t.Helper()
 	s.untilWell()
-	s.seen, s.told = len(s.out.String()), len(s.subjects())
+	s.seen, s.quoted = len(s.out.String()), len(s.subjects())
 	s.saw = &strings.Builder{}
 	one.cause(s)
 	defer s.agrees(one.name)
 	s.show(map[string]string{"status": one.status, "page": one.page, "log": one.log, "notice": one.notice, "expiring": one.expiring})
 	s.show(map[string]string{"readyz": one.ready}) // it is ok before the incident too
-	s.told = len(s.subjects())                     // a late one of the incident before is not of this one's end
+	s.quoted = len(s.subjects())                   // a late one of the incident before is not of this one's end
 	one.mend(s)
 	s.show(map[string]string{"notice": one.after})
 	if !one.last {
@@ -324,9 +324,9 @@ func (s *scene) at(place string) string {
 	case "readyz":
 		return answerOf(s.t.(*testing.T), s.home+"/readyz")
 	}
-	for _, subject := range s.subjects()[s.told:] {
+	for _, subject := range s.subjects()[s.quoted:] {
 		if !strings.Contains(subject, "issued") {
-			return strings.Join(s.subjects()[s.told:], "\n")
+			return strings.Join(s.subjects()[s.quoted:], "\n")
 		}
 	}
 	return ""

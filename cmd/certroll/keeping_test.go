@@ -123,13 +123,13 @@ func TestDeletedSecretStands(t *testing.T) {
 	if out := strings.Join(strings.Fields(w.certroll(2, "status", "www")), " "); !strings.Contains(out, "was destroyed") || strings.Contains(out, "undelete") {
 		t.Errorf("status of what was destroyed:\n%s", out)
 	}
-	told := 0
+	warned := 0
 	for _, e := range w.audit() {
 		if e.Operation == ledger.KindNote && e.Reason == ledger.ReasonDeleted && e.Severity == ledger.SeverityPage {
-			told++
+			warned++
 		}
 	}
-	if told != 2 {
-		t.Errorf("%d events tell of two deletions", told)
+	if warned != 2 {
+		t.Errorf("%d events tell of two deletions", warned)
 	}
 }

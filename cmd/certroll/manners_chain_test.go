@@ -113,8 +113,8 @@ func (ca *ownCA) leaf(path string) []byte {
 	return bytes.Clone(ca.made[path])
 }
 
-// behind lets a front answer with the certificates of the hierarchy.
-func (ca *ownCA) behind(f *front) {
+// serveBehind lets a front answer with the certificates of the hierarchy.
+func (ca *ownCA) serveBehind(f *front) {
 	f.breaks(func(rw http.ResponseWriter, req *http.Request) bool {
 		ca.mu.Lock()
 		if strings.HasPrefix(req.URL.Path, finalization) {
@@ -191,7 +191,7 @@ func TestChainsOfCAs(t *testing.T) {
 	t.Run("an intermediate that ends first", func(t *testing.T) {
 		w, f := l.faulty(t, declare("", "midshort"))
 		ends := time.Now().AddDate(0, 0, 10)
-		newOwnCA(t, ends).behind(f)
+		newOwnCA(t, ends).serveBehind(f)
 		w.certroll(0, "apply", "-auto-approve")
 		end := ends.UTC().Format(time.RFC3339)
 		if out := w.certroll(0, "expiring", "14"); !strings.Contains(out, "midshort") || !strings.Contains(out, ends.UTC().Format(time.DateOnly)) {
@@ -208,7 +208,7 @@ func TestChainsOfCAs(t *testing.T) {
 	t.Run("an intermediate that has expired", func(t *testing.T) {
 		w, f := l.faulty(t, declare("", "midexpired"))
 		ca := newOwnCA(t, time.Now().AddDate(0, 0, -1))
-		ca.behind(f)
+		ca.serveBehind(f)
 		w.certroll(1, "apply", "-auto-approve")
 		e := w.failed("midexpired", ledger.ClassCARejected, "own intermediate", 1)
 		if !e.Unfit || e.VaultVer != 0 {
@@ -243,7 +243,7 @@ func TestChainsOfCAs(t *testing.T) {
 			w, f := l.faulty(t, declare("", name))
 			ca := newOwnCA(t, year)
 			ca.arrange = func(leaf []byte) []byte { return arrange(leaf, pemBytes(ca.mid), pemBytes(ca.root)) }
-			ca.behind(f)
+			ca.serveBehind(f)
 			w.certroll(0, "apply", "-auto-approve")
 			w.tells(name, "issue success")
 			f.orders(1, 1)
@@ -267,7 +267,7 @@ func TestChainsOfCAs(t *testing.T) {
 			w, f := l.faulty(t, declare("", name))
 			ca := newOwnCA(t, year)
 			spoil(ca)
-			ca.behind(f)
+			ca.serveBehind(f)
 			for range 3 {
 				w.certroll(1, "apply", "-auto-approve")
 				w.certroll(0, "retry", name)
@@ -299,7 +299,7 @@ func TestRevokedWithoutARI(t *testing.T) {
 	}))
 	defer lists.Close()
 	ca.crl = lists.URL + "/1.crl"
-	ca.behind(f)
+	ca.serveBehind(f)
 	w.certroll(0, "apply", "-auto-approve")
 	was := w.record("unwanted").Live
 	if was.CRL != ca.crl || was.IssuerKey == "" {
@@ -316,11 +316,11 @@ func TestRevokedWithoutARI(t *testing.T) {
 	if now.Live.Serial == was.Serial || now.Live.KeyDigest == was.KeyDigest || now.RevokedBefore != was.Serial {
 		t.Errorf("record: %+v", now)
 	}
-	told := false
+	reported := false
 	for _, e := range w.audit() {
-		told = told || e.Reason == ledger.ReasonRevoked && e.Operation == ledger.KindNote && e.Severity == ledger.SeverityPage
+		reported = reported || e.Reason == ledger.ReasonRevoked && e.Operation == ledger.KindNote && e.Severity == ledger.SeverityPage
 	}
-	if !told {
+	if !reported {
 		t.Error("no event of severity page")
 	}
 	w.certroll(0, "status")

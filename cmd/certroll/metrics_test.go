@@ -16,7 +16,7 @@ func TestMetricsOfARun(t *testing.T) {
 interval = "1s"
 listen   = "127.0.0.1:0"`)
 	cmd, out := w.startRun()
-	w.until("the certificate", out, func() bool { return w.told("issue", "success") == 1 })
+	w.until("the certificate", out, func() bool { return w.countEvents("issue", "success") == 1 })
 	address := regexp.MustCompile(`msg=listening address=(\S+)`).FindStringSubmatch(out.String())
 	if address == nil {
 		t.Fatalf("it does not say where it listens:\n%s", out)

@@ -225,10 +225,10 @@ func TestPrometheus(t *testing.T) {
 		return strings.Replace(text, "terms_of_service_agreed = true", "terms_of_service_agreed = true\n  limits {\n    orders = \"300/3h\"\n  }", 1)
 	})
 	cmd, out := w.startRun()
-	w.until("the certificate", out, func() bool { return w.told("issue", "success") == 1 })
+	w.until("the certificate", out, func() bool { return w.countEvents("issue", "success") == 1 })
 	w.dns.FailUpdates(lab.Refuse)
 	w.push(map[string]string{"more.hcl": strings.ReplaceAll(oneCertificate, "api", "more")}, "Declare another")
-	w.until("the failure", out, func() bool { return w.told("issue", "failure") == 1 })
+	w.until("the failure", out, func() bool { return w.countEvents("issue", "failure") == 1 })
 
 	p := w.startPrometheus(tokenFile, regexp.MustCompile(`msg=listening address=(\S+)`).FindStringSubmatch(out.String())[1])
 	want := []string{"CertrollCertificateFailing more", "CertrollProbeNotCurrent api"}

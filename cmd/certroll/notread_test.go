@@ -53,8 +53,8 @@ func TestAFileThatIsNotReadRetiresNothing(t *testing.T) {
 
 	git("push", "--quiet", "origin", "HEAD:main")
 	cmd, log := w.startRun()
-	w.until("the hold", log, func() bool { return w.told("hold", "held") == 1 })
-	w.until("the end of the other", log, func() bool { return w.told("retire", "success") == 1 })
+	w.until("the hold", log, func() bool { return w.countEvents("hold", "held") == 1 })
+	w.until("the end of the other", log, func() bool { return w.countEvents("retire", "success") == 1 })
 	w.stopRun(cmd, log)
 	for _, command := range [][]string{{"plan"}, {"apply", "-auto-approve"}} {
 		if out := w.certroll(1, command...); !strings.Contains(out, `certificate "api" is held`) {
@@ -75,7 +75,7 @@ func TestAFileThatIsNotReadRetiresNothing(t *testing.T) {
 	git("commit", "--quiet", "--message", "End it")
 	git("push", "--quiet", "origin", "HEAD:main")
 	w.certroll(0, "apply", "-auto-approve")
-	if w.told("retire", "success") != 2 {
+	if w.countEvents("retire", "success") != 2 {
 		t.Error("it is held though nothing lies there any more")
 	}
 }

@@ -36,10 +36,10 @@ func TestStatusPage(t *testing.T) {
 	w := newLab(t).fresh(t, map[string]string{"certs.hcl": oneCertificate})
 	w.settings("interval = \"1s\"\nlisten = \"127.0.0.1:0\"")
 	cmd, out := w.startRun()
-	w.until("the certificate", out, func() bool { return w.told("issue", "success") == 1 })
+	w.until("the certificate", out, func() bool { return w.countEvents("issue", "success") == 1 })
 	w.dns.FailUpdates(lab.Refuse)
 	w.push(map[string]string{"certs.hcl": oneCertificate + alsoFailing}, "Declare another")
-	w.until("the failure", out, func() bool { return w.told("issue", "failure") == 1 })
+	w.until("the failure", out, func() bool { return w.countEvents("issue", "failure") == 1 })
 	home := "http://" + regexp.MustCompile(`msg=listening address=(\S+)`).FindStringSubmatch(out.String())[1] + "/"
 	tab := browser.Tab(t)
 

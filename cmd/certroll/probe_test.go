@@ -124,7 +124,7 @@ probe {
 	first := w.checkPair("tls/api", "api.lab.test")
 
 	w.push(withProbe(probe+"\n  rotate = \"the key was seen\""), "Rotate it")
-	w.until("what was never loaded", out, func() bool { return w.told("probe", "failure") == 1 })
+	w.until("what was never loaded", out, func() bool { return w.countEvents("probe", "failure") == 1 })
 	second := w.checkPair("tls/api", "api.lab.test")
 	w.until("the metric", out, metric("certroll_probe_current"+labels+" 0"))
 	if !metric("certroll_probe_served_not_after_timestamp_seconds"+labels)() || !metric("certroll_probe_last_timestamp_seconds"+labels)() {
@@ -146,17 +146,17 @@ probe {
 	}
 
 	s.load(w)
-	w.until("that it is loaded", out, func() bool { return w.told("probe", "success") == 1 })
+	w.until("that it is loaded", out, func() bool { return w.countEvents("probe", "success") == 1 })
 	w.until("the metric", out, metric("certroll_probe_current"+labels+" 1"))
 	w.certroll(0, "status")
-	if n := w.told("probe", "failure"); n != 1 {
+	if n := w.countEvents("probe", "failure"); n != 1 {
 		t.Errorf("it was told %d times", n)
 	}
 
 	s.Close()
-	w.until("that it is away", out, func() bool { return w.told("probe", "failure") == 2 })
+	w.until("that it is away", out, func() bool { return w.countEvents("probe", "failure") == 2 })
 	w.push(map[string]string{"certs.hcl": oneCertificate}, "Look at it no more")
-	w.until("that nobody looks", out, func() bool { return w.told("probe", "success") == 2 })
+	w.until("that nobody looks", out, func() bool { return w.countEvents("probe", "success") == 2 })
 	w.stopRun(cmd, out)
 	if !strings.Contains(out.String(), "msg=probe certificate=api") {
 		t.Errorf("the log does not tell:\n%s", out)

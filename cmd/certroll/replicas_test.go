@@ -53,7 +53,7 @@ func takesOver(t *testing.T, l *world) {
 	killed := time.Now()
 	_ = one.Wait() // it was killed
 	close(answer)
-	w.until("the certificate", twoOut, func() bool { return w.told("issue", "success") == 1 })
+	w.until("the certificate", twoOut, func() bool { return w.countEvents("issue", "success") == 1 })
 	// The lease's time, the clocks' skew, the moment to ask again, and the work.
 	if took := time.Since(killed); took > shortLease+20*time.Second {
 		t.Errorf("it took over after %s", took)
@@ -74,13 +74,13 @@ func comesBackLate(t *testing.T, l *world) {
 	}
 	close(answer) // to one that cannot hear it
 	two, twoOut := w.another("run")
-	w.until("the certificate", twoOut, func() bool { return w.told("issue", "success") == 1 })
+	w.until("the certificate", twoOut, func() bool { return w.countEvents("issue", "success") == 1 })
 	if err := one.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
 	// It is itself again when it follows the repository.
 	w.push(declare("", "late", "later"), "Declare another")
-	w.until("another certificate", twoOut, func() bool { return w.told("issue", "success") == 2 })
+	w.until("another certificate", twoOut, func() bool { return w.countEvents("issue", "success") == 2 })
 	head := w.git("rev-parse", "main")
 	w.until("that the first one knows it too", oneOut, func() bool { return strings.Contains(oneOut.String(), head) })
 	w.stopRun(one, oneOut)
@@ -204,11 +204,11 @@ func cutOff(t *testing.T, l *world) {
 	})
 	two, twoOut := w.another("run")
 	close(answer) // to one that can keep nothing of it
-	w.until("the certificates", twoOut, func() bool { return w.told("issue", "success") == len(names) })
+	w.until("the certificates", twoOut, func() bool { return w.countEvents("issue", "success") == len(names) })
 	link.set(false)
 	all := append(names, "cut4")
 	w.push(declare("", all...), "Declare another")
-	w.until("another certificate", twoOut, func() bool { return w.told("issue", "success") == len(all) })
+	w.until("another certificate", twoOut, func() bool { return w.countEvents("issue", "success") == len(all) })
 	head := w.git("rev-parse", "main")
 	w.until("that the first one knows it too", oneOut, func() bool { return strings.Contains(oneOut.String(), head) })
 	w.stopRun(one, oneOut)
@@ -234,7 +234,7 @@ func saysWhoHolds(t *testing.T, l *world) {
 		t.Errorf("it does not say %q:\n%s", want, twoOut)
 	}
 	close(answer)
-	w.until("the certificate", oneOut, func() bool { return w.told("issue", "success") == 1 })
+	w.until("the certificate", oneOut, func() bool { return w.countEvents("issue", "success") == 1 })
 	w.stopRun(one, oneOut)
 	w.once(f, "busy")
 }

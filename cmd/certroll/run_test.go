@@ -86,12 +86,12 @@ func (w *world) settled(out *output, certificate string) {
 	w.t.Helper()
 	w.until("the end of the examination", out, func() bool { return strings.Contains(out.String(), "msg=examined") })
 	w.until("the renewal information of "+certificate, out, func() bool {
-		return w.told("issue", "success") > 0 && w.record(certificate).RenewalInfo != nil
+		return w.countEvents("issue", "success") > 0 && w.record(certificate).RenewalInfo != nil
 	})
 }
 
-// told counts the events of an operation in the ledger, 0 where there is none yet.
-func (w *world) told(operation, status string) int {
+// countEvents counts the events of an operation in the ledger, 0 where there is none yet.
+func (w *world) countEvents(operation, status string) int {
 	if exec.CommandContext(w.t.Context(), "git", "-C", w.repo, "rev-parse", "-q", "--verify", "certroll/status").Run() != nil {
 		return 0
 	}
@@ -111,7 +111,7 @@ func TestRun(t *testing.T) {
 	w := newLab(t).fresh(t, map[string]string{"certs.hcl": oneCertificate})
 	w.settings(`interval = "1s"`)
 	cmd, out := w.startRun()
-	w.until("the first certificate", out, func() bool { return w.told("issue", "success") == 1 })
+	w.until("the first certificate", out, func() bool { return w.countEvents("issue", "success") == 1 })
 	w.checkPair("tls/api", "api.lab.test")
 
 	// What the next pull follows is read from certroll.hcl again.
@@ -122,10 +122,10 @@ func TestRun(t *testing.T) {
 	w.until("the reload", out, func() bool { return strings.Contains(out.String(), "restart_for=parallel") })
 
 	w.push(map[string]string{"more.hcl": strings.ReplaceAll(oneCertificate, "api", "more")}, "Declare another")
-	w.until("the second certificate", out, func() bool { return w.told("issue", "success") == 2 })
+	w.until("the second certificate", out, func() bool { return w.countEvents("issue", "success") == 2 })
 
 	w.push(map[string]string{"bad.hcl": "certificate \"bad\" {}\n"}, "Break it")
-	w.until("the refusal", out, func() bool { return w.told("config", "failure") == 1 })
+	w.until("the refusal", out, func() bool { return w.countEvents("config", "failure") == 1 })
 	w.stopRun(cmd, out)
 	if !strings.Contains(out.String(), "bad.hcl:1:1") || !strings.Contains(out.String(), "Missing setting") {
 		t.Errorf("the mistake is not shown:\n%s", out)
@@ -137,16 +137,16 @@ func TestRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd, out = w.startRun()
-	w.until("what was deleted", out, func() bool { return w.told("issue", "success") == 3 })
+	w.until("what was deleted", out, func() bool { return w.countEvents("issue", "success") == 3 })
 	w.stopRun(cmd, out)
 	w.checkPair("tls/more", "more.lab.test")
-	if n := w.told("config", "failure"); n != 1 {
+	if n := w.countEvents("config", "failure"); n != 1 {
 		t.Errorf("the refusal was told %d times", n)
 	}
 
 	w.push(map[string]string{"bad.hcl": strings.ReplaceAll(oneCertificate, "api", "bad")}, "Mend it")
 	cmd, out = w.startRun()
-	w.until("the mended one", out, func() bool { return w.told("issue", "success") == 4 })
+	w.until("the mended one", out, func() bool { return w.countEvents("issue", "success") == 4 })
 	w.stopRun(cmd, out)
 }
 
@@ -156,7 +156,7 @@ func TestRunOutlastsGit(t *testing.T) {
 	w := newLab(t).fresh(t, map[string]string{"certs.hcl": oneCertificate})
 	w.settings(`interval = "1s"`)
 	cmd, out := w.startRun()
-	w.until("the first certificate", out, func() bool { return w.told("issue", "success") == 1 })
+	w.until("the first certificate", out, func() bool { return w.countEvents("issue", "success") == 1 })
 	away := w.repo + ".away"
 	if err := exec.CommandContext(t.Context(), "mv", w.repo, away).Run(); err != nil {
 		t.Fatal(err)
@@ -168,7 +168,7 @@ func TestRunOutlastsGit(t *testing.T) {
 	if err := exec.CommandContext(t.Context(), "mv", away, w.repo).Run(); err != nil {
 		t.Fatal(err)
 	}
-	w.until("the late story", out, func() bool { return w.told("issue", "success") == 2 })
+	w.until("the late story", out, func() bool { return w.countEvents("issue", "success") == 2 })
 	w.stopRun(cmd, out)
 }
 
@@ -187,7 +187,7 @@ func TestRunWaitsForVault(t *testing.T) {
 	if err := l.vault.Unseal(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	w.until("the certificate", out, func() bool { return w.told("issue", "success") == 1 })
+	w.until("the certificate", out, func() bool { return w.countEvents("issue", "success") == 1 })
 	w.stopRun(cmd, out)
 	if !strings.Contains(out.String(), "unseal it") {
 		t.Errorf("it does not say what to do:\n%s", out)
@@ -207,7 +207,7 @@ webhook "forgejo" { secret_file = "` + filepath.Join(w.dir, "webhook-secret") + 
 		t.Fatal(err)
 	}
 	cmd, out := w.startRun()
-	w.until("the first certificate", out, func() bool { return w.told("issue", "success") == 1 })
+	w.until("the first certificate", out, func() bool { return w.countEvents("issue", "success") == 1 })
 	address := regexp.MustCompile(`msg=listening address=(\S+)`).FindStringSubmatch(out.String())[1]
 	w.push(map[string]string{"more.hcl": strings.ReplaceAll(oneCertificate, "api", "more")}, "Declare another")
 	pushed := time.Now()
@@ -232,7 +232,7 @@ webhook "forgejo" { secret_file = "` + filepath.Join(w.dir, "webhook-secret") + 
 	if got := deliver(hex.EncodeToString(mac.Sum(nil))); got != http.StatusAccepted {
 		t.Fatalf("the delivery was answered with %d:\n%s", got, out)
 	}
-	w.until("the second certificate", out, func() bool { return w.told("issue", "success") == 2 })
+	w.until("the second certificate", out, func() bool { return w.countEvents("issue", "success") == 2 })
 	t.Logf("from the push to the ledger: %s", time.Since(pushed).Round(time.Millisecond))
 	if got := deliver(""); got != http.StatusForbidden {
 		t.Errorf("a delivery without a signature was answered with %d", got)

@@ -106,7 +106,7 @@ func (w *world) loses(f *front, n int32, revoked bool) (back func()) {
 // isOneProblem demands one event and its end, and all issued with no failure.
 func (w *world) isOneProblem(names []string) {
 	w.t.Helper()
-	if n, over := w.told("pass", "failure"), w.told("pass", "success"); n != 1 || over != 1 {
+	if n, over := w.countEvents("pass", "failure"), w.countEvents("pass", "success"); n != 1 || over != 1 {
 		w.t.Errorf("%d events tell that Vault is away, %d that it is back; want one each", n, over)
 	}
 	for _, name := range names {
@@ -164,12 +164,12 @@ func runWithoutVault(t *testing.T, l *world, n int, at int32, revoked bool) {
 	home := "http://" + regexp.MustCompile(`msg=listening address=(\S+)`).FindStringSubmatch(out.String())[1]
 	const reachable = "certroll_reachable{side=\"vault\"} "
 	w.until("that Vault is away", out, func() bool { return strings.Contains(get(t, home+"/metrics"), reachable+"0") })
-	w.until("the event", out, func() bool { return w.told("pass", "failure") > 0 })
+	w.until("the event", out, func() bool { return w.countEvents("pass", "failure") > 0 })
 	if ready, page := answerOf(t, home+"/readyz"), get(t, home+"/status.json"); !strings.Contains(ready, "vault") && !strings.Contains(ready, "Vault") || !strings.Contains(page, "vault") {
 		t.Errorf("/readyz says %q, the page %s", ready, page)
 	}
 	back()
-	w.until("the certificates", out, func() bool { return w.told("issue", "success") == n && w.told("pass", "success") > 0 })
+	w.until("the certificates", out, func() bool { return w.countEvents("issue", "success") == n && w.countEvents("pass", "success") > 0 })
 	w.until("that Vault is back", out, func() bool {
 		return strings.Contains(get(t, home+"/metrics"), reachable+"1") && answerOf(t, home+"/readyz") == "ok"
 	})
@@ -240,13 +240,13 @@ func logsInWithinThePass(t *testing.T, l *world) {
 	w.logsInBy(fmt.Sprintf("auth \"approle\" {\n    role_id        = %q\n    secret_id_file = %q\n  }", role.Data.RoleID, secretFile))
 	f.breaks(nth(finalization, 4, func() { api("auth/token/revoke", map[string]any{"token": seen.Load()}, nil) }))
 	cmd, out := w.startRun()
-	w.until("the certificates", out, func() bool { return w.told("issue", "success") == len(names) })
+	w.until("the certificates", out, func() bool { return w.countEvents("issue", "success") == len(names) })
 	w.stopRun(cmd, out)
 	if !strings.Contains(out.String(), "Vault rejected the token; logged in again") {
 		t.Errorf("no token died:\n%s", out)
 	}
 	w.once(f, names...)
-	if n := w.told("pass", "failure"); n > 0 {
+	if n := w.countEvents("pass", "failure"); n > 0 {
 		t.Errorf("%d events tell of a token that had a successor", n)
 	}
 }

@@ -371,7 +371,7 @@ func (s *stateWorld) run(once bool) string {
 // successes are the versions of the secret that the ledger tells of.
 func (s *stateWorld) successes() (versions []int) {
 	s.t.Helper()
-	if s.told(string(ledger.KindIssue), string(ledger.Success)) == 0 {
+	if s.countEvents(string(ledger.KindIssue), string(ledger.Success)) == 0 {
 		return nil
 	}
 	for _, e := range s.story("api") {

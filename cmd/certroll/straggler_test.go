@@ -98,7 +98,7 @@ func slowCA(t *testing.T, l *world, id string, wrong caFault, step string) {
 
 	began := time.Now()
 	w.push(map[string]string{"slow.hcl": straggler, "api.hcl": block("api", "pebble")}, "Declare another")
-	w.until("the certificate of the other CA", out, func() bool { return w.told("issue", "success") == 1 })
+	w.until("the certificate of the other CA", out, func() bool { return w.countEvents("issue", "success") == 1 })
 	t.Logf("issued and in the ledger %s after the push", time.Since(began).Round(time.Millisecond))
 	if e := w.events()[0]; e.Certificate != "api-"+id {
 		t.Errorf("event: %+v", e)
@@ -120,11 +120,11 @@ func slowCA(t *testing.T, l *world, id string, wrong caFault, step string) {
 	if took := time.Since(began); took > slowAnswer/2 {
 		t.Errorf("it took %s to end", took)
 	}
-	if n := w.told("issue", "failure"); n != 0 {
+	if n := w.countEvents("issue", "failure"); n != 0 {
 		t.Errorf("%d failures are told", n)
 	}
 	f.mend()
 	cmd, out = w.startRun()
-	w.until("the straggler's certificate", out, func() bool { return w.told("issue", "success") == 2 })
+	w.until("the straggler's certificate", out, func() bool { return w.countEvents("issue", "success") == 2 })
 	w.stopRun(cmd, out)
 }

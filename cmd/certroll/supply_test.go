@@ -70,17 +70,17 @@ func TestVulncheck(t *testing.T) {
 		says, env string
 		code      int
 		want      int
-		told      string
+		output    string
 	}{
-		"nothing known": {says: "No vulnerabilities found.", told: "No vulnerabilities found."},
-		"vulnerability": {says: "Vulnerability #1: GO-2026-0001", code: 3, want: 3, told: "GO-2026-0001"},
+		"nothing known": {says: "No vulnerabilities found.", output: "No vulnerabilities found."},
+		"vulnerability": {says: "Vulnerability #1: GO-2026-0001", code: 3, want: 3, output: "GO-2026-0001"},
 		"out of reach": {says: "govulncheck: fetching vulnerabilities: Get https://vuln.go.dev: no such host", code: 1,
-			told: "NOT RUN: the database https://vuln.go.dev cannot be reached"},
+			output: "NOT RUN: the database https://vuln.go.dev cannot be reached"},
 		"out of reach of a workflow": {says: "govulncheck: fetching vulnerabilities: Get https://vuln.go.dev: no such host", env: "GITHUB_ACTIONS=true", code: 1,
-			told: "\n::warning::vulncheck: NOT RUN"},
+			output: "\n::warning::vulncheck: NOT RUN"},
 		"a mirror out of reach": {says: "govulncheck: fetching vulnerabilities: Get http://mirror.test: no such host", env: "GOVULNDB=http://mirror.test", code: 1,
-			told: "the database http://mirror.test cannot"},
-		"source that does not build": {says: "govulncheck: loading packages: cannot find module", code: 1, want: 1, told: "loading packages"},
+			output: "the database http://mirror.test cannot"},
+		"source that does not build": {says: "govulncheck: loading packages: cannot find module", code: 1, want: 1, output: "loading packages"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -90,8 +90,8 @@ func TestVulncheck(t *testing.T) {
 			cmd := exec.CommandContext(t.Context(), "../../.ci/vulncheck")
 			cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "GOVULNCHECK=" + fake, "SAYS=" + test.says, "CODE=" + string(rune('0'+test.code)), test.env}
 			out, _ := cmd.CombinedOutput()
-			if got := cmd.ProcessState.ExitCode(); got != test.want || !strings.Contains(string(out), test.told) {
-				t.Errorf("it exits %d, want %d with %q, and says:\n%s", got, test.want, test.told, out)
+			if got := cmd.ProcessState.ExitCode(); got != test.want || !strings.Contains(string(out), test.output) {
+				t.Errorf("it exits %d, want %d with %q, and says:\n%s", got, test.want, test.output, out)
 			}
 		})
 	}

@@ -56,7 +56,7 @@ func certificateNamed(name string) string { return strings.ReplaceAll(oneCertifi
 func (w *world) denied() []auditEvent {
 	w.t.Helper()
 	var list []auditEvent
-	if w.told("config", "denied") == 0 {
+	if w.countEvents("config", "denied") == 0 {
 		return nil
 	}
 	for _, e := range w.events() {
@@ -120,12 +120,12 @@ func TestSignedCommits(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd, out = w.startRun()
-	w.until("what was deleted", out, func() bool { return w.told("issue", "success") == 3 })
+	w.until("what was deleted", out, func() bool { return w.countEvents("issue", "success") == 3 })
 	if w.metadataIsThere("tls/evil") {
 		t.Error("what nobody signed was issued")
 	}
 	ada.push("certs.hcl", oneCertificate+"# looked at\n", signed...)
-	w.until("the head that is signed", out, func() bool { return w.told("issue", "success") == 4 })
+	w.until("the head that is signed", out, func() bool { return w.countEvents("issue", "success") == 4 })
 	w.stopRun(cmd, out)
 	w.checkPair("tls/evil", "evil.lab.test")
 	if n := len(w.denied()); n != 1 {
@@ -147,7 +147,7 @@ func TestRewrittenHistory(t *testing.T) {
 	ada := w.author()
 	good := ada.git("rev-parse", "HEAD")
 	cmd, out := w.startRun()
-	w.until("the first certificate", out, func() bool { return w.told("issue", "success") == 1 })
+	w.until("the first certificate", out, func() bool { return w.countEvents("issue", "success") == 1 })
 
 	ada.git("checkout", "--quiet", "--orphan", "rewritten")
 	forced := ada.push("evil.hcl", certificateNamed("evil"))
@@ -179,7 +179,7 @@ func TestRewrittenHistory(t *testing.T) {
 	}
 	w.stopRun(cmd, out) // which would wait a minute after a pass that failed
 	cmd, out = w.startRun()
-	w.until("what was accepted", out, func() bool { return w.told("issue", "success") == 2 })
+	w.until("what was accepted", out, func() bool { return w.countEvents("issue", "success") == 2 })
 	w.checkPair("tls/evil", "evil.lab.test")
 	var said []string
 	for _, e := range w.events() {
@@ -222,9 +222,9 @@ policy "shop" {
 }`
 	w.settings(policies)
 	cmd, out := w.startRun()
-	w.until("what is allowed", out, func() bool { return w.told("issue", "success") == 1 })
+	w.until("what is allowed", out, func() bool { return w.countEvents("issue", "success") == 1 })
 	w.push(map[string]string{"teams/shop/b.hcl": certificateNamed("pay")}, "Ask for another team's name")
-	w.until("the refusal", out, func() bool { return w.told("config", "failure") == 1 })
+	w.until("the refusal", out, func() bool { return w.countEvents("config", "failure") == 1 })
 	w.stopRun(cmd, out)
 	events := w.events()
 	if e := events[len(events)-1]; e.Reason != "revision_refused" || !strings.Contains(e.Message, "teams/shop/b.hcl:3:14: Forbidden by policy") ||

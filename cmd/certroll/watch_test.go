@@ -38,11 +38,11 @@ dns "filed" {
   }
 }`, w.nameserver.addr, w.nameserver.key, w.nameserver.algorithm, secret))
 	cmd, out := w.startRun()
-	w.until("the refusal", out, func() bool { return w.told("issue", "failure") == 1 })
+	w.until("the refusal", out, func() bool { return w.countEvents("issue", "failure") == 1 })
 	if err := atomicfile.Write(secret, []byte(w.nameserver.secret+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	w.until("the certificate", out, func() bool { return w.told("issue", "success") == 1 })
+	w.until("the certificate", out, func() bool { return w.countEvents("issue", "success") == 1 })
 	w.stopRun(cmd, out)
 	es := slices.DeleteFunc(w.audit(), func(e ledger.Event) bool { return e.Operation != ledger.KindIssue }) // the daily examination may find it too
 	if len(es) != 2 || es[0].Class != ledger.ClassDNSUnauthorized || es[0].HoldUntil == nil || es[1].Time.After(*es[0].HoldUntil) {
@@ -65,10 +65,10 @@ func TestConfigDirIsWatched(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd, out := w.started("run", "-config-dir", dir)
-	w.until("the first certificate", out, func() bool { return w.told("issue", "success") == 1 })
+	w.until("the first certificate", out, func() bool { return w.countEvents("issue", "success") == 1 })
 	if err := os.WriteFile(filepath.Join(dir, "teams", "b.hcl"), []byte(strings.ReplaceAll(oneCertificate, "api", "more")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	w.until("the second certificate", out, func() bool { return w.told("issue", "success") == 2 })
+	w.until("the second certificate", out, func() bool { return w.countEvents("issue", "success") == 2 })
 	w.stopRun(cmd, out)
 }

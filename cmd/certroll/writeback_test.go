@@ -102,12 +102,12 @@ func TestTokenRotatedUnderRun(t *testing.T) {
 	w.repoMore = "auth {\n    username = \"" + server.User + "\"\n    token_file = \"" + file + "\"\n  }"
 	w.settings(`interval = "1s"`)
 	cmd, out := w.started("run")
-	w.until("the first certificate", out, func() bool { return w.told("issue", "success") == 1 })
+	w.until("the first certificate", out, func() bool { return w.countEvents("issue", "success") == 1 })
 	token := server.Rotate()
 	w.push(declare("", "api", "web"), "Declare another")
 	w.until("that it is not let in", out, func() bool { return strings.Contains(out.String(), "authentication failed") })
 	put(token)
-	w.until("the second certificate", out, func() bool { return w.told("issue", "success") == 2 })
+	w.until("the second certificate", out, func() bool { return w.countEvents("issue", "success") == 2 })
 	w.stopRun(cmd, out)
 	if said := out.String(); strings.Contains(said, token) || strings.Contains(said, server.Token) {
 		t.Errorf("a token is shown:\n%s", said)

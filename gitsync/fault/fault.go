@@ -59,12 +59,12 @@ func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString(e.Doing)
 	b.WriteString(": ")
-	told := e.Detail != "" && (e.Kind == Failed || e.Kind == Invalid) // Kind would add nothing to the detail
-	if !told {
+	onlyDetail := e.Detail != "" && (e.Kind == Failed || e.Kind == Invalid) // Kind would add nothing to the detail
+	if !onlyDetail {
 		b.WriteString(string(e.Kind))
 	}
 	if e.Detail != "" {
-		if !told {
+		if !onlyDetail {
 			b.WriteString(": ")
 		}
 		b.WriteString(text.Line(strings.ReplaceAll(strings.TrimRight(e.Detail, "\n"), "\n", "; ")))

@@ -87,12 +87,12 @@ func (e *Editor) Apply(old plumbing.Hash, c *Change) (plumbing.Hash, error) {
 		}
 	}
 	before := map[string]object.TreeEntry{}
-	kept := make([]object.TreeEntry, 0, len(entries)+len(c.dir))
+	merged := make([]object.TreeEntry, 0, len(entries)+len(c.dir))
 	for _, entry := range entries {
 		if c.dir[entry.Name] != nil {
 			before[entry.Name] = entry
 		} else {
-			kept = append(kept, entry)
+			merged = append(merged, entry)
 		}
 	}
 	for name, sub := range c.dir {
@@ -102,10 +102,10 @@ func (e *Editor) Apply(old plumbing.Hash, c *Change) (plumbing.Hash, error) {
 		}
 		if !entry.Hash.IsZero() {
 			entry.Name = name
-			kept = append(kept, entry)
+			merged = append(merged, entry)
 		}
 	}
-	return e.tree(old, kept)
+	return e.tree(old, merged)
 }
 
 // entry returns the tree entry after a change; a zero hash if the name goes.

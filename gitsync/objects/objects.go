@@ -50,10 +50,10 @@ func (o *DB) AddPack(ctx context.Context, r io.Reader) (err error) {
 	if err != nil {
 		return OnCache("keeping a pack", err)
 	}
-	kept := false
+	found := false
 	defer func() {
 		err = errors.Join(err, f.Close())
-		if !kept || err != nil {
+		if !found || err != nil {
 			_ = o.where.Remove(f.Name())
 		}
 	}()
@@ -73,7 +73,7 @@ func (o *DB) AddPack(ctx context.Context, r io.Reader) (err error) {
 	case x.Dense() && !o.bound.Lenient:
 		return x.Refusal(func(tree plumbing.Hash) ([]byte, error) { return o.Read(plumbing.TreeObject, tree, packfile.MaxTree) })
 	}
-	kept = true
+	found = true
 	return o.place(f, x)
 }
 

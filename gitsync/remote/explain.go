@@ -35,9 +35,9 @@ func (r *Remote) Explain(ctx context.Context, doing string, err error) error {
 		if ours.Doing == doing || strings.HasPrefix(ours.Doing, doing+": ") {
 			return ours
 		}
-		told := *ours
-		told.Doing = doing + ": " + ours.Doing
-		return &told
+		renamed := *ours
+		renamed.Doing = doing + ": " + ours.Doing
+		return &renamed
 	}
 	e := &fault.Error{Doing: doing}
 	var said *SaidError

@@ -73,7 +73,7 @@ func TestExamineDirectory(t *testing.T) {
 				k.store.docs[session.DocumentID(k.issuer.Directory, "", "")] = c.doc
 			}
 			found := k.ExamineDirectory(t.Context(), k.issuer)
-			k.finds(name, k.told(found), c.want...)
+			k.finds(name, k.texts(found), c.want...)
 			for _, part := range c.said {
 				var f *problem.Finding
 				if len(found) == 0 || !errors.As(found[0], &f) || !strings.Contains(f.Error()+"; "+f.Advice(), part) {
@@ -145,7 +145,7 @@ func TestTermsAreKept(t *testing.T) {
 	if err := c.CheckAccount(t.Context(), &changed); err != nil {
 		t.Fatal(err)
 	}
-	if kept := r.store.docs[id][session.FieldTerms]; kept != "https://ca.example.net/earlier" {
-		t.Errorf("the terms are %q after a change of the contact", kept)
+	if stored := r.store.docs[id][session.FieldTerms]; stored != "https://ca.example.net/earlier" {
+		t.Errorf("the terms are %q after a change of the contact", stored)
 	}
 }

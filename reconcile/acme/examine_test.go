@@ -61,10 +61,10 @@ func newClinic(t testing.TB, child ...string) *clinic {
 // caa examines names and returns what was found as "severity class about: names".
 func (k *clinic) caa(server string, names ...string) []string {
 	k.t.Helper()
-	return k.told(k.ExamineCAA(k.t.Context(), k.issuer, []*spec.DNSAccount{account("lab", nameserver{addr: server})}, names))
+	return k.texts(k.ExamineCAA(k.t.Context(), k.issuer, []*spec.DNSAccount{account("lab", nameserver{addr: server})}, names))
 }
 
-func (k *clinic) told(found []error) []string {
+func (k *clinic) texts(found []error) []string {
 	k.t.Helper()
 	var out []string
 	for _, err := range found {
@@ -241,7 +241,7 @@ func TestBrokenDNSSEC(t *testing.T) {
 	const found = "error validation DNSSEC of lab.test: www.lab.test *.lab.test a.b.lab.test"
 	k.finds("bad signatures", k.caa(bad.Addr, names...), found)
 	_, more := k.ExamineDelegation(t.Context(), account("lab", nameserver{addr: bad.Addr}), names)
-	k.finds("bad signatures", k.told(more), found)
+	k.finds("bad signatures", k.texts(more), found)
 	if text := more[0].Error(); !strings.Contains(text, "SERVFAIL") || !strings.Contains(text, "DNSSEC") {
 		t.Errorf("it says %q", text)
 	}
@@ -250,7 +250,7 @@ func TestBrokenDNSSEC(t *testing.T) {
 func (k *clinic) delegation(a *spec.DNSAccount, names ...string) (map[string]string, []string) {
 	k.t.Helper()
 	zones, found := k.ExamineDelegation(k.t.Context(), a, names)
-	return zones, k.told(found)
+	return zones, k.texts(found)
 }
 
 func TestDelegation(t *testing.T) {
@@ -320,7 +320,7 @@ func TestCanary(t *testing.T) {
 	fly := func(a *spec.DNSAccount, name string) []string {
 		t.Helper()
 		if err := k.Canary(t.Context(), a, name, nil); err != nil {
-			return k.told([]error{err})
+			return k.texts([]error{err})
 		}
 		return nil
 	}
@@ -356,7 +356,7 @@ func TestCanaryGivesWay(t *testing.T) {
 	good := w.account(t, &rig{dns: d}, "good")
 	w.write("_acme-challenge.www", "lab.test", "the answer of another process")
 	err := k.Canary(t.Context(), good, "www.lab.test", nil)
-	k.finds("occupied", k.told([]error{err}), "info config dns.good: www.lab.test")
+	k.finds("occupied", k.texts([]error{err}), "info config dns.good: www.lab.test")
 	if w.writes() != 0 || len(d.TXT("_acme-challenge.www.lab.test")) != 1 {
 		t.Errorf("the answer of another was touched: %v", d.TXT("_acme-challenge.www.lab.test"))
 	}
@@ -389,7 +389,7 @@ func TestCanaryNotSeen(t *testing.T) {
 	a.Propagation.Timeout = 300 * time.Millisecond
 	d.SetLag(time.Minute)
 	err := k.Canary(t.Context(), a, "www.lab.test", nil)
-	k.finds("not seen", k.told([]error{err}), "error dns_propagation dns.slow: www.lab.test")
+	k.finds("not seen", k.texts([]error{err}), "error dns_propagation dns.slow: www.lab.test")
 	if left := d.Challenges(); len(left) != 0 {
 		t.Errorf("the canary is left: %v", left)
 	}

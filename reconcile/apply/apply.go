@@ -59,7 +59,7 @@ func New(observer *observe.Observer, secrets pending.KV, ca attempt.CA, ledger l
 	r.Crew = newCrew(o.Parallel, o.Now, func(j *Job) (attempt.Result, limiter.End) { return j.One(j.Run, j.Action) })
 	r.Colleagues = r.Crew
 	r.OnEnded = func(attempt.Result) {}
-	r.OnPublished, r.OnTold = r.dropTold, func() {}
+	r.OnPublished, r.OnChanged = r.dropPublished, func() {}
 	return r
 }
 
@@ -83,12 +83,12 @@ func (r *Reconciler) Tell(ctx context.Context) error {
 	return err
 }
 
-// dropTold removes the pending secrets whose events the ledger has, and the certificates
+// dropPublished removes the pending secrets whose events the ledger has, and the certificates
 // kept for a completed revocation. Until then a run that lost its journal can rebuild the
 // event from the pending secret.
-func (r *Reconciler) dropTold(ctx context.Context, told []ledger.Entry) error {
+func (r *Reconciler) dropPublished(ctx context.Context, published []ledger.Entry) error {
 	var errs []error
-	for _, e := range told {
+	for _, e := range published {
 		if e.Forget != "" {
 			if err := r.Leaves.Forget(ctx, e.Event.Certificate, e.Forget); err != nil {
 				errs = append(errs, err)

@@ -83,7 +83,7 @@ func TestRotationNeverKeepsTheKey(t *testing.T) {
 // TestKeyStaysWithItsOwners: a kept key follows its certificate to another path,
 // and not into another team's hands.
 func TestKeyStaysWithItsOwners(t *testing.T) {
-	for file, kept := range map[string]bool{"teams/a/other.hcl": true, "teams/b/certs.hcl": false} {
+	for file, stays := range map[string]bool{"teams/a/other.hcl": true, "teams/b/certs.hcl": false} {
 		t.Run(file, func(t *testing.T) {
 			c := reconciletest.Certificate("api", "api.example.com")
 			c.Key.Rotation, c.File = spec.RotateNever, "teams/a/certs.hcl"
@@ -95,7 +95,7 @@ func TestKeyStaysWithItsOwners(t *testing.T) {
 			w.At = w.At.Add(61 * times.Day)
 			w.Settle()
 			after := w.Ledger.Record(t, "api").Live
-			if after.Path != "tls/moved" || (after.KeyDigest == before.KeyDigest) != kept {
+			if after.Path != "tls/moved" || (after.KeyDigest == before.KeyDigest) != stays {
 				t.Errorf("before %+v, after %+v", before, after)
 			}
 		})

@@ -16,7 +16,7 @@ func (r *Reconciler) backfill(ctx context.Context, desired *spec.Spec, obs *plan
 	read := 0
 	for _, c := range desired.Certificates {
 		record, l := watchedLive(c, obs)
-		if l == nil || l.KnowsChain() || obs.Secrets[ledger.Location{Mount: l.Mount, Path: l.Path}].Behind() || r.chainsRead[l.Serial] {
+		if l == nil || l.KnowsChain() || obs.Secrets[ledger.Location{Mount: l.Mount, Path: l.Path}].IsStale() || r.chainsRead[l.Serial] {
 			continue
 		}
 		if read++; read > backfillAtOnce || ctx.Err() != nil {

@@ -52,17 +52,17 @@ func (b *Batch) Finish() {
 		err = errors.Join(err, b.NoteHeld(b.Pass.HeldEvents()))
 		b.Pass.End()
 	}
-	var untold error
+	var missing error
 	if !b.Silent {
-		untold = b.tell()
+		missing = b.tell()
 	}
 	if away := b.Absence.Current(); away != nil && b.Pass != nil {
 		err = errors.Join(err, away)
-		if attempt.SaysAway(untold) {
-			untold = nil // the same outage, reported already
+		if attempt.SaysAway(missing) {
+			missing = nil // the same outage, reported already
 		}
 	}
-	b.Err = errors.Join(err, untold)
+	b.Err = errors.Join(err, missing)
 	b.Release()
 	close(b.Done)
 	b.Reconciler.Crew.Batches.Done()
@@ -168,11 +168,11 @@ func severalOf(desired *spec.Spec) (cas, accounts bool) {
 	return len(directories) > 1, len(names) > 1
 }
 
-// unrecorded sets Untold of the results that neither the journal nor the ledger has.
+// unrecorded sets Unrecorded of the results that neither the journal nor the ledger has.
 func unrecorded(r *recorder.Recorder, results []attempt.Result) {
 	for i := range results {
-		if id := results[i].Event.ID; id != "" && results[i].Untold == nil {
-			results[i].Untold = r.Writer.Unwritten.Of(id)
+		if id := results[i].Event.ID; id != "" && results[i].Unrecorded == nil {
+			results[i].Unrecorded = r.Writer.Unwritten.Of(id)
 		}
 	}
 }

@@ -10,18 +10,18 @@ import (
 	"certroll/reconcile/reconciletest"
 )
 
-// toldFirst is a lease that looks at the ledger when it is given back.
-type toldFirst struct {
-	w    *reconciletest.World
-	told int
+// leaseAfterPush is a lease that looks at the ledger when it is given back.
+type leaseAfterPush struct {
+	w      *reconciletest.World
+	pushes int
 }
 
-func (l *toldFirst) Acquire(context.Context) (bool, string, time.Time, error) {
+func (l *leaseAfterPush) Acquire(context.Context) (bool, string, time.Time, error) {
 	return true, "us", l.w.At.Add(time.Minute), nil
 }
 
-func (l *toldFirst) Release(context.Context) error {
-	l.told = len(l.w.Ledger.Events(l.w.T))
+func (l *leaseAfterPush) Release(context.Context) error {
+	l.pushes = len(l.w.Ledger.Events(l.w.T))
 	return nil
 }
 
@@ -29,7 +29,7 @@ func (l *toldFirst) Release(context.Context) error {
 // ledger what is held, and would ask the CA at once otherwise.
 func TestLeaseIsKeptUntilTheLedgerIsTold(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("a", "a.example.com"))
-	lease := &toldFirst{w: w}
+	lease := &leaseAfterPush{w: w}
 	w.Opts.Lease = lease
 	w.Ca.Fail = func(string, int) error {
 		return &reconciletest.CaError{Code: "rate_limited", Text: "too many", At: w.At.Add(time.Hour)}
@@ -37,8 +37,8 @@ func TestLeaseIsKeptUntilTheLedgerIsTold(t *testing.T) {
 	if r, err := w.Apply(context.Background()); err != nil || r.Failed() != 1 {
 		t.Fatalf("report %+v, %v", r, err)
 	}
-	if lease.told != 1 {
-		t.Errorf("the ledger had %d events when the lease was given back, want 1", lease.told)
+	if lease.pushes != 1 {
+		t.Errorf("the ledger had %d events when the lease was given back, want 1", lease.pushes)
 	}
 }
 

@@ -35,7 +35,7 @@ func (r *Reconciler) proveLedger(ctx context.Context, todo []plan.Action, rev le
 	known := r.Asks.Store == nil || !r.Asks.At(recorder.LedgerMoment).IsZero()
 	var err error
 	switch {
-	case disk == nil && r.Writer.HasTold():
+	case disk == nil && r.Writer.HasPublished():
 		return nil
 	case head == "" && !r.Checkpoint.IsAstray(): // a deleted ledger was written before
 		_, err = r.Writer.Ledger.Commit(ctx, "begin the ledger", func(tree fs.FS) (map[string][]byte, error) { return r.Writer.Edit(tree, nil) })

@@ -44,11 +44,11 @@ func (r *Report) Failed() int {
 	return n
 }
 
-// Untold returns the number of actions that neither the journal nor the ledger has.
-func (r *Report) Untold() int {
+// Unrecorded returns the number of actions that neither the journal nor the ledger has.
+func (r *Report) Unrecorded() int {
 	n := 0
 	for _, res := range r.Results {
-		if res.Untold != nil {
+		if res.Unrecorded != nil {
 			n++
 		}
 	}

@@ -63,7 +63,7 @@ func AppendEvents(tree fs.FS, events []ledger.Event, now time.Time) (map[string]
 	}
 	// Read last month's file too: a run may have pushed an event at the end of the month
 	// and died before it could acknowledge its journal.
-	told := map[string]bool{}
+	seen := map[string]bool{}
 	var prev string
 	var body []byte
 	for _, f := range files[max(0, len(files)-2):] {
@@ -80,7 +80,7 @@ func AppendEvents(tree fs.FS, events []ledger.Event, now time.Time) (map[string]
 			return nil, fmt.Errorf("reading %s: %w", f, err)
 		}
 		// Notifications and limits would count an event twice that is in the log twice.
-		ledger.IdsIn(b, told)
+		ledger.IdsIn(b, seen)
 		if last := LastLine(b); last != nil {
 			prev = ledger.LineHash(last)
 		}
@@ -90,7 +90,7 @@ func AppendEvents(tree fs.FS, events []ledger.Event, now time.Time) (map[string]
 	}
 	fresh := 0
 	for _, e := range events {
-		if told[e.ID] {
+		if seen[e.ID] {
 			continue
 		}
 		e.Schema, e.Prev = ledger.EventSchema, prev
@@ -99,7 +99,7 @@ func AppendEvents(tree fs.FS, events []ledger.Event, now time.Time) (map[string]
 			return nil, fmt.Errorf("encoding an event: %w", err)
 		}
 		body = append(append(body, line...), '\n')
-		told[e.ID] = true
+		seen[e.ID] = true
 		prev = ledger.LineHash(line)
 		fresh++
 	}

@@ -79,10 +79,10 @@ func (c *HistoryCache) Read(tree fs.FS, since time.Time) ([]ledger.Event, error)
 	}
 	// The files were read newest first.
 	slices.Reverse(parts)
-	told := map[string]bool{} // a duplicate line is one event
+	seen := map[string]bool{} // a duplicate line is one event
 	return slices.DeleteFunc(slices.Concat(parts...), func(e ledger.Event) bool {
-		twice := e.ID != "" && told[e.ID]
-		told[e.ID] = true
+		twice := e.ID != "" && seen[e.ID]
+		seen[e.ID] = true
 		return twice || e.Time.Before(since)
 	}), nil
 }

@@ -53,19 +53,19 @@ type answerRemover interface {
 func (a *Attempt) finish(ctx context.Context, csr []byte) (chain []byte, account string, passed []error, err error) {
 	// The adapter publishes records only while this context lasts: it ends if the answers
 	// cannot be stored.
-	kept, stop := context.WithCancelCause(ctx)
+	solving, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	var notKept error
-	chain, account, passed, err = a.Ca.Finish(kept, a.Action.Issuer, a.Pending.OrderURL, csr, a.accounts(), func(step, detail string) {
+	var notStored error
+	chain, account, passed, err = a.Ca.Finish(solving, a.Action.Issuer, a.Pending.OrderURL, csr, a.accounts(), func(step, detail string) {
 		if step != stepAnswers {
 			a.Report(step, detail)
-		} else if notKept = a.keepAnswers(ctx, detail); notKept != nil {
-			stop(notKept)
+		} else if notStored = a.keepAnswers(ctx, detail); notStored != nil {
+			stop(notStored)
 		}
 	})
 	// The adapter reports the canceled context; the cause is the failed write.
-	if err != nil && notKept != nil && ctx.Err() == nil {
-		err = notKept
+	if err != nil && notStored != nil && ctx.Err() == nil {
+		err = notStored
 	}
 	return chain, account, passed, err
 }

@@ -28,9 +28,9 @@ func (ap *Applier) One(ctx context.Context, action plan.Action) (Result, limiter
 	}
 	event, record, drop := a.conclude(err, ap.Clock().Sub(a.began))
 	// The result carries the redacted event, because callers log it.
-	told := ap.Writer.Struck(ledger.Entry{Event: event, Record: record, Drop: drop, Forget: a.forgets})
-	noteErr := ap.Writer.Note(told)
-	return Result{Action: action, Event: told.Event, Err: err, Untold: noteErr}, limiter.EndDone
+	entry := ap.Writer.Struck(ledger.Entry{Event: event, Record: record, Drop: drop, Forget: a.forgets})
+	noteErr := ap.Writer.Note(entry)
+	return Result{Action: action, Event: entry.Event, Err: err, Unrecorded: noteErr}, limiter.EndDone
 }
 
 // do runs the action within the deadline of every attempt.

@@ -41,11 +41,11 @@ func (k *Asks) Load() error {
 	if k.Store == nil {
 		return nil
 	}
-	kept, err := k.Store.Load()
+	stored, err := k.Store.Load()
 	if err != nil {
 		return fmt.Errorf("reading when the CAs may be asked for renewal information again: %w", err)
 	}
-	maps.Copy(k.next, kept)
+	maps.Copy(k.next, stored)
 	return nil
 }
 

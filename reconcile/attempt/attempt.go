@@ -136,9 +136,9 @@ type Result struct {
 	Action plan.Action
 	Event  ledger.Event // zero if the run was interrupted
 	Err    error        // nil after a success
-	// Untold is the error that kept the event out of both the journal and the ledger; nil
+	// Unrecorded is the error that kept the event out of both the journal and the ledger; nil
 	// if it was written. The secret that a success wrote is live in either case.
-	Untold error
+	Unrecorded error
 }
 
 // Attempt is one run of one action. All steps have the same signature. Each step first
@@ -168,7 +168,7 @@ type Attempt struct {
 	refusedCert bool                // the CA issued a certificate that was not written
 	unrevoked   *ledger.Revocation  // revocation that still has to be done
 	notRevoked  error               // why unrevoked is not done
-	unkept      error               // why the certificate to be revoked could not be kept
+	leafErr     error               // why the certificate to be revoked could not be kept
 	forgets     string              // serial of a kept certificate that is no longer needed
 	unread      error               // why the staged key is not used
 	unstaged    error               // why the next key is not staged
@@ -216,7 +216,7 @@ func (a *Attempt) describe(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if seen.Owner == a.Action.Certificate && seen.Live.Serial == a.Live.Serial && !seen.Behind() && seen.Live.SameNext(a.Live) {
+	if seen.Owner == a.Action.Certificate && seen.Live.Serial == a.Live.Serial && !seen.IsStale() && seen.Live.SameNext(a.Live) {
 		return nil
 	}
 	// KV v2 replaces all keys: EncodeMeta keeps those of other programs.

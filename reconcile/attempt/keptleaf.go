@@ -24,8 +24,8 @@ func (a *Attempt) keepReplaced(ctx context.Context) error {
 	if err == nil || failure.IsInterrupt(ctx, err) {
 		return err
 	}
-	a.unkept = fmt.Errorf("keeping the certificate of serial %s for its revocation: %w", r.Serial, err)
-	a.Report("revoke", failure.Message(a.unkept))
+	a.leafErr = fmt.Errorf("keeping the certificate of serial %s for its revocation: %w", r.Serial, err)
+	a.Report("revoke", failure.Message(a.leafErr))
 	return nil
 }
 

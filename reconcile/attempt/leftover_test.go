@@ -25,10 +25,10 @@ func TestNothingIsLeftOfARunThatDied(t *testing.T) {
 		c.Key.Next = true
 		w := reconciletest.NewWorld(t, c)
 		died := w.DyingAt(n)
-		left, told := w.KeysOfState(), len(w.Journal.Lines) > 0 || len(w.Ledger.Messages) > 0
+		left, recorded := w.KeysOfState(), len(w.Journal.Lines) > 0 || len(w.Ledger.Messages) > 0
 		w.Desired.Certificates = nil
 		w.Settle()
-		if !told && len(w.KeysOfState()) != len(left) {
+		if !recorded && len(w.KeysOfState()) != len(left) {
 			t.Errorf("call %d: what another replica may have begun a moment ago is destroyed", n)
 		}
 		w.At = w.At.Add(2 * plan.LeftoverAfter)

@@ -123,7 +123,7 @@ func (a *Attempt) newDraft(ctx context.Context, shape string, next *pending.Stag
 	}
 	// A kept key gives way to a requested rotation, to key.max_age and to a compromise.
 	if c.Key.Rotation == spec.RotateNever && a.Action.Kind != ledger.KindRotate && !a.keyIsTooOld() && !a.compromised() {
-		d.Key, d.KeySince, err = a.keptKey(ctx, shape)
+		d.Key, d.KeySince, err = a.reusedKey(ctx, shape)
 	}
 	if d.Key == nil && err == nil {
 		a.Report("key", "making a fresh "+shape+" key")
@@ -146,11 +146,11 @@ func (a *Attempt) keyIsTooOld() bool {
 	return l != nil && age > 0 && !a.Clock().Before(l.KeySince.Add(age))
 }
 
-// keptKey returns the live key for key.rotation = "never". It returns nil if the live key
+// reusedKey returns the live key for key.rotation = "never". It returns nil if the live key
 // has another shape, or if another program overwrote the secret.
-func (a *Attempt) keptKey(ctx context.Context, shape string) (crypto.Signer, time.Time, error) {
+func (a *Attempt) reusedKey(ctx context.Context, shape string) (crypto.Signer, time.Time, error) {
 	l := a.Action.Secret.Live
-	if l == nil || l.KeyShape != shape || !a.Action.Secret.Readable || a.Action.Secret.Behind() || a.changesHands(l) {
+	if l == nil || l.KeyShape != shape || !a.Action.Secret.Readable || a.Action.Secret.IsStale() || a.changesHands(l) {
 		return nil, time.Time{}, nil
 	}
 	data, _, err := a.Secrets.Read(ctx, a.Action.At.Mount, a.Action.At.Path)

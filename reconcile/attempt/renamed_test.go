@@ -55,7 +55,7 @@ func TestRenamedByAMovedBlock(t *testing.T) {
 	if r := w.Ledger.Record(t, "api"); r.State != ledger.StateRetired {
 		t.Errorf("the record of before is %+v", r)
 	}
-	w.ToldOf(t, "web", "issue/missing adopt/renamed")
+	w.ExpectEvents(t, "web", "issue/missing adopt/renamed")
 	for _, e := range w.Ledger.Events(t)[1:] {
 		if e.Actor != reconciletest.TheOwner || e.Cause != "spec" || e.Status != ledger.Success {
 			t.Errorf("event: %+v", e)
@@ -72,7 +72,7 @@ func TestRenamedByAMovedBlock(t *testing.T) {
 	other.Vault.Path = "tls/other"
 	w.Desired.Certificates = append([]*spec.Certificate{other}, w.Desired.Certificates...)
 	w.Settle()
-	w.ToldOf(t, "web", "issue/missing adopt/renamed")
+	w.ExpectEvents(t, "web", "issue/missing adopt/renamed")
 }
 
 // TestMovedKeepsTheStagedKey: the key that is published for the next renewal goes on under
@@ -443,7 +443,7 @@ func TestRenamedWithoutAMovedBlock(t *testing.T) {
 	if got := w.Kinds(); got != "none" || len(w.Ca.Orders) != 1 {
 		t.Errorf("then the plan is %s; %d orders", got, len(w.Ca.Orders))
 	}
-	w.ToldOf(t, "web", "issue/missing adopt/foreign")
+	w.ExpectEvents(t, "web", "issue/missing adopt/foreign")
 	for _, e := range w.Ledger.Events(t)[1:] {
 		if e.Actor != reconciletest.TheOwner || e.Cause != "spec" {
 			t.Errorf("event: %+v", e)

@@ -91,7 +91,7 @@ func (a *Attempt) successID(e ledger.Event) string {
 	if a.Action.Kind == ledger.KindStage {
 		// From the ledger's previous next key: if a run died before it wrote the event,
 		// the next run's event has the same ID.
-		return ledger.EventID(e.Certificate, string(ledger.KindStage), a.toldNext(), e.NextKey, e.NewSerial)
+		return ledger.EventID(e.Certificate, string(ledger.KindStage), a.publishedNext(), e.NextKey, e.NewSerial)
 	}
 	if a.Live != nil && !a.Action.Reason.Records() && a.Action.Kind != ledger.KindRevoke && a.Action.Reason != ledger.ReasonRenamed {
 		return ledger.EventID(e.Certificate, e.NewSerial, e.VaultPath, fmt.Sprint(e.VaultVer))

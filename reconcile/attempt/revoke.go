@@ -77,17 +77,17 @@ func (a *Attempt) RevokeOne(ctx context.Context, r *ledger.Revocation) error {
 	}
 	// Find's error is ignored: the secret's version may still have the certificate.
 	leaf, err := a.Leaves.Find(ctx, a.Action.Certificate, r.Serial)
-	kept := err == nil && leaf != nil
-	if !kept {
+	stored := err == nil && leaf != nil
+	if !stored {
 		if leaf, err = a.leafInVersion(ctx, r); err != nil {
 			return err
 		}
 	}
 	if leaf.NotAfter.Before(a.Clock()) {
-		a.forgetLeaf(r, kept)
+		a.forgetLeaf(r, stored)
 		return nil
 	}
-	if err := a.replaced(ctx, r, kept); err != nil {
+	if err := a.replaced(ctx, r, stored); err != nil {
 		return err
 	}
 	a.Report("revoke", "revoking serial "+r.Serial)
@@ -95,13 +95,13 @@ func (a *Attempt) RevokeOne(ctx context.Context, r *ledger.Revocation) error {
 		return err
 	}
 	a.revoked = r.Serial
-	a.forgetLeaf(r, kept)
+	a.forgetLeaf(r, stored)
 	return nil
 }
 
 // forgetLeaf marks a kept certificate for removal once the ledger has the event.
-func (a *Attempt) forgetLeaf(r *ledger.Revocation, kept bool) {
-	if kept {
+func (a *Attempt) forgetLeaf(r *ledger.Revocation, stored bool) {
+	if stored {
 		a.forgets = r.Serial
 	}
 }
@@ -113,7 +113,7 @@ func (a *Attempt) leafInVersion(ctx context.Context, r *ledger.Revocation) (*x50
 	data, err := a.Secrets.ReadVersion(ctx, r.Mount, r.Path, r.Version)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &failure.Error{Code: ledger.ClassConfig, Err: errors.Join(
-			fmt.Errorf("revoking serial %s: version %d of %s, which holds it, is gone: revoke it at the CA by hand", r.Serial, r.Version, at), a.unkept)}
+			fmt.Errorf("revoking serial %s: version %d of %s, which holds it, is gone: revoke it at the CA by hand", r.Serial, r.Version, at), a.leafErr)}
 	}
 	if err != nil {
 		return nil, err
@@ -132,7 +132,7 @@ func (a *Attempt) leafInVersion(ctx context.Context, r *ledger.Revocation) (*x50
 // The record claims both, but anyone who can push to the ledger can write a record. A
 // certificate that certroll kept in Vault needs no check of its owner: only certroll
 // writes there, whatever became of the secret since.
-func (a *Attempt) replaced(ctx context.Context, r *ledger.Revocation, kept bool) error {
+func (a *Attempt) replaced(ctx context.Context, r *ledger.Revocation, stored bool) error {
 	at := ledger.Location{Mount: r.Mount, Path: r.Path}
 	s, err := a.Observer.Secret(ctx, at)
 	if err != nil {
@@ -140,7 +140,7 @@ func (a *Attempt) replaced(ctx context.Context, r *ledger.Revocation, kept bool)
 	}
 	var why string
 	switch {
-	case !kept && s.Owner != a.Action.Certificate:
+	case !stored && s.Owner != a.Action.Certificate:
 		why = fmt.Sprintf("%s is not this certificate's", at)
 	case a.Live != nil && a.Live.Serial == r.Serial:
 		why = "it is what is live"

@@ -55,11 +55,11 @@ func (a *Attempt) keyWords(next *pending.StagedKey) string {
 // wasPublished reports whether Vault's metadata or the ledger announced the key.
 func (a *Attempt) wasPublished(digest string) bool {
 	l := a.Action.Secret.Live
-	return l != nil && l.NextKeyDigest == digest || a.toldNext() == digest
+	return l != nil && l.NextKeyDigest == digest || a.publishedNext() == digest
 }
 
-// toldNext returns the digest of the next key that the ledger published last.
-func (a *Attempt) toldNext() string {
+// publishedNext returns the digest of the next key that the ledger published last.
+func (a *Attempt) publishedNext() string {
 	if l := a.recordLive(); l != nil {
 		return l.NextKeyDigest
 	}

@@ -53,14 +53,14 @@ func TestASecretThatKeepsDisappearingIsHeld(t *testing.T) {
 					t.Errorf("%q is not in: %s", evidence, a.Detail)
 				}
 			}
-			var told []ledger.Event
+			var events []ledger.Event
 			for _, e := range w.Ledger.Events(t) {
 				if e.Reason == ledger.ReasonUndone {
-					told = append(told, e)
+					events = append(events, e)
 				}
 			}
-			if len(told) != 1 || told[0].Severity != ledger.SeverityPage || told[0].Certificate != "api" || told[0].VaultPath != "secret/tls/api" {
-				t.Errorf("told: %+v", told)
+			if len(events) != 1 || events[0].Severity != ledger.SeverityPage || events[0].Certificate != "api" || events[0].VaultPath != "secret/tls/api" {
+				t.Errorf("told: %+v", events)
 			}
 			w.At = a.NotBefore
 			w.Settle()

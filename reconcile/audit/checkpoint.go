@@ -218,7 +218,7 @@ func (m *Mark) otherLine(now *Mark, tree fs.FS) ([]archive.Breach, error) {
 }
 
 // VerifyAnchor compares a ledger with its checkpoint; kept is false if Vault has none yet.
-func VerifyAnchor(ctx context.Context, anchor Anchor, ledger ledger.Ledger) (found []archive.Breach, kept bool, err error) {
+func VerifyAnchor(ctx context.Context, anchor Anchor, ledger ledger.Ledger) (found []archive.Breach, stored bool, err error) {
 	fields, _, err := anchor.Load(ctx)
 	if err != nil {
 		return nil, false, err

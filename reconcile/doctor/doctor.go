@@ -271,7 +271,7 @@ func distinctNames(certificates []*spec.Certificate) []string {
 // CNAME.
 func namesFor(account *spec.DNSAccount, names []string) []string {
 	return slices.DeleteFunc(names, func(n string) bool {
-		return !account.MayProve(n) || len(account.Zones) > 0 && !account.Holds(n)
+		return !account.MayProve(n) || len(account.Zones) > 0 && !account.Contains(n)
 	})
 }
 

@@ -80,8 +80,8 @@ func New(now func() time.Time) *Limiter {
 // Pass is the limiter as one pass sees it.
 type Pass struct {
 	*Limiter
-	since int                         // value of left when the plan was made
-	kept  map[ledger.Subject][]string // certificates that were rejected, by subject
+	since    int                         // value of left when the plan was made
+	rejected map[ledger.Subject][]string // certificates that were rejected, by subject
 }
 
 // Begin registers a pass. obs is the observation of its plan, including the journal. The
@@ -101,7 +101,7 @@ func (g *Limiter) Begin(desired *spec.Spec, obs *plan.Observed) *Pass {
 	for _, e := range g.recent { // recorded after the plan was made
 		throttle.AddToCircuit(g.found, g.zoned.Fair(e))
 	}
-	return &Pass{Limiter: g, since: g.left, kept: map[ledger.Subject][]string{}}
+	return &Pass{Limiter: g, since: g.left, rejected: map[ledger.Subject][]string{}}
 }
 
 // End ends the pass. With the last pass the state is dropped: the history has it all.
@@ -134,7 +134,7 @@ func (p *Pass) Try(a *plan.Action, room func() bool) (leave func(ledger.Event), 
 	shut, full := p.look(a)
 	switch {
 	case shut != "":
-		p.kept[shut] = append(p.kept[shut], a.Certificate)
+		p.rejected[shut] = append(p.rejected[shut], a.Certificate)
 		return nil, EndHeld
 	case full || !room():
 		return nil, EndWaits
@@ -232,14 +232,14 @@ func (p *Pass) HeldEvents() []ledger.Event {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var events []ledger.Event
-	for s, kept := range p.kept {
+	for s, rejected := range p.rejected {
 		t := p.found[s]
 		if t == nil {
 			continue // another certificate has succeeded since
 		}
-		detail := fmt.Sprintf("%s failed for %d certificates in a row; %d more were not tried, one at a time tries it again", s, t.Count(), len(kept))
+		detail := fmt.Sprintf("%s failed for %d certificates in a row; %d more were not tried, one at a time tries it again", s, t.Count(), len(rejected))
 		e := ledger.HeldEvent(p.now(), s, ledger.ReasonBreaker, detail, t.Class, t.Message)
-		e.Concerns(slices.Sorted(slices.Values(kept)))
+		e.Concerns(slices.Sorted(slices.Values(rejected)))
 		events = append(events, e)
 	}
 	return events

@@ -150,7 +150,7 @@ func (w *gateWorld) prove(name string, accounts []*spec.DNSAccount) (worked stri
 	for _, a := range spec.InOrder(accounts, name) {
 		class, bad := w.broken[a.Name]
 		switch {
-		case len(a.Zones) > 0 && !a.Holds(name):
+		case len(a.Zones) > 0 && !a.Contains(name):
 			passed = append(passed, ledger.PassedOver{Account: a.Name, Class: ledger.ClassConfig, Message: "another zone"})
 		case bad:
 			passed = append(passed, ledger.PassedOver{Account: a.Name, Class: class, Message: "403"})

@@ -57,7 +57,7 @@ const (
 type Options struct {
 	Interval time.Duration      // between probes of an endpoint; 0: 15 minutes
 	After    time.Duration      // time that a consumer has to load a new certificate; 0: two hours
-	Told     func(ledger.Event) // called with each event written
+	Recorded func(ledger.Event) // called with each event written
 	Telling  func(error)        // called if writing to the ledger fails, and with nil once it works again
 }
 
@@ -73,9 +73,9 @@ type Monitor struct {
 	news   chan struct{} // signals a Follow
 
 	// Used by Run's goroutine only.
-	known    *ledger.Problems // problems known to the ledger, as seen here; nil: not read yet
-	silentTo time.Time        // no write to the ledger before
-	untold   bool             // the journal has entries that could not be published
+	known       *ledger.Problems // problems known to the ledger, as seen here; nil: not read yet
+	silentTo    time.Time        // no write to the ledger before
+	unpublished bool             // the journal has entries that could not be published
 
 	mu      sync.Mutex
 	Watched map[ledger.Endpoint]*watchedEndpoint // nil: no Follow yet
@@ -93,8 +93,8 @@ type watchedEndpoint struct {
 // New returns a monitor that watches nothing until Follow.
 func New(r *apply.Reconciler, prober Prober, o Options) *Monitor {
 	o.Interval, o.After = cmp.Or(o.Interval, probeEvery), cmp.Or(o.After, probeAfter)
-	if o.Told == nil {
-		o.Told = func(ledger.Event) {}
+	if o.Recorded == nil {
+		o.Recorded = func(ledger.Event) {}
 	}
 	if o.Telling == nil {
 		o.Telling = func(error) {}
@@ -359,7 +359,7 @@ func (l *Monitor) tellOf(ctx context.Context, looks map[ledger.Endpoint]*Result,
 		}
 	}
 	// Without changes no lease is taken: the round costs no request to Vault.
-	if len(ProbeEntries(l.known, looks, rev, l.now())) == 0 && !l.untold {
+	if len(ProbeEntries(l.known, looks, rev, l.now())) == 0 && !l.unpublished {
 		return nil
 	}
 	run, release, err := l.r.HoldLease(ctx)
@@ -373,10 +373,10 @@ func (l *Monitor) tellOf(ctx context.Context, looks map[ledger.Endpoint]*Result,
 	}
 	l.known = known
 	for _, e := range entries {
-		l.o.Told(e.Event)
+		l.o.Recorded(e.Event)
 	}
 	err = l.r.Tell(run)
-	l.untold = err != nil
+	l.unpublished = err != nil
 	return err
 }
 

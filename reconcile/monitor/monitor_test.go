@@ -85,19 +85,19 @@ type watching struct {
 	lookout *monitor.Monitor
 	r       *apply.Reconciler
 	consumer
-	failed    []error
-	toldAgain bool
-	told      []ledger.Event
+	failed     []error
+	isRepeated bool
+	recorded   []ledger.Event
 }
 
 func watchOver(w *reconciletest.World, o monitor.Options) (x *watching, stop func()) {
 	x = &watching{World: w, r: w.Reconciler()}
 	o.Telling = func(err error) {
-		if x.toldAgain = err == nil; err != nil {
+		if x.isRepeated = err == nil; err != nil {
 			x.failed = append(x.failed, err)
 		}
 	}
-	o.Told = func(e ledger.Event) { x.told = append(x.told, e) }
+	o.Recorded = func(e ledger.Event) { x.recorded = append(x.recorded, e) }
 	x.lookout = monitor.New(x.r, &x.consumer, o)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -167,7 +167,7 @@ func TestLookoutRenewedNeverLoaded(t *testing.T) {
 		x.expect("it is waited for")
 		x.wait(45 * time.Minute)
 		x.expect("it was never loaded", "failure stale api api.example.com:443")
-		e := x.told[0]
+		e := x.recorded[0]
 		if !strings.Contains(e.Message, "which was replaced") || !strings.Contains(e.Message, "(version 2 of secret/tls/api)") || e.Detail != monitor.Reloads || e.Revision != "c0ffee" || e.Severity != "" {
 			t.Errorf("the event is %+v", e)
 		}
@@ -298,7 +298,7 @@ func TestLookoutSurvives(t *testing.T) {
 		w.Ledger.Mu.Unlock()
 		third.failed = nil
 		third.wait(2 * time.Minute)
-		if !third.toldAgain {
+		if !third.isRepeated {
 			t.Error("that it can be told again is not said")
 		}
 		third.expect("when Git is back", "failure stale api api.example.com:443", "success stale api api.example.com:443")

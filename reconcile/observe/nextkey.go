@@ -16,9 +16,9 @@ const nextFolder = "next"
 // NextPath returns the path of a certificate's staged key.
 func NextPath(prefix, name string) string { return prefix + "/pending/" + nextFolder + "/" + name }
 
-// kept lists the certificates with a pending secret and those with a staged key. It takes
+// ownSecrets lists the certificates with a pending secret and those with a staged key. It takes
 // one Vault request, or two if any key is staged.
-func (o *Observer) kept(ctx context.Context) (pending, staged []string, err error) {
+func (o *Observer) ownSecrets(ctx context.Context) (pending, staged []string, err error) {
 	at := o.StatePrefix + "/pending"
 	if pending, err = o.Metadata.List(ctx, o.StateMount, at); err != nil {
 		return nil, nil, err

@@ -83,11 +83,11 @@ type Observer struct {
 // they name.
 func (o *Observer) Observe(ctx context.Context, desired *spec.Spec, tree fs.FS, now time.Time, before *plan.Observed, stale map[string]bool, lenient bool, overlay func(*plan.Observed) error) (*plan.Observed, error) {
 	// The ledger first: records name the locations to read.
-	told, err := o.Records.Read(tree)
+	published, err := o.Records.Read(tree)
 	if err != nil {
 		return nil, err
 	}
-	obs := &plan.Observed{Secrets: map[ledger.Location]plan.Secret{}, Pending: map[string]plan.Pending{}, Staged: map[string]plan.Staged{}, Records: told, Unreadable: map[string]string{}, Told: told}
+	obs := &plan.Observed{Secrets: map[ledger.Location]plan.Secret{}, Pending: map[string]plan.Pending{}, Staged: map[string]plan.Staged{}, Records: published, Unreadable: map[string]string{}, Published: published}
 	if obs.History, err = o.history.Read(tree, now.Add(-archive.HistorySpan)); err != nil {
 		return nil, err
 	}
@@ -107,7 +107,7 @@ func (o *Observer) Observe(ctx context.Context, desired *spec.Spec, tree fs.FS, 
 	}
 	obs.Credentials = o.credentials(ctx, desired, obs)
 	// An error here concerns certroll's own secrets, and so every certificate.
-	pending, staged, err := o.kept(ctx)
+	pending, staged, err := o.ownSecrets(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +122,7 @@ func (o *Observer) Observe(ctx context.Context, desired *spec.Spec, tree fs.FS, 
 		// A changed record means that this or another replica ran an attempt.
 		// Records are shared between reads, so that an unchanged record is the same
 		// pointer.
-		return stale[name] || before.Told != nil && before.Told[name] != told[name]
+		return stale[name] || before.Published != nil && before.Published[name] != published[name]
 	}}
 	for _, name := range pending {
 		see(s, obs.Pending, before.Pending, name, []string{name}, func() (plan.Pending, bool, error) { return o.pending(ctx, name) })

@@ -89,12 +89,12 @@ func newNotice(kinds []NoticeKind, e ledger.Event) Notice {
 //
 // A finding of an examination gives no notice if a certificate already fails for it.
 type Classifier struct {
-	Held   map[string]*OpenHold
-	failed map[string]ledger.Event // last failure, by certificate
-	told   map[string]NoticeKind   // by certificate: kind of the last notice about its failures in a row
-	hushed map[string]bool         // problems without a notice
-	gone   map[string]bool         // certificates with a notice about a deleted secret
-	ahead  map[string]time.Time    // problems reported by an examination, by class, account and certificate
+	Held     map[string]*OpenHold
+	failed   map[string]ledger.Event // last failure, by certificate
+	lastKind map[string]NoticeKind   // by certificate: kind of the last notice about its failures in a row
+	hushed   map[string]bool         // problems without a notice
+	gone     map[string]bool         // certificates with a notice about a deleted secret
+	ahead    map[string]time.Time    // problems reported by an examination, by class, account and certificate
 }
 
 // OpenHold is a hold with a notice, not known to be over.
@@ -115,27 +115,27 @@ func (o *OpenHold) lasts(at time.Time) bool { return at.Sub(o.last).Abs() < hold
 // Notices returns the notices of the events from index fresh on. The earlier events
 // provide the state; they need to reach back only as far as a hold lasts.
 func Notices(events []ledger.Event, fresh int) []Notice {
-	h := &Classifier{Held: map[string]*OpenHold{}, failed: map[string]ledger.Event{}, told: map[string]NoticeKind{}, hushed: map[string]bool{}, gone: map[string]bool{}, ahead: map[string]time.Time{}}
-	var told []Notice
+	h := &Classifier{Held: map[string]*OpenHold{}, failed: map[string]ledger.Event{}, lastKind: map[string]NoticeKind{}, hushed: map[string]bool{}, gone: map[string]bool{}, ahead: map[string]time.Time{}}
+	var notices []Notice
 	for i, e := range events {
 		n := h.read(e)
 		if i >= fresh {
-			told = append(told, n...)
+			notices = append(notices, n...)
 		}
 	}
-	return told
+	return notices
 }
 
 // read updates the state by one event and returns its notices.
 func (h *Classifier) read(e ledger.Event) []Notice {
-	var told []Notice
+	var notices []Notice
 	if kinds := h.kinds(e); len(kinds) > 0 {
 		n := newNotice(kinds, e)
 		n.Foreseen = h.foreseen(e)
-		told = append(told, n)
+		notices = append(notices, n)
 	}
 	if e.Status != ledger.Success || !e.Operation.Orders() {
-		return told
+		return notices
 	}
 	for _, s := range throttle.Worked(e) {
 		if o := h.Held[string(s)]; o != nil {
@@ -144,11 +144,11 @@ func (h *Classifier) read(e ledger.Event) []Notice {
 			if o.event.Reason == ledger.ReasonBreaker && o.lasts(e.Time) {
 				n := newNotice([]NoticeKind{NoticeResolved}, e)
 				n.Certificates, n.Ends = newNotice(nil, o.event).Certificates, text.Cut(string(s), mostWord)
-				told = append(told, n)
+				notices = append(notices, n)
 			}
 		}
 	}
-	return told
+	return notices
 }
 
 // kinds returns the kinds of an event's notice; none for most events.
@@ -158,10 +158,10 @@ func (h *Classifier) kinds(e ledger.Event) []NoticeKind {
 	case ledger.KindRetry:
 		return nil
 	case ledger.KindHold:
-		return h.Holds(e)
+		return h.OfHold(e)
 	case ledger.KindConfig:
 		if e.Reason == ledger.ReasonAccepted && e.Subject != "" { // the brake's held changes
-			return h.Holds(e)
+			return h.OfHold(e)
 		}
 		return configKinds(e)
 	case ledger.KindPass, ledger.KindDoctor, ledger.KindProbe:
@@ -182,7 +182,7 @@ func (h *Classifier) kinds(e ledger.Event) []NoticeKind {
 		h.failed[e.Certificate] = e
 	} else if e.Recovered > 0 { // a success such as new renewal information ends no failure
 		delete(h.failed, e.Certificate)
-		delete(h.told, e.Certificate)
+		delete(h.lastKind, e.Certificate)
 	}
 	switch {
 	case e.Reason == ledger.ReasonRewound:
@@ -314,8 +314,8 @@ func successKinds(e ledger.Event) []NoticeKind {
 	return kinds
 }
 
-// Holds returns the kinds of a hold, unless the same hold had an event within holdLasts.
-func (h *Classifier) Holds(e ledger.Event) []NoticeKind {
+// OfHold returns the kinds of a hold, unless the same hold had an event within holdLasts.
+func (h *Classifier) OfHold(e ledger.Event) []NoticeKind {
 	if e.Status == ledger.Success {
 		if h.Held[holdKey(e)] == nil {
 			return nil
@@ -361,11 +361,11 @@ func (h *Classifier) failing(e ledger.Event) []NoticeKind {
 	case e.Failures < 1:
 		return nil
 	case e.Failures == 1:
-		delete(h.told, e.Certificate)
+		delete(h.lastKind, e.Certificate)
 	case e.Failures >= ledger.PageAfter:
 		kind = NoticePaging
 	}
-	if was := h.told[e.Certificate]; was == kind || was == NoticePaging {
+	if was := h.lastKind[e.Certificate]; was == kind || was == NoticePaging {
 		return nil
 	}
 	if hold := h.explained(e); hold != nil {
@@ -374,7 +374,7 @@ func (h *Classifier) failing(e ledger.Event) []NoticeKind {
 		}
 		hold.paging = true
 	}
-	h.told[e.Certificate] = kind
+	h.lastKind[e.Certificate] = kind
 	return []NoticeKind{kind}
 }
 

@@ -149,8 +149,8 @@ func TestNoticesForeseen(t *testing.T) {
 		"nothing was found before":   {[]ledger.Event{failedTimes("x", 1)}, false},
 		"a success is no such thing": {[]ledger.Event{found(ledger.ClassDNSUnauthorized, "y", ledger.Failed), renewedAfter("x", 1)}, false},
 	} {
-		told := outbox.Notices(story(tc.events...), 0)
-		if got := !told[len(told)-1].Foreseen.IsZero(); got != tc.want {
+		notices := outbox.Notices(story(tc.events...), 0)
+		if got := !notices[len(notices)-1].Foreseen.IsZero(); got != tc.want {
 			t.Errorf("%s: foreseen %v, want %v", name, got, tc.want)
 		}
 	}

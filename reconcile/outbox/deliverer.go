@@ -56,7 +56,7 @@ type deliverer struct {
 	history archive.HistoryCache
 	woken   chan struct{}
 
-	kept    DeliveryState // as stored in Vault, or to be stored
+	stored  DeliveryState // as stored in Vault, or to be stored
 	version int
 	known   bool   // kept was loaded or stored
 	unsaved bool   // kept is not in Vault yet
@@ -111,7 +111,7 @@ func (c *deliverer) round(ctx context.Context) time.Duration {
 	case ctx.Err() != nil:
 		return 0
 	case err != nil:
-		c.n.o.Told(c.d.Name, nil, err)
+		c.n.o.Delivered(c.d.Name, nil, err)
 		again = time.Minute
 	}
 	c.waitTo = c.n.now().Add(again)
@@ -126,7 +126,7 @@ func (c *deliverer) bring(ctx context.Context, tree fs.FS, head string) (again t
 		}
 	}
 	c.rightClock()
-	if len(c.kept.Messages) == 0 {
+	if len(c.stored.Messages) == 0 {
 		w, err := c.waiting(ctx, tree, head)
 		if err == nil && len(w.bulletins) == 0 {
 			if err = c.passOver(ctx, w); err == nil {
@@ -148,7 +148,7 @@ func (c *deliverer) bring(ctx context.Context, tree fs.FS, head string) (again t
 		return 0, err
 	}
 	c.rightClock()
-	if left := c.kept.RetryAt.Sub(c.n.now()); left > 0 {
+	if left := c.stored.RetryAt.Sub(c.n.now()); left > 0 {
 		return left, nil
 	}
 	return c.send(ctx, tree, head)
@@ -156,15 +156,15 @@ func (c *deliverer) bring(ctx context.Context, tree fs.FS, head string) (again t
 
 // rightClock repairs times that a fast clock has stored.
 func (c *deliverer) rightClock() {
-	if k, changed := c.kept.asOf(c.n.now()); changed {
-		c.kept, c.unsaved = k, true
+	if k, changed := c.stored.asOf(c.n.now()); changed {
+		c.stored, c.unsaved = k, true
 	}
 }
 
 // send delivers the stored messages, or composes and delivers those of new events.
 func (c *deliverer) send(ctx context.Context, tree fs.FS, head string) (time.Duration, error) {
 	upTo := "" // ledger head to reach; "" for stored messages
-	if len(c.kept.Messages) == 0 {
+	if len(c.stored.Messages) == 0 {
 		w, err := c.waiting(ctx, tree, head)
 		if err != nil {
 			return 0, err
@@ -189,7 +189,7 @@ func (c *deliverer) send(ctx context.Context, tree fs.FS, head string) (time.Dur
 		return again, c.store(ctx)
 	}
 	// All delivered: the position moves, and the messages are dropped.
-	c.kept = DeliveryState{after: c.kept.upto}
+	c.stored = DeliveryState{after: c.stored.upto}
 	if err := c.store(ctx); err != nil {
 		return 0, err
 	}
@@ -202,7 +202,7 @@ func (c *deliverer) send(ctx context.Context, tree fs.FS, head string) (time.Dur
 
 // compose makes the messages of the waiting notifications.
 func (c *deliverer) compose(w waiting) error {
-	k := DeliveryState{after: c.kept.after, upto: w.last}
+	k := DeliveryState{after: c.stored.after, upto: w.last}
 	for _, b := range w.bulletins {
 		body, err := c.d.Compose(b)
 		if err != nil {
@@ -210,14 +210,14 @@ func (c *deliverer) compose(w waiting) error {
 		}
 		k.Messages = append(k.Messages, Message{ID: b.ID, Kind: b.Kind, Notices: len(b.Notices), Body: body})
 	}
-	c.kept, c.unsaved = k, true
+	c.stored, c.unsaved = k, true
 	return nil
 }
 
 // sendAll sends messages until one fails. It returns the wait until the retry.
 func (c *deliverer) sendAll(ctx context.Context) time.Duration {
-	for c.kept.Sent < len(c.kept.Messages) {
-		m := c.kept.Messages[c.kept.Sent]
+	for c.stored.Sent < len(c.stored.Messages) {
+		m := c.stored.Messages[c.stored.Sent]
 		held, err := c.lease(ctx)
 		if err == nil && !held || ctx.Err() != nil {
 			return lease.LeaseRefresh
@@ -228,13 +228,13 @@ func (c *deliverer) sendAll(ctx context.Context) time.Duration {
 		if err != nil && ctx.Err() != nil {
 			return lease.LeaseRefresh // the next process sends it again
 		}
-		if c.n.o.Told(c.d.Name, &m, err); err != nil {
-			c.kept.Tries++
-			wait := retryWait(c.kept.Tries)
-			c.kept.RetryAt = c.n.now().Add(wait)
+		if c.n.o.Delivered(c.d.Name, &m, err); err != nil {
+			c.stored.Tries++
+			wait := retryWait(c.stored.Tries)
+			c.stored.RetryAt = c.n.now().Add(wait)
 			return wait
 		}
-		c.kept.Sent++
+		c.stored.Sent++
 	}
 	return 0
 }
@@ -257,40 +257,40 @@ type waiting struct {
 // waiting reads the events after the position and groups their notices.
 func (c *deliverer) waiting(ctx context.Context, tree fs.FS, head string) (waiting, error) {
 	// The history before the position gives the classifier its state.
-	events, fresh, found, err := c.untold(tree)
+	events, fresh, found, err := c.undelivered(tree)
 	if err == nil && !found {
 		// Another replica may have stored a position in a newer ledger. Only a freshly
 		// fetched ledger proves that the event at the position is gone.
 		if tree, head, err = c.n.r.LookAnew(ctx); err == nil {
-			events, fresh, _, err = c.untold(tree)
+			events, fresh, _, err = c.undelivered(tree)
 		}
 	}
 	if err != nil {
 		return waiting{}, fmt.Errorf("reading the ledger for events to deliver: %w", err)
 	}
-	w := waiting{last: c.kept.after, head: head}
+	w := waiting{last: c.stored.after, head: head}
 	if len(events) == fresh {
 		return w, nil
 	}
 	w.last = cursorOfEvent(events[len(events)-1], c.n.now())
-	told := Notices(events, fresh)
-	records, err := ReadSome(tree, told)
-	w.bulletins = Group(told, c.d.Interest, records)
+	notices := Notices(events, fresh)
+	records, err := ReadSome(tree, notices)
+	w.bulletins = Group(notices, c.d.Interest, records)
 	return w, err
 }
 
-// untold returns the recent events, the index of the first undelivered one, and whether
+// undelivered returns the recent events, the index of the first undelivered one, and whether
 // the position's event is among them.
-func (c *deliverer) untold(tree fs.FS) (events []ledger.Event, fresh int, found bool, err error) {
-	events, err = c.history.Read(tree, c.kept.after.at.Add(-archive.HistorySpan))
-	fresh, found = c.kept.after.next(events)
+func (c *deliverer) undelivered(tree fs.FS) (events []ledger.Event, fresh int, found bool, err error) {
+	events, err = c.history.Read(tree, c.stored.after.at.Add(-archive.HistorySpan))
+	fresh, found = c.stored.after.next(events)
 	return events, fresh, found, err
 }
 
 // ReadSome reads the records of the certificates in the notices.
-func ReadSome(tree fs.FS, told []Notice) (map[string]*ledger.Record, error) {
+func ReadSome(tree fs.FS, notices []Notice) (map[string]*ledger.Record, error) {
 	records := map[string]*ledger.Record{}
-	for _, n := range told {
+	for _, n := range notices {
 		for _, name := range n.Certificates {
 			if _, ok := records[name]; ok {
 				continue
@@ -313,13 +313,13 @@ func ReadSome(tree fs.FS, told []Notice) (map[string]*ledger.Record, error) {
 // passOver moves the position past events without notices, and stores it about once a
 // day.
 func (c *deliverer) passOver(ctx context.Context, w waiting) error {
-	if w.last == c.kept.after && !c.unsaved {
+	if w.last == c.stored.after && !c.unsaved {
 		return nil
 	}
-	if far := w.last.at.Sub(c.kept.after.at) >= keepAfter; !far && !c.unsaved {
+	if far := w.last.at.Sub(c.stored.after.at) >= keepAfter; !far && !c.unsaved {
 		return nil // cheap to read again
 	}
-	c.kept = DeliveryState{after: w.last}
+	c.stored = DeliveryState{after: w.last}
 	err := c.store(ctx)
 	if failure.IsConflict(err) {
 		c.known = false // another replica stored a position first

@@ -341,8 +341,8 @@ func TestCourierWithoutVault(t *testing.T) {
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		p.got(m, "failing x")
-		if kept := m.state.Fields; kept["after"] != "" || kept["sent"] != "0" {
-			t.Errorf("while it is sealed Vault keeps %q, sent %q", kept["after"], kept["sent"])
+		if fields := m.state.Fields; fields["after"] != "" || fields["sent"] != "0" {
+			t.Errorf("while it is sealed Vault keeps %q, sent %q", fields["after"], fields["sent"])
 		}
 		m.mu.Lock()
 		sealed, m.refuse = false, nil
@@ -396,7 +396,7 @@ func TestCourierTooLargeToKeep(t *testing.T) {
 		p, m := newPost(t), &mailbox{}
 		d := m.destination("ops")
 		d.Compose = func(b outbox.Notification) ([]byte, error) {
-			return append([]byte("large\n"), make([]byte, outbox.MostKept)...), nil
+			return append([]byte("large\n"), make([]byte, outbox.MostStored)...), nil
 		}
 		n := outbox.NewNotifier(p.r.Recorder, []outbox.Destination{d}, outbox.NotifierOptions{Since: time.Now()})
 		p.tell(failedTimes("x", 1))
@@ -412,9 +412,9 @@ func TestCourierTooLargeToKeep(t *testing.T) {
 // TestCourierOfAStrangersEvent: whoever may push to the ledger can name what no
 // record can be of, and silences no destination by it.
 func TestCourierOfAStrangersEvent(t *testing.T) {
-	told := outbox.Notices(story(failedTimes("../../x", 1), failedTimes("", 1)), 0)
-	if records, err := outbox.ReadSome(os.DirFS(t.TempDir()), told); err != nil || len(records) != 0 {
-		t.Errorf("of %v it reads %v: %v", told, records, err)
+	notices := outbox.Notices(story(failedTimes("../../x", 1), failedTimes("", 1)), 0)
+	if records, err := outbox.ReadSome(os.DirFS(t.TempDir()), notices); err != nil || len(records) != 0 {
+		t.Errorf("of %v it reads %v: %v", notices, records, err)
 	}
 }
 
@@ -423,11 +423,11 @@ func TestCourierOfAStrangersEvent(t *testing.T) {
 func TestCourierAfterAClockAhead(t *testing.T) {
 	for name, left := range map[string]func(ahead time.Time, f map[string]string){
 		"a next try": func(ahead time.Time, f map[string]string) {
-			f["retry_at"], f["tries"] = ahead.Format(outbox.KeptTime), "3"
+			f["retry_at"], f["tries"] = ahead.Format(outbox.StoredTime), "3"
 		},
-		"a place": func(ahead time.Time, f map[string]string) { f["after_at"] = ahead.Format(outbox.KeptTime) },
+		"a place": func(ahead time.Time, f map[string]string) { f["after_at"] = ahead.Format(outbox.StoredTime) },
 		"a place before": func(ahead time.Time, f map[string]string) {
-			f["after"], f["after_at"] = "", ahead.Format(outbox.KeptTime)
+			f["after"], f["after_at"] = "", ahead.Format(outbox.StoredTime)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -475,14 +475,14 @@ func TestCourierBehind(t *testing.T) {
 		p, m := newPost(t), &mailbox{}
 		p.start(m)
 		p.tell(failedTimes("x", 1))
-		behind := apply.New(&observe.Observer{}, nil, nil, p.ledger, &reconciletest.MemJournal{}, attempt.Options{})
-		if _, _, err := behind.Snapshot(t.Context()); err != nil {
+		older := apply.New(&observe.Observer{}, nil, nil, p.ledger, &reconciletest.MemJournal{}, attempt.Options{})
+		if _, _, err := older.Snapshot(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)
 		p.tell(failedTimes("y", 1))
 		p.stop()
-		outbox.NewNotifier(behind.Recorder, []outbox.Destination{m.destination("0")}, outbox.NotifierOptions{Since: time.Now()}).Once(t.Context())
+		outbox.NewNotifier(older.Recorder, []outbox.Destination{m.destination("0")}, outbox.NotifierOptions{Since: time.Now()}).Once(t.Context())
 		p.got(m, "failing x", "failing y")
 	})
 }

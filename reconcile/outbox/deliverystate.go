@@ -77,18 +77,18 @@ func (k DeliveryState) asOf(now time.Time) (_ DeliveryState, changed bool) {
 }
 
 const (
-	// KeptTime is the format of stored times.
-	KeptTime = time.RFC3339Nano
+	// StoredTime is the format of stored times.
+	StoredTime = time.RFC3339Nano
 	// MostKept bounds the stored messages, in bytes: half of the 512 KiB that Vault
 	// accepts with Consul as storage. Larger ones are composed again after a restart.
-	MostKept = 256 << 10
+	MostStored = 256 << 10
 )
 
 // Fields returns the state's fields in Vault.
 func (k DeliveryState) Fields() (map[string]string, error) {
-	f := map[string]string{"after": k.after.id, "after_at": k.after.at.UTC().Format(KeptTime), "tries": strconv.Itoa(k.Tries)}
+	f := map[string]string{"after": k.after.id, "after_at": k.after.at.UTC().Format(StoredTime), "tries": strconv.Itoa(k.Tries)}
 	if !k.RetryAt.IsZero() {
-		f["retry_at"] = k.RetryAt.UTC().Format(KeptTime)
+		f["retry_at"] = k.RetryAt.UTC().Format(StoredTime)
 	}
 	if len(k.Messages) == 0 {
 		return f, nil
@@ -99,9 +99,9 @@ func (k DeliveryState) Fields() (map[string]string, error) {
 	}
 	// Messages beyond the bound are not stored. The position stays, so that a restart
 	// composes them again.
-	if len(b) <= MostKept {
+	if len(b) <= MostStored {
 		f["messages"], f["sent"] = string(b), strconv.Itoa(k.Sent)
-		f["upto"], f["upto_at"] = k.upto.id, k.upto.at.UTC().Format(KeptTime)
+		f["upto"], f["upto_at"] = k.upto.id, k.upto.at.UTC().Format(StoredTime)
 	}
 	return f, nil
 }
@@ -110,16 +110,16 @@ func (k DeliveryState) Fields() (map[string]string, error) {
 func DeliveryStateOf(f map[string]string) (DeliveryState, error) {
 	k := DeliveryState{after: cursor{id: f["after"]}}
 	var errs [6]error
-	k.after.at, errs[0] = time.Parse(KeptTime, f["after_at"])
+	k.after.at, errs[0] = time.Parse(StoredTime, f["after_at"])
 	k.Tries, errs[1] = strconv.Atoi(f["tries"])
 	if at := f["retry_at"]; at != "" {
-		k.RetryAt, errs[2] = time.Parse(KeptTime, at)
+		k.RetryAt, errs[2] = time.Parse(StoredTime, at)
 	}
 	if text := f["messages"]; text != "" {
 		errs[3] = json.Unmarshal([]byte(text), &k.Messages)
 		k.Sent, errs[4] = strconv.Atoi(f["sent"])
 		k.upto.id = f["upto"]
-		k.upto.at, errs[5] = time.Parse(KeptTime, f["upto_at"])
+		k.upto.at, errs[5] = time.Parse(StoredTime, f["upto_at"])
 	}
 	if err := errors.Join(errs[:]...); err != nil || k.Sent < 0 {
 		return DeliveryState{}, audit.ErrNotOurs

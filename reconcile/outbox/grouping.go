@@ -60,10 +60,10 @@ const NoticeDigest = "digest"
 const mostNotifications = 5
 
 // Group makes notifications of the notices that a destination wants.
-func Group(told []Notice, i Interest, records map[string]*ledger.Record) []Notification {
+func Group(notices []Notice, i Interest, records map[string]*ledger.Record) []Notification {
 	var all []Notification
 	at := map[string]int{}
-	for _, n := range told {
+	for _, n := range notices {
 		kind := i.Wants(n, records)
 		if kind == "" {
 			continue
@@ -132,9 +132,9 @@ func notificationID(b Notification) string {
 }
 
 // recordsOf returns the records of the certificates in the notices.
-func recordsOf(told []Notice, records map[string]*ledger.Record) map[string]*ledger.Record {
+func recordsOf(notices []Notice, records map[string]*ledger.Record) map[string]*ledger.Record {
 	some := map[string]*ledger.Record{}
-	for _, n := range told {
+	for _, n := range notices {
 		for _, name := range n.Certificates {
 			if r := records[name]; r != nil {
 				some[name] = r

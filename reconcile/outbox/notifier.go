@@ -17,9 +17,9 @@ import (
 type NotifierOptions struct {
 	// Since is the time from which a new destination gets notices.
 	Since time.Time
-	// Told is called after each delivery and each error, from many goroutines. m is nil
+	// Delivered is called after each delivery and each error, from many goroutines. m is nil
 	// if the error came before a message.
-	Told func(destination string, m *Message, err error)
+	Delivered func(destination string, m *Message, err error)
 }
 
 // Notifier delivers notices to all destinations independently: a destination that fails
@@ -32,8 +32,8 @@ type Notifier struct {
 
 // NewNotifier returns a notifier that reads the ledger as the recorder saw it last.
 func NewNotifier(r *recorder.Recorder, destinations []Destination, o NotifierOptions) *Notifier {
-	if o.Told == nil {
-		o.Told = func(string, *Message, error) {}
+	if o.Delivered == nil {
+		o.Delivered = func(string, *Message, error) {}
 	}
 	n := &Notifier{r: r, o: o}
 	for _, d := range destinations {
@@ -99,7 +99,7 @@ func (c *deliverer) load(ctx context.Context, tree fs.FS) error {
 			return err
 		}
 	}
-	if c.kept, err = DeliveryStateOf(fields); err != nil {
+	if c.stored, err = DeliveryStateOf(fields); err != nil {
 		return audit.Foreign("delivery progress", c.d.State, err)
 	}
 	c.known, c.unsaved = true, false
@@ -113,9 +113,9 @@ func (c *deliverer) begin(ctx context.Context, tree fs.FS) error {
 		return err
 	}
 	// The ledger stores times with milliseconds.
-	c.kept = DeliveryState{after: cursor{at: c.n.o.Since.UTC().Truncate(time.Millisecond)}}
-	if i, _ := c.kept.after.next(events); i > 0 {
-		c.kept.after = cursorOfEvent(events[i-1], c.n.now())
+	c.stored = DeliveryState{after: cursor{at: c.n.o.Since.UTC().Truncate(time.Millisecond)}}
+	if i, _ := c.stored.after.next(events); i > 0 {
+		c.stored.after = cursorOfEvent(events[i-1], c.n.now())
 	}
 	err = c.store(ctx)
 	c.known = err == nil
@@ -127,7 +127,7 @@ func (c *deliverer) store(ctx context.Context) error {
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), lease.WriteTimeout)
 	defer cancel()
 	c.unsaved = true
-	fields, err := c.kept.Fields()
+	fields, err := c.stored.Fields()
 	if err != nil {
 		return err
 	}

@@ -16,7 +16,7 @@ import (
 // account whose breaker is open. It goes by urgency: actions that go first leave less of
 // the limits for the rest.
 func Admit(actions []Action, who throttle.Accounts, history []ledger.Event, found map[ledger.Subject]*throttle.Circuit, now time.Time) {
-	g := &admission{troubles: found, book: throttle.NewBook(history, who), probing: map[ledger.Subject]bool{}, now: now}
+	g := &admission{circuits: found, book: throttle.NewBook(history, who), probing: map[ledger.Subject]bool{}, now: now}
 	var asking []*Action
 	for i := range actions {
 		// Only orders draw on the CA's limits and need a DNS account.
@@ -29,7 +29,7 @@ func Admit(actions []Action, who throttle.Accounts, history []ledger.Event, foun
 		}
 	}
 	slices.SortFunc(asking, ByDeadline(now))
-	mayBeMended(g.troubles, asking, now)
+	mayBeMended(g.circuits, asking, now)
 	for _, a := range g.trustedFirst(asking) {
 		if until := saidBefore(history, a); until.After(now) {
 			a.hold(ledger.ReasonRateLimited, until, fmt.Sprintf("issuer.%s is still rate limited until %s", a.Issuer.Name, until.UTC().Format(time.RFC3339)))
@@ -74,7 +74,7 @@ func (g *admission) trusted(a *Action) bool {
 		subjects = append(subjects, ledger.AccountSubject(name))
 	}
 	for _, s := range subjects {
-		t := g.troubles[s]
+		t := g.circuits[s]
 		if !HoldsAction(t, a) || t.Retried(a.Certificate, g.now) || t.MayBeMended(g.now) {
 			continue
 		}
@@ -110,7 +110,7 @@ func saidBefore(history []ledger.Event, a *Action) (until time.Time) {
 
 // admission is one run of Admit.
 type admission struct {
-	troubles map[ledger.Subject]*throttle.Circuit
+	circuits map[ledger.Subject]*throttle.Circuit
 	book     *throttle.Book
 	probing  map[ledger.Subject]bool // subjects that an action of this pass probes
 	now      time.Time
@@ -137,7 +137,7 @@ func (g *admission) admit(a *Action) {
 	var probes []ledger.Subject
 	for _, s := range AskedSubjects(a) {
 		switch {
-		case !HoldsAction(g.troubles[s], a):
+		case !HoldsAction(g.circuits[s], a):
 		case !g.mayProbe(a, s):
 			g.stop(a, s)
 			return
@@ -160,7 +160,7 @@ func (g *admission) admit(a *Action) {
 		probes = append(probes, ledger.AccountSubject(name))
 	}
 	for _, s := range probes {
-		if t := g.troubles[s]; HoldsAction(t, a) {
+		if t := g.circuits[s]; HoldsAction(t, a) {
 			g.probing[s] = true
 			a.Probes = append(a.Probes, s)
 			a.Unscheduled = a.Unscheduled || g.probeAt(a, s).After(g.now)
@@ -171,7 +171,7 @@ func (g *admission) admit(a *Action) {
 // accounts splits an action's DNS accounts into those it may try and those to avoid.
 func (g *admission) accounts(a *Action) (working, avoid []string) {
 	for _, name := range a.Serving() {
-		if s := ledger.AccountSubject(name); HoldsAction(g.troubles[s], a) && !g.mayProbe(a, s) {
+		if s := ledger.AccountSubject(name); HoldsAction(g.circuits[s], a) && !g.mayProbe(a, s) {
 			avoid = append(avoid, name)
 		} else {
 			working = append(working, name)
@@ -192,18 +192,18 @@ func (g *admission) soonest(a *Action, way []string) ledger.Subject {
 }
 
 func (g *admission) probeAt(a *Action, s ledger.Subject) time.Time {
-	return g.troubles[s].ProbeAt(s, deadlineOf(a, g.now))
+	return g.circuits[s].ProbeAt(s, deadlineOf(a, g.now))
 }
 
 func (g *admission) mayProbe(a *Action, s ledger.Subject) bool {
-	t := g.troubles[s]
+	t := g.circuits[s]
 	// A person's retry and changed settings do not wait for the scheduled probe.
 	return !g.probing[s] && (t.Retried(a.Certificate, g.now) || t.MayBeMended(g.now) || !g.probeAt(a, s).After(g.now))
 }
 
 // stop holds the action because of a subject with an open breaker.
 func (g *admission) stop(a *Action, s ledger.Subject) {
-	t, at := g.troubles[s], g.probeAt(a, s)
+	t, at := g.circuits[s], g.probeAt(a, s)
 	if !at.After(g.now) {
 		at = g.now.Add(throttle.LeastWait) // another action of this pass probes first
 	}

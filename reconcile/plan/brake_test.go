@@ -78,19 +78,19 @@ func TestNothingHeldIsDone(t *testing.T) {
 			t.Errorf("c%02d is deleted", i)
 		}
 	}
-	var told []ledger.Event
+	var events []ledger.Event
 	for _, e := range w.Ledger.Events(t) {
 		if e.Reason == ledger.ReasonMass {
-			told = append(told, e)
+			events = append(events, e)
 		}
 	}
-	if len(told) != 1 || told[0].Severity != ledger.SeverityPage || len(told[0].Certificates) != 6 || told[0].Operation != ledger.KindHold ||
-		!strings.Contains(told[0].Detail, "6 of 10 live certificates at once: 5 gone from the config repo, 1 gone from Vault") {
-		t.Errorf("told: %+v", told)
+	if len(events) != 1 || events[0].Severity != ledger.SeverityPage || len(events[0].Certificates) != 6 || events[0].Operation != ledger.KindHold ||
+		!strings.Contains(events[0].Detail, "6 of 10 live certificates at once: 5 gone from the config repo, 1 gone from Vault") {
+		t.Errorf("told: %+v", events)
 	}
 	w.At = w.At.Add(times.Day)
 	w.Settle()
-	if told := w.Ledger.Events(t); told[len(told)-1].Reason != ledger.ReasonMass {
+	if events := w.Ledger.Events(t); events[len(events)-1].Reason != ledger.ReasonMass {
 		t.Error("it is not told again the day after")
 	}
 }
@@ -314,13 +314,13 @@ func TestAHoldThatIsOver(t *testing.T) {
 	if held() == nil {
 		t.Error("it is not held when it comes back")
 	}
-	var told []string
+	var events []string
 	for _, e := range w.Ledger.Events(t) {
 		if e.Reason == ledger.ReasonMass {
-			told = append(told, string(e.Status))
+			events = append(events, string(e.Status))
 		}
 	}
-	if got := strings.Join(told, " "); got != "held success" {
+	if got := strings.Join(events, " "); got != "held success" {
 		t.Errorf("told: %s", got)
 	}
 }

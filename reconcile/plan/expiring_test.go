@@ -30,8 +30,8 @@ func TestExpiring(t *testing.T) {
 		r.State, r.Failures, r.LastFailure = ledger.StateFailing, 2, &ledger.Failure{Class: ledger.ClassCAA, Message: "forbidden"}
 	}
 	cases := map[string]struct {
-		a    plan.Action
-		told bool
+		a        plan.Action
+		recorded bool
 	}{
 		"failing, 13 days left":                {action("x", 90*times.Day, 13*times.Day, failing), true},
 		"failing, 20 days left":                {action("x", 90*times.Day, 20*times.Day, failing), false},
@@ -57,10 +57,10 @@ func TestExpiring(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			events := plan.ExpiringEvents([]plan.Action{tc.a}, ledger.Revision{}, now)
-			if len(events) == 1 != tc.told {
+			if len(events) == 1 != tc.recorded {
 				t.Fatalf("told %d times", len(events))
 			}
-			if again := plan.ExpiringEvents([]plan.Action{tc.a}, ledger.Revision{}, now.Add(time.Hour)); tc.told && again[0].ID != events[0].ID {
+			if again := plan.ExpiringEvents([]plan.Action{tc.a}, ledger.Revision{}, now.Add(time.Hour)); tc.recorded && again[0].ID != events[0].ID {
 				t.Error("told later it is another event")
 			}
 		})
@@ -77,14 +77,14 @@ func TestExpiringIsInTheLedger(t *testing.T) {
 		_, _ = w.Apply(t.Context())
 		w.At = w.At.Add(time.Minute)
 	}
-	var told []ledger.Reason
+	var recorded []ledger.Reason
 	for _, e := range w.Ledger.Events(t) {
 		if e.Reason == ledger.ReasonExpiring {
-			told = append(told, e.Reason)
+			recorded = append(recorded, e.Reason)
 		}
 	}
-	if len(told) != 1 {
-		t.Errorf("told %d times", len(told))
+	if len(recorded) != 1 {
+		t.Errorf("told %d times", len(recorded))
 	}
 	w.Ca.Fail = nil
 	w.At = w.At.Add(2 * times.Day)
@@ -99,13 +99,13 @@ func TestExpiringIsInTheLedger(t *testing.T) {
 func TestTaken(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
 	ctx := context.Background()
-	said := func() (told []ledger.Reason) {
+	said := func() (recorded []ledger.Reason) {
 		for _, e := range w.Ledger.Events(t) {
 			if e.Operation == ledger.KindConfig {
-				told = append(told, e.Reason)
+				recorded = append(recorded, e.Reason)
 			}
 		}
-		return told
+		return recorded
 	}
 	take := func() {
 		t.Helper()
@@ -114,16 +114,16 @@ func TestTaken(t *testing.T) {
 		}
 	}
 	take()
-	if told := said(); len(told) != 0 {
-		t.Errorf("told where none was refused: %v", told)
+	if recorded := said(); len(recorded) != 0 {
+		t.Errorf("told where none was refused: %v", recorded)
 	}
 	if err := w.Reconciler().Refuse(ctx, ledger.Revision{Commit: "bad"}, "a mistake"); err != nil {
 		t.Fatal(err)
 	}
 	take()
 	take()
-	if told := said(); !slices.Equal(told, []ledger.Reason{ledger.ReasonRefused, ledger.ReasonTaken}) {
-		t.Errorf("told: %v", told)
+	if recorded := said(); !slices.Equal(recorded, []ledger.Reason{ledger.ReasonRefused, ledger.ReasonTaken}) {
+		t.Errorf("told: %v", recorded)
 	}
 }
 

@@ -59,7 +59,7 @@ func TestIssuerFor(t *testing.T) {
 			if a.Issuer.Name != tc.want {
 				t.Errorf("asked is %s, want %s", a.Issuer.Name, tc.want)
 			}
-			if told := strings.Contains(strings.Join(a.Warnings, "\n"), "is asked instead"); tc.live && told != (tc.want != "ca") {
+			if warned := strings.Contains(strings.Join(a.Warnings, "\n"), "is asked instead"); tc.live && warned != (tc.want != "ca") {
 				t.Errorf("warnings: %v", a.Warnings)
 			}
 		})

@@ -28,9 +28,9 @@ func TestDeletedSecretIsTold(t *testing.T) {
 			tc.undo(w)
 			w.At = w.At.Add(time.Hour)
 			w.Settle()
-			told := w.Deletions(t)
-			if len(told) != 1 || told[0].Severity != ledger.SeverityPage || !strings.Contains(told[0].Message, tc.says) || told[0].VaultPath != "secret/tls/api" {
-				t.Fatalf("told: %+v", told)
+			deletions := w.Deletions(t)
+			if len(deletions) != 1 || deletions[0].Severity != ledger.SeverityPage || !strings.Contains(deletions[0].Message, tc.says) || deletions[0].VaultPath != "secret/tls/api" {
+				t.Fatalf("told: %+v", deletions)
 			}
 			events := w.Ledger.Events(t)
 			if e := events[len(events)-1]; e.Operation != ledger.KindIssue || e.Reason != ledger.ReasonDeleted || e.Status != ledger.Success {

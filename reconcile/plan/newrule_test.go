@@ -65,7 +65,7 @@ func TestRuleEvents(t *testing.T) {
 	if again := plan.RuleEvents(actions, now.Add(time.Hour)); again[0].ID != events[0].ID {
 		t.Error("it is told each hour")
 	}
-	if kinds := (&outbox.Classifier{Held: map[string]*outbox.OpenHold{}}).Holds(events[0]); len(kinds) != 2 || kinds[0] != outbox.NoticePaging {
+	if kinds := (&outbox.Classifier{Held: map[string]*outbox.OpenHold{}}).OfHold(events[0]); len(kinds) != 2 || kinds[0] != outbox.NoticePaging {
 		t.Errorf("a person is told as %v", kinds)
 	}
 }

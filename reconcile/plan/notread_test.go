@@ -45,15 +45,15 @@ func TestWhatIsNotReadIsNotRetired(t *testing.T) {
 			if there = there && !w.Vault.Secrets["secret/tls/api"].Versions[0].Deleted; there != c.held {
 				t.Errorf("the secret is there: %v", there)
 			}
-			var told []ledger.Event
+			var events []ledger.Event
 			for _, e := range w.Ledger.Events(t) {
 				if e.Reason == ledger.ReasonNotRead {
-					told = append(told, e)
+					events = append(events, e)
 				}
 			}
 			if !c.held {
-				if len(told) != 0 {
-					t.Errorf("told: %+v", told)
+				if len(events) != 0 {
+					t.Errorf("told: %+v", events)
 				}
 				return
 			}
@@ -62,8 +62,8 @@ func TestWhatIsNotReadIsNotRetired(t *testing.T) {
 			if a.Wants != ledger.KindRetire {
 				t.Errorf("it waits to %s", a.Wants)
 			}
-			if len(told) != 1 || told[0].Severity != ledger.SeverityPage || told[0].Certificate != "api" || told[0].Status != ledger.Held {
-				t.Errorf("told: %+v", told)
+			if len(events) != 1 || events[0].Severity != ledger.SeverityPage || events[0].Certificate != "api" || events[0].Status != ledger.Held {
+				t.Errorf("told: %+v", events)
 			}
 			w.Desired.Unread = nil // what lay there is gone: that is meant
 			w.Settle()

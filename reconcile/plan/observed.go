@@ -53,8 +53,8 @@ type Secret struct {
 	Custom    map[string]string // nil in Observed
 }
 
-// Behind reports whether the metadata describes an older version than the current one.
-func (s Secret) Behind() bool { return s.Live != nil && s.Live.Version != s.Version }
+// IsStale reports whether the metadata describes an older version than the current one.
+func (s Secret) IsStale() bool { return s.Live != nil && s.Live.Version != s.Version }
 
 // Pending is the metadata of a pending secret.
 type Pending struct {
@@ -92,8 +92,8 @@ type Observed struct {
 	// copies their actions and plans these certificates again once the attempts have ended.
 	AtWork map[string]Work
 
-	Turn int                       // the crew's turn in which certroll read this state
-	Told map[string]*ledger.Record // the records as the ledger has them
+	Turn      int                       // the crew's turn in which certroll read this state
+	Published map[string]*ledger.Record // the records as the ledger has them
 	// Done are the key digests, by certificate, of the pending secrets that certroll
 	// deletes once the ledger has the result of their attempt.
 	Done map[string]string

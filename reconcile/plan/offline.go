@@ -42,11 +42,11 @@ func ObserveRecords(tree fs.FS, now time.Time) (*Observed, error) {
 		}
 		// A copy, because the record keeps its own.
 		live := *r.Live
-		kept := r.State != ledger.StateRetired || r.OnRemove == spec.Keep || r.OnRemove == ""
+		stays := r.State != ledger.StateRetired || r.OnRemove == spec.Keep || r.OnRemove == ""
 		if live.NextKeyDigest != "" {
 			obs.Staged[name] = Staged{KeyDigest: live.NextKeyDigest, KeyShape: live.NextKeyShape}
 		}
-		obs.Secrets[at] = Secret{Version: live.Version, Readable: kept, Owner: name, Live: &live}
+		obs.Secrets[at] = Secret{Version: live.Version, Readable: stays, Owner: name, Live: &live}
 	}
 	return obs, nil
 }

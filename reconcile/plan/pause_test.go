@@ -91,12 +91,12 @@ func TestPauseInTheLedger(t *testing.T) {
 	if r := w.Ledger.Record(t, "api"); r.Unmanaged != nil || r.RenewAt == nil {
 		t.Errorf("record after the pause: %+v", r)
 	}
-	var told []string
+	var events []string
 	for _, e := range w.Ledger.Events(t) {
-		told = append(told, string(e.Operation)+" "+string(e.Reason)+" "+string(e.Status))
+		events = append(events, string(e.Operation)+" "+string(e.Reason)+" "+string(e.Status))
 	}
 	want := "issue missing success, note renewal_off success, note unmanaged_overdue held, renew threshold success, note renewal_on success"
-	if got := strings.Join(told, ", "); got != want {
+	if got := strings.Join(events, ", "); got != want {
 		t.Errorf("events:\n%s, want\n%s", got, want)
 	}
 	if e := w.Ledger.Events(t)[1]; e.Actor != "A. Owner <owner@example.com>" || e.Cause != "spec" || e.Revision != "c0ffee" || !strings.Contains(e.Detail, "moves to another team") {

@@ -16,7 +16,7 @@ func (s *Situation) leftAlone() bool {
 	}
 	l, r := s.live(), s.record
 	if l != nil {
-		return s.secret.Behind() || !s.secret.Readable
+		return s.secret.IsStale() || !s.secret.Readable
 	}
 	return r.HasSecret() && s.at == ledger.Location{Mount: r.Live.Mount, Path: r.Live.Path}
 }

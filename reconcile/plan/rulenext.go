@@ -18,7 +18,7 @@ const nextLead = times.Day
 // the record; or key.next is off and a key is staged.
 func ruleNext(s *Situation) (Action, bool) {
 	l := s.live()
-	if l == nil || !s.auto || s.secret.Behind() || s.toBeUsedFirst(l) {
+	if l == nil || !s.auto || s.secret.IsStale() || s.toBeUsedFirst(l) {
 		return Action{}, false
 	}
 	reason, detail := s.nextWanted(l)
@@ -30,11 +30,11 @@ func (s *Situation) nextWanted(l *ledger.Live) (ledger.Reason, string) {
 	usable := s.usableNext(l)
 	switch {
 	case !s.Spec.Key.Next:
-		if s.next == nil && l.NextKeyDigest == "" && s.nextTold(l) {
+		if s.next == nil && l.NextKeyDigest == "" && s.nextIsRecorded(l) {
 			return "", ""
 		}
 		return ledger.ReasonNextKeyOff, "key.next is off: the staged key is destroyed and its digest " + s.publishedNext(l) + " withdrawn; TLSA records and pins of it can go"
-	case usable != nil && usable.KeyDigest == l.NextKeyDigest && s.nextTold(l):
+	case usable != nil && usable.KeyDigest == l.NextKeyDigest && s.nextIsRecorded(l):
 		return "", ""
 	case usable != nil:
 		return ledger.ReasonNextKey, "its next key is staged; the digest " + usable.KeyDigest + " is published, nothing is ordered"
@@ -59,9 +59,9 @@ func (s *Situation) usableNext(l *ledger.Live) *Staged {
 	return nil
 }
 
-// nextTold reports whether the record has the same next key as Vault. A record of another
+// nextIsRecorded reports whether the record has the same next key as Vault. A record of another
 // serial is the business of ruleStaleRecord.
-func (s *Situation) nextTold(l *ledger.Live) bool {
+func (s *Situation) nextIsRecorded(l *ledger.Live) bool {
 	r := s.record
 	return r == nil || r.Live == nil || r.Live.Serial != l.Serial || r.Live.NextKeyDigest == l.NextKeyDigest
 }

@@ -14,7 +14,7 @@ import (
 
 func TestRuleNext(t *testing.T) {
 	const p256 = "ecdsa-P-256"
-	settled := func(v *reconciletest.View) { v.Published("n1", p256, 0); v.Told() }
+	settled := func(v *reconciletest.View) { v.Published("n1", p256, 0); v.Recorded() }
 	cases := map[string]struct {
 		view   func(*reconciletest.View)
 		age    time.Duration
@@ -40,11 +40,11 @@ func TestRuleNext(t *testing.T) {
 		"a change waits": {view: func(v *reconciletest.View) { settled(v); v.Secret.Live.NamesDigest = "other" }, age: time.Hour,
 			kind: ledger.KindHold, reason: ledger.ReasonNextKeyNew, detail: "published since 2026-11-23T12:00:00Z"},
 		"a change a day later": {view: func(v *reconciletest.View) { settled(v); v.Secret.Live.NamesDigest = "other" }, age: times.Day, kind: ledger.KindReissue, reason: ledger.ReasonChanged},
-		"due, and published a moment ago": {view: func(v *reconciletest.View) { v.Published("n1", p256, 60*times.Day); v.Told() }, age: 60*times.Day + time.Hour,
+		"due, and published a moment ago": {view: func(v *reconciletest.View) { v.Published("n1", p256, 60*times.Day); v.Recorded() }, age: 60*times.Day + time.Hour,
 			kind: ledger.KindHold, reason: ledger.ReasonNextKeyNew, detail: "days left"},
-		"due, and too late to wait": {view: func(v *reconciletest.View) { v.Published("n1", p256, 85*times.Day); v.Told() }, age: 85*times.Day + time.Hour,
+		"due, and too late to wait": {view: func(v *reconciletest.View) { v.Published("n1", p256, 85*times.Day); v.Recorded() }, age: 85*times.Day + time.Hour,
 			kind: ledger.KindRenew, reason: ledger.ReasonThreshold, warns: "may not be seen everywhere yet"},
-		"due, and published by a clock that ran ahead": {view: func(v *reconciletest.View) { v.Published("n1", p256, 80*times.Day); v.Told() }, age: 61 * times.Day,
+		"due, and published by a clock that ran ahead": {view: func(v *reconciletest.View) { v.Published("n1", p256, 80*times.Day); v.Recorded() }, age: 61 * times.Day,
 			kind: ledger.KindRenew, reason: ledger.ReasonThreshold},
 		"short lives wait a tenth": {view: func(v *reconciletest.View) { v.Lives(160 * time.Hour); settled(v); v.Secret.Live.NamesDigest = "other" }, age: 17 * time.Hour,
 			kind: ledger.KindReissue, reason: ledger.ReasonChanged},
@@ -55,13 +55,13 @@ func TestRuleNext(t *testing.T) {
 			kind: ledger.KindStage, reason: ledger.ReasonNextKey, detail: "becomes ecdsa-P-384: the staged key (ecdsa-P-256, SPKI SHA-256 n1) is replaced; TLSA records and pins of it are to be changed"},
 		"another shape, staged": {view: func(v *reconciletest.View) {
 			v.Published("n2", "ecdsa-P-384", 5*times.Day)
-			v.Told()
+			v.Recorded()
 			v.C.Key.Curve = "P-384"
 		}, age: 5*times.Day + time.Hour,
 			kind: ledger.KindHold, reason: ledger.ReasonNextKeyNew},
 		"another shape, published": {view: func(v *reconciletest.View) {
 			v.Published("n2", "ecdsa-P-384", 5*times.Day)
-			v.Told()
+			v.Recorded()
 			v.C.Key.Curve = "P-384"
 		}, age: 6 * times.Day,
 			kind: ledger.KindReissue, reason: ledger.ReasonChanged},

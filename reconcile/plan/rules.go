@@ -83,12 +83,12 @@ func ruleUnfinished(s *Situation) (Action, bool) {
 		return Action{}, false
 	}
 	// The pair and the metadata are complete; only the record is missing.
-	if l := s.live(); l != nil && l.KeyDigest == s.pending.KeyDigest && !s.secret.Behind() {
+	if l := s.live(); l != nil && l.KeyDigest == s.pending.KeyDigest && !s.secret.IsStale() {
 		return Action{Kind: ledger.KindRepair, Reason: ledger.ReasonUnfinished,
 			Detail: "an earlier run ended after it had written " + s.at.String() + "; its record is completed"}, true
 	}
 	// The pair is in Vault, but its metadata is missing or describes an older version.
-	if s.live() == nil || s.secret.Behind() {
+	if s.live() == nil || s.secret.IsStale() {
 		return Action{Kind: ledger.KindRepair, Reason: ledger.ReasonUnfinished,
 			Detail: "an earlier run ended while it wrote " + s.at.String() + "; it is finished, with no new order"}, true
 	}
@@ -111,7 +111,7 @@ func ruleForeign(s *Situation) (Action, bool) {
 // ruleDrifted: another program wrote a version after certroll's.
 func ruleDrifted(s *Situation) (Action, bool) {
 	l := s.live()
-	if l == nil || !s.auto || !s.secret.Behind() {
+	if l == nil || !s.auto || !s.secret.IsStale() {
 		return Action{}, false
 	}
 	return Action{Kind: ledger.KindRepair, Reason: ledger.ReasonDrifted,

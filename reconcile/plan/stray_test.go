@@ -30,7 +30,7 @@ func TestLateWriteOfAPendingSecret(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"), reconciletest.Certificate("web", "web.example.com"))
 	data := lateWrite(t, w)
 	w.Settle()
-	orders, told := len(w.Ca.Orders), len(w.Ledger.Events(t))
+	orders, recorded := len(w.Ca.Orders), len(w.Ledger.Events(t))
 	w.Arrives(data)
 	for _, a := range w.Plan() {
 		if a.Kind == ledger.KindHold {
@@ -45,10 +45,10 @@ func TestLateWriteOfAPendingSecret(t *testing.T) {
 		t.Errorf("%d orders, want %d", n, orders)
 	}
 	events := w.Ledger.Events(t)
-	if len(events) != told+1 {
-		t.Fatalf("%d more events, want 1", len(events)-told)
+	if len(events) != recorded+1 {
+		t.Fatalf("%d more events, want 1", len(events)-recorded)
 	}
-	if e := events[told]; e.Certificate != "api" || e.Operation != ledger.KindRepair || e.Status != ledger.Success || !strings.Contains(e.Detail, "reached Vault late") {
+	if e := events[recorded]; e.Certificate != "api" || e.Operation != ledger.KindRepair || e.Status != ledger.Success || !strings.Contains(e.Detail, "reached Vault late") {
 		t.Errorf("it is told as %+v", e)
 	}
 	if again := w.Settle(); again.Commit != "" {

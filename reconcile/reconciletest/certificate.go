@@ -131,8 +131,8 @@ func (v *View) Published(digest, shape string, at time.Duration) {
 	v.Secret.Live.NextKeyDigest, v.Secret.Live.NextKeyShape, v.Secret.Live.NextKeySince = digest, shape, &since
 }
 
-// Told makes the record match Vault.
-func (v *View) Told() { live := *v.Secret.Live; v.Record.Live = &live }
+// Recorded makes the record match Vault.
+func (v *View) Recorded() { live := *v.Secret.Live; v.Record.Live = &live }
 
 // View is one certificate, "api", as Plan sees it: live since Start for 90 days, with an
 // up-to-date record. Tests change it as needed.

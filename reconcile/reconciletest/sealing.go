@@ -65,8 +65,8 @@ func (s *Sealing) IsSealed() bool {
 // certificate has a failure, and that all are live afterwards.
 func (w *World) OneProblem(t *testing.T, n int) {
 	t.Helper()
-	if told := w.ToldOutages(t); !slices.Equal(told, []ledger.Status{ledger.Failed, ledger.Success}) {
-		t.Errorf("told of Vault: %v, want one failure and its end", told)
+	if outages := w.OutageEvents(t); !slices.Equal(outages, []ledger.Status{ledger.Failed, ledger.Success}) {
+		t.Errorf("told of Vault: %v, want one failure and its end", outages)
 	}
 	live := 0
 	for _, e := range w.Ledger.Events(t) {

@@ -168,14 +168,14 @@ func (v *MemVault) Deletes(path string, deleted bool) {
 }
 
 // Deletions returns the events about deleted secrets.
-func (w *World) Deletions(t *testing.T) (told []ledger.Event) {
+func (w *World) Deletions(t *testing.T) (list []ledger.Event) {
 	t.Helper()
 	for _, e := range w.Ledger.Events(t) {
 		if e.Operation == ledger.KindNote && e.Reason == ledger.ReasonDeleted {
-			told = append(told, e)
+			list = append(list, e)
 		}
 	}
-	return told
+	return list
 }
 
 // KeysOfState returns certroll's own secrets that are not empty.
@@ -296,15 +296,15 @@ func (w *World) PendingKey() string {
 // GitError is the error of an unreachable Git.
 func GitError() error { return &CaError{Code: "git", Text: "no route to host"} }
 
-// ToldOutages returns the statuses of the events about outages.
-func (w *World) ToldOutages(t *testing.T) (told []ledger.Status) {
+// OutageEvents returns the statuses of the events about outages.
+func (w *World) OutageEvents(t *testing.T) (list []ledger.Status) {
 	t.Helper()
 	for _, e := range w.Ledger.Events(t) {
 		if e.Operation == ledger.KindPass {
-			told = append(told, e.Status)
+			list = append(list, e.Status)
 		}
 	}
-	return told
+	return list
 }
 
 // Away makes the ledger fail with err, or work again if err is nil.
@@ -343,18 +343,18 @@ func (w *World) GoesOn() (again func()) {
 const TheOwner = "A. Owner <owner@example.com>"
 
 // ToldOf compares the events of a certificate, including those of its former names.
-func (w *World) ToldOf(t *testing.T, name, want string) {
+func (w *World) ExpectEvents(t *testing.T, name, want string) {
 	t.Helper()
 	tree := w.Snapshot(t)
 	events, err := archive.Query{Certificate: name}.Events(tree)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var told []string
+	var list []string
 	for _, e := range events {
-		told = append(told, string(e.Operation)+"/"+string(e.Reason))
+		list = append(list, string(e.Operation)+"/"+string(e.Reason))
 	}
-	if got := strings.Join(told, " "); got != want {
+	if got := strings.Join(list, " "); got != want {
 		t.Errorf("the events of %s are %s, want %s", name, got, want)
 	}
 	newest, more, err := archive.Query{Certificate: name}.Newest(tree, 100)

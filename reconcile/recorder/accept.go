@@ -79,23 +79,23 @@ func (r *Recorder) AcceptHeld(ctx context.Context, id string, known *ledger.Held
 		return nil, err
 	}
 	now := r.Now().UTC()
-	told := []ledger.Entry{{Event: ledger.Event{
+	entries := []ledger.Entry{{Event: ledger.Event{
 		Schema: ledger.EventSchema, ID: ledger.EventID("accepted", id, actor, now.Format(time.RFC3339Nano)), Time: now.Truncate(time.Millisecond),
 		Operation: ledger.KindConfig, Status: ledger.Success, Reason: ledger.ReasonAccepted, Actor: text.FirstOf(actor, "unknown"), Cause: "command",
 	}}}
-	_, err = r.Writer.Ledger.Commit(ctx, statuspage.CommitMessage(told), func(tree fs.FS) (map[string][]byte, error) {
+	_, err = r.Writer.Ledger.Commit(ctx, statuspage.CommitMessage(entries), func(tree fs.FS) (map[string][]byte, error) {
 		set, sets, err := archive.FindHeld(tree, id, known)
 		if err != nil {
 			return nil, err
 		}
 		accepted = set
 		set.AcceptedAt, set.AcceptedBy = times.Optional(now.Truncate(time.Second)), text.FirstOf(actor, "unknown")
-		e := &told[0].Event
+		e := &entries[0].Event
 		e.Subject, e.Detail = string(plan.SubjectOfSet(set)), "a person accepted "+how+": "+set.Summary()
 		// The edit may run again on a newer tree, which may have another set.
 		e.Certificate, e.Certificates = "", nil
 		e.Concerns(set.Names())
-		files, err := r.Writer.Edit(tree, told)
+		files, err := r.Writer.Edit(tree, entries)
 		if err != nil {
 			return nil, err
 		}
@@ -118,8 +118,8 @@ func (r *Recorder) AcceptLost(ctx context.Context, commit string, seen bool, act
 		Operation: ledger.KindNote, Status: ledger.Success, Reason: ledger.ReasonAccepted, Subject: archive.LedgerSubject, Actor: text.FirstOf(actor, "unknown"), Cause: "command", OldRevision: commit,
 		Detail: "a person accepted that the ledger no longer goes on from commit " + commit,
 	}
-	told := []ledger.Entry{{Event: e}}
-	_, err := r.Writer.Ledger.Commit(ctx, statuspage.CommitMessage(told), func(tree fs.FS) (map[string][]byte, error) {
+	entries := []ledger.Entry{{Event: e}}
+	_, err := r.Writer.Ledger.Commit(ctx, statuspage.CommitMessage(entries), func(tree fs.FS) (map[string][]byte, error) {
 		events, err := archive.Query{}.Events(tree)
 		if err != nil {
 			return nil, err
@@ -131,9 +131,9 @@ func (r *Recorder) AcceptLost(ctx context.Context, commit string, seen bool, act
 		// The consent has to sort after the report of the loss, even if this clock is
 		// slow.
 		if n := len(events); n > 0 {
-			told[0].Event.Time = times.Later(e.Time, events[n-1].Time.Add(time.Millisecond))
+			entries[0].Event.Time = times.Later(e.Time, events[n-1].Time.Add(time.Millisecond))
 		}
-		return r.Writer.Edit(tree, told)
+		return r.Writer.Edit(tree, entries)
 	})
 	if errors.Is(err, archive.ErrNotLost) {
 		return fmt.Errorf("accepting the loss of %s: %w; certroll audit verify names those that are", commit, archive.ErrNotLost)

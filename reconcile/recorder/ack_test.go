@@ -46,11 +46,11 @@ func TestAPushWithoutAck(t *testing.T) {
 	m.Desired.Certificates = append(m.Desired.Certificates, reconciletest.Certificate("a", "a.example.com"))
 	r := process()
 	report := pass(r)
-	if report.Commit == "" || report.Failed()+report.Untold() != 0 || !errors.Is(report.Disk, errFull) {
+	if report.Commit == "" || report.Failed()+report.Unrecorded() != 0 || !errors.Is(report.Disk, errFull) {
 		t.Errorf("%+v", report)
 	}
 	m.anchoredAt(m.ledger.head)
-	if b, err := r.Backlog(); err != nil || b.Events != 0 || b.ToldAt.IsZero() {
+	if b, err := r.Backlog(); err != nil || b.Events != 0 || b.PublishedAt.IsZero() {
 		t.Errorf("backlog %+v, %v", b, err)
 	}
 	pending := 0

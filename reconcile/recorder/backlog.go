@@ -8,9 +8,9 @@ import (
 
 // Backlog is the part of the journal that the ledger lacks.
 type Backlog struct {
-	Events int       // number of unpublished journal entries
-	Oldest time.Time // time of the oldest one; zero: none
-	ToldAt time.Time // last publish of this process; zero: none yet
+	Events      int       // number of unpublished journal entries
+	Oldest      time.Time // time of the oldest one; zero: none
+	PublishedAt time.Time // last publish of this process; zero: none yet
 }
 
 // Backlog returns the unpublished part of the journal.

@@ -100,7 +100,7 @@ func (r *Recorder) keepCheckpoint(ctx context.Context, tree fs.FS, head string, 
 	if err != nil {
 		return err
 	}
-	astray, err := r.untold(found, was, tree)
+	astray, err := r.lacksReport(found, was, tree)
 	m.found(astray)
 	if err != nil || astray {
 		return err
@@ -117,17 +117,17 @@ func (m *Checkpoint) found(astray bool) {
 	m.astray = astray
 }
 
-// untold reports whether the ledger lacks the report of a rewind, and records the report.
+// lacksReport reports whether the ledger lacks the report of a rewind, and records the report.
 // The report's ID derives from a random nonce of the checkpoint: an attacker who rebuilds
 // the ledger cannot guess the ID, and so cannot include a report that suppresses this
 // one.
-func (r *Recorder) untold(found []archive.Breach, was *audit.Mark, tree fs.FS) (bool, error) {
+func (r *Recorder) lacksReport(found []archive.Breach, was *audit.Mark, tree fs.FS) (bool, error) {
 	if len(found) == 0 {
 		return false, nil
 	}
 	id := ledger.EventID("astray", was.Nonce)
-	told, err := Tells(tree, id)
-	if err != nil || told {
+	reported, err := Tells(tree, id)
+	if err != nil || reported {
 		return false, err
 	}
 	waiting, err := r.Writer.entries()

@@ -72,16 +72,16 @@ func (l *pastLedger) edited(commit, parent string, edit func(log string) string)
 // moored is a world whose ledger has an anchor.
 type mooredWorld struct {
 	*reconciletest.World
-	ledger *pastLedger
-	anchor *reconciletest.MemAnchor
-	told   []archive.Breach
+	ledger  *pastLedger
+	anchor  *reconciletest.MemAnchor
+	reports []archive.Breach
 }
 
 func newMooredWorld(t *testing.T) *mooredWorld {
 	m := &mooredWorld{World: reconciletest.NewWorld(t), ledger: newPastLedger(), anchor: &reconciletest.MemAnchor{}}
 	m.World.Ledger = m.ledger.MemLedger
 	m.Opts.Anchor = m.anchor
-	m.Opts.Rewound = func(f archive.Breach) { m.told = append(m.told, f) }
+	m.Opts.Rewound = func(f archive.Breach) { m.reports = append(m.reports, f) }
 	return m
 }
 
@@ -148,8 +148,8 @@ func TestAnchorFollowsThePushes(t *testing.T) {
 	if f := m.anchor.Fields; f["events"] != fmt.Sprint(len(all)) || f["file"] != archive.AuditFile(m.At) || f["line"] == f["events"] {
 		t.Errorf("the anchor is at %v, there are %d events", f, len(all))
 	}
-	if len(m.rewinds())+len(m.told) != 0 {
-		t.Errorf("a rewind is told of: %+v", m.told)
+	if len(m.rewinds())+len(m.reports) != 0 {
+		t.Errorf("a rewind is told of: %+v", m.reports)
 	}
 }
 
@@ -163,8 +163,8 @@ func TestAnchorLags(t *testing.T) {
 	m.anchor.Fields, m.anchor.Version = before, version
 	m.must(m.run())
 	m.anchoredAt(m.ledger.head)
-	if len(m.rewinds())+len(m.told) != 0 {
-		t.Errorf("a rewind is told of: %+v", m.told)
+	if len(m.rewinds())+len(m.reports) != 0 {
+		t.Errorf("a rewind is told of: %+v", m.reports)
 	}
 }
 
@@ -173,8 +173,8 @@ func TestRewindIsTold(t *testing.T) {
 		return strings.Join(strings.SplitAfter(log, "\n")[:1], "")
 	}
 	for name, c := range map[string]struct {
-		rewind func(l *pastLedger, first string)
-		told   []string
+		rewind  func(l *pastLedger, first string)
+		reports []string
 	}{
 		"moved back":     {func(l *pastLedger, first string) { l.moveTo(first) }, []string{"does not go on from the head", "fewer events", "another line"}},
 		"deleted":        {func(l *pastLedger, _ string) { l.moveTo("") }, []string{"does not go on from the head", "fewer events", "another line"}},
@@ -215,12 +215,12 @@ func TestRewindIsTold(t *testing.T) {
 			if !maps.Equal(m.anchor.Fields, was) {
 				t.Errorf("the anchor moved to %v before the ledger tells of the rewind", m.anchor.Fields)
 			}
-			if len(m.told) != len(c.told) {
-				t.Errorf("told are %+v, want %q", m.told, c.told)
+			if len(m.reports) != len(c.reports) {
+				t.Errorf("told are %+v, want %q", m.reports, c.reports)
 			}
-			for i, words := range c.told {
-				if i < len(m.told) && !strings.Contains(m.told[i].Problem, words) {
-					t.Errorf("told is %q, want %q", m.told[i].Problem, words)
+			for i, words := range c.reports {
+				if i < len(m.reports) && !strings.Contains(m.reports[i].Problem, words) {
+					t.Errorf("told is %q, want %q", m.reports[i].Problem, words)
 				}
 			}
 
@@ -228,12 +228,12 @@ func TestRewindIsTold(t *testing.T) {
 			m.must(m.run())
 			m.must(m.run())
 			e := m.rewinds()
-			if len(e) != 1 || e[0].Severity != ledger.SeverityPage || e[0].Status != ledger.Failed || !strings.Contains(e[0].Message, c.told[0]) {
+			if len(e) != 1 || e[0].Severity != ledger.SeverityPage || e[0].Status != ledger.Failed || !strings.Contains(e[0].Message, c.reports[0]) {
 				t.Errorf("the events are %+v", e)
 			}
 			m.anchoredAt(m.ledger.head)
-			if len(m.told) != len(c.told) {
-				t.Errorf("it is told again: %+v", m.told)
+			if len(m.reports) != len(c.reports) {
+				t.Errorf("it is told again: %+v", m.reports)
 			}
 		})
 	}
@@ -258,8 +258,8 @@ func TestAnchorOfTwoReplicas(t *testing.T) {
 		t.Errorf("the later anchor was replaced by %v", m.anchor.Fields)
 	}
 	m.anchoredAt("others")
-	if len(m.rewinds())+len(m.told) != 0 {
-		t.Errorf("a rewind is told of: %+v", m.told)
+	if len(m.rewinds())+len(m.reports) != 0 {
+		t.Errorf("a rewind is told of: %+v", m.reports)
 	}
 }
 
@@ -279,8 +279,8 @@ func TestAnchorUnreadable(t *testing.T) {
 			if err := m.issue("b"); err == nil {
 				t.Error("nothing is said")
 			}
-			if n := len(m.ledger.Events(t)); n != 2 || len(m.told) != 0 || !maps.Equal(m.anchor.Fields, was) {
-				t.Errorf("%d events, told %+v, anchor %v", n, m.told, m.anchor.Fields)
+			if n := len(m.ledger.Events(t)); n != 2 || len(m.reports) != 0 || !maps.Equal(m.anchor.Fields, was) {
+				t.Errorf("%d events, told %+v, anchor %v", n, m.reports, m.anchor.Fields)
 			}
 		})
 	}

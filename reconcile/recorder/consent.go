@@ -47,16 +47,16 @@ func (r *Recorder) Accept(ctx context.Context, rev ledger.Revision, actor string
 		Operation: ledger.KindConfig, Status: ledger.Success, Reason: ledger.ReasonAccepted, Actor: text.FirstOf(actor, "unknown"), Cause: "command", Revision: rev.Commit,
 		Detail: "a person reviewed the revision of " + text.FirstOf(rev.Author, "an unknown author") + " and accepted it",
 	}
-	told := []ledger.Entry{{Event: e}}
-	_, err := r.Writer.Ledger.Commit(ctx, statuspage.CommitMessage(told), func(tree fs.FS) (map[string][]byte, error) {
+	entries := []ledger.Entry{{Event: e}}
+	_, err := r.Writer.Ledger.Commit(ctx, statuspage.CommitMessage(entries), func(tree fs.FS) (map[string][]byte, error) {
 		last, err := archive.LastTaken(tree)
 		// The consent sorts after the revision in force, even if this machine's clock is
 		// slow.
-		told[0].Event.OldRevision, told[0].Event.Time = last.Commit, times.Later(e.Time, last.At.Add(time.Millisecond))
+		entries[0].Event.OldRevision, entries[0].Event.Time = last.Commit, times.Later(e.Time, last.At.Add(time.Millisecond))
 		if err != nil {
 			return nil, err
 		}
-		return r.Writer.Edit(tree, told)
+		return r.Writer.Edit(tree, entries)
 	})
 	if err != nil {
 		return fmt.Errorf("writing the ledger: %w; nothing was recorded, repeat the command", err)

@@ -54,11 +54,11 @@ func (s Side) ID() string {
 
 // Outage is a series of passes that failed because of one side.
 type Outage struct {
-	Class   ledger.Class
-	Passes  int
-	Since   time.Time
-	Message string
-	Told    bool
+	Class    ledger.Class
+	Passes   int
+	Since    time.Time
+	Message  string
+	Recorded bool
 }
 
 // OutageEvent returns the event that an outage began or ended.

@@ -20,9 +20,9 @@ type Recorder struct {
 	Now        func() time.Time
 	Rewound    func(archive.Breach) // called once per rewind that is found
 	// OnPublished is called with the entries that the ledger has received.
-	OnPublished func(ctx context.Context, told []ledger.Entry) error
-	// OnTold is called after each change of the ledger, from many goroutines.
-	OnTold func()
+	OnPublished func(ctx context.Context, published []ledger.Entry) error
+	// OnChanged is called after each change of the ledger, from many goroutines.
+	OnChanged func()
 
 	triedMu sync.Mutex
 	tried   time.Time // time of the last publish, or of its attempt
@@ -49,15 +49,15 @@ func (r *Recorder) Publish(ctx context.Context) (commit string, err error) {
 	if err := r.noteRewound(); err != nil {
 		return "", err
 	}
-	commit, told, err := r.Writer.Flush(ctx)
+	commit, published, err := r.Writer.Flush(ctx)
 	if err != nil {
 		return "", err
 	}
-	err = r.OnPublished(ctx, told)
+	err = r.OnPublished(ctx, published)
 	if commit != "" {
 		// The push is done. The next Snapshot repeats the comparison with the checkpoint.
 		_, _, _ = r.Snapshot(ctx)
-		r.OnTold()
+		r.OnChanged()
 	}
 	return commit, err
 }
@@ -77,7 +77,7 @@ func (r *Recorder) NoteHeld(events []ledger.Event) error {
 	now := r.Now()
 	maps.DeleteFunc(r.Held, func(_ string, last time.Time) bool { return now.Sub(last).Abs() > 2*times.Day })
 	for _, e := range events {
-		if _, told := r.Held[e.ID]; !told {
+		if _, published := r.Held[e.ID]; !published {
 			if err := r.Writer.Note(ledger.Entry{Event: e}); err != nil {
 				return err
 			}
@@ -105,8 +105,8 @@ func (r *Recorder) SetUnreadable(lost []archive.Breach) {
 func (r *Recorder) isHeld(id string) bool {
 	r.heldMu.Lock()
 	defer r.heldMu.Unlock()
-	_, told := r.Held[id]
-	return told
+	_, published := r.Held[id]
+	return published
 }
 
 // AmendProblems writes entries about the open problems to the journal. It returns the

@@ -16,11 +16,11 @@ func TestLedgerIsToldNoSecret(t *testing.T) {
 	const secret = "correct-horse/battery"
 	s := &recorder.Writer{Redact: redact.New(secret)}
 	record := &ledger.Record{Certificate: "api", LastFailure: &ledger.Failure{Message: "no " + secret}, Hold: &ledger.Hold{Reason: "no " + secret}}
-	told := s.Struck(ledger.Entry{
+	struck := s.Struck(ledger.Entry{
 		Event:  ledger.Event{Message: "no " + secret, Detail: "?k=correct-horse%2Fbattery", PassedOver: []ledger.PassedOver{{Message: "no " + secret}}},
 		Record: record,
 	})
-	b, err := json.Marshal(told)
+	b, err := json.Marshal(struck)
 	if err != nil || strings.Contains(string(b), "horse") || strings.Count(string(b), redact.Struck) != 5 {
 		t.Errorf("the ledger is told %s, %v", b, err)
 	}

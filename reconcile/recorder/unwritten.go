@@ -107,10 +107,10 @@ func (u *unwritten) waiting(j ledger.Journal) (lines [][]byte, last int, err err
 	return lines, u.seq, nil
 }
 
-// told drops lines that the ledger has: the held ones up to a number, and those of the
+// markPublished drops lines that the ledger has: the held ones up to a number, and those of the
 // journal. If the journal cannot remove them, Err has the error, and the next write or
 // Probe tries again.
-func (u *unwritten) told(j ledger.Journal, lines [][]byte, last int) {
+func (u *unwritten) markPublished(j ledger.Journal, lines [][]byte, last int) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for len(u.lines) > 0 && u.lines[0].seq <= last {

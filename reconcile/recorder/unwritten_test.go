@@ -101,7 +101,7 @@ func TestAFullDiskLosesNothingThatGitTakes(t *testing.T) {
 	d := newDisk(t, "api", "www")
 	d.journal.full = true
 	report, err := d.pass(d.process())
-	if err != nil || report.Failed() != 0 || report.Untold() != 0 || len(report.Results) != 2 {
+	if err != nil || report.Failed() != 0 || report.Unrecorded() != 0 || len(report.Results) != 2 {
 		t.Fatalf("%+v, %v", report, err)
 	}
 	if n := len(d.World.Ledger.Events(t)); n < 2 {
@@ -125,14 +125,14 @@ func TestWhatIsLiveButNotRecorded(t *testing.T) {
 	}
 	r := d.process()
 	report, err := d.pass(r)
-	if err == nil || report.Failed() != 0 || report.Untold() != 1 || !strings.Contains(report.Results[0].Untold.Error(), "no space left") || report.Results[0].Event.Status != ledger.Success {
+	if err == nil || report.Failed() != 0 || report.Unrecorded() != 1 || !strings.Contains(report.Results[0].Unrecorded.Error(), "no space left") || report.Results[0].Event.Status != ledger.Success {
 		t.Fatalf("%+v, %v", report, err)
 	}
 	if b, err := r.Backlog(); err != nil || b.Events != 1 {
 		t.Errorf("backlog %+v, %v", b, err)
 	}
 	d.journal.full, d.ledger.refused = false, nil
-	if report, err := d.pass(d.process()); err != nil || report.Failed()+report.Untold() != 0 {
+	if report, err := d.pass(d.process()); err != nil || report.Failed()+report.Unrecorded() != 0 {
 		t.Fatalf("%+v, %v", report, err)
 	}
 	n := 0

@@ -32,10 +32,10 @@ type Writer struct {
 
 	Unwritten unwritten // entries that the journal's disk rejected
 
-	Mu     sync.Mutex // not held during calls to Git
-	Last   fs.FS      // newest tree seen
-	Head   string     // commit of Last
-	toldAt time.Time  // last time all entries were published
+	Mu          sync.Mutex // not held during calls to Git
+	Last        fs.FS      // newest tree seen
+	Head        string     // commit of Last
+	publishedAt time.Time  // last time all entries were published
 }
 
 // Snapshot returns the ledger's tree and head. If Git is unreachable, it returns the tree
@@ -145,7 +145,7 @@ func (s *Writer) Overlay(obs *plan.Observed) error {
 // Flush commits and pushes all unpublished entries, then removes them from the journal. A
 // journal that cannot remove them is no error of Flush, because the push is done: Unwritten
 // has the error, and no later Flush commits these entries again.
-func (s *Writer) Flush(ctx context.Context) (commit string, told []ledger.Entry, err error) {
+func (s *Writer) Flush(ctx context.Context) (commit string, entries []ledger.Entry, err error) {
 	if err := s.Flushing.Acquire(ctx, 1); err != nil {
 		return "", nil, fmt.Errorf("writing the ledger: waiting for the push before: %w", err)
 	}
@@ -154,21 +154,21 @@ func (s *Writer) Flush(ctx context.Context) (commit string, told []ledger.Entry,
 	if err != nil {
 		return "", nil, &failure.Error{Code: ledger.ClassInternal, Err: err}
 	}
-	if told, err = decoded(lines); err != nil || len(told) == 0 {
+	if entries, err = decoded(lines); err != nil || len(entries) == 0 {
 		return "", nil, err
 	}
-	commit, err = s.Ledger.Commit(ctx, statuspage.CommitMessage(told), func(tree fs.FS) (map[string][]byte, error) {
-		return s.Edit(tree, told)
+	commit, err = s.Ledger.Commit(ctx, statuspage.CommitMessage(entries), func(tree fs.FS) (map[string][]byte, error) {
+		return s.Edit(tree, entries)
 	})
 	if err != nil {
 		return "", nil, fmt.Errorf("writing the ledger: %w; the events are safe in the journal, and the next run writes them to the ledger", err)
 	}
 	s.Mu.Lock()
-	s.toldAt = s.Now()
+	s.publishedAt = s.Now()
 	s.Mu.Unlock()
 	// Only the entries of this commit: others may have been recorded during the push.
-	s.Unwritten.told(s.Journal, lines, last)
-	return commit, told, nil
+	s.Unwritten.markPublished(s.Journal, lines, last)
+	return commit, entries, nil
 }
 
 // Edit applies entries to a tree of the ledger and returns the changed files. Applying an
@@ -223,11 +223,11 @@ func (s *Writer) Edit(tree fs.FS, entries []ledger.Entry) (map[string][]byte, er
 	return files, nil
 }
 
-// HasTold reports whether this process has pushed to the ledger.
-func (s *Writer) HasTold() bool {
+// HasPublished reports whether this process has pushed to the ledger.
+func (s *Writer) HasPublished() bool {
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
-	return !s.toldAt.IsZero()
+	return !s.publishedAt.IsZero()
 }
 
 // Seen returns the ledger's tree seen last, and its commit; nil if none was seen.
@@ -244,7 +244,7 @@ func (s *Writer) backlog() (Backlog, error) {
 		return Backlog{}, err
 	}
 	s.Mu.Lock()
-	b := Backlog{Events: len(lines), ToldAt: s.toldAt}
+	b := Backlog{Events: len(lines), PublishedAt: s.publishedAt}
 	s.Mu.Unlock()
 	if len(lines) == 0 {
 		return b, nil

@@ -69,14 +69,14 @@ var noteOrder = []string{
 }
 
 // SortNotes sorts notes by code, then by certificate. An unknown code comes last.
-func SortNotes(remarks []Note) {
+func SortNotes(notes []Note) {
 	rank := func(code string) int {
 		if i := slices.Index(noteOrder, code); i >= 0 {
 			return i
 		}
 		return len(noteOrder)
 	}
-	slices.SortStableFunc(remarks, func(a, b Note) int {
+	slices.SortStableFunc(notes, func(a, b Note) int {
 		return cmp.Or(cmp.Compare(rank(a.Code), rank(b.Code)), cmp.Compare(a.Certificate, b.Certificate))
 	})
 }
@@ -93,8 +93,8 @@ func Notes(s *ChangeSet, base, head *spec.Spec, where *spec.Locator, interval ti
 		r.certificate(c)
 	}
 	r.sameNames(s)
-	SortNotes(r.remarks)
-	return r.remarks
+	SortNotes(r.notes)
+	return r.notes
 }
 
 // reviewer collects notes.
@@ -103,7 +103,7 @@ type reviewer struct {
 	owners   Owners
 	where    *spec.Locator
 	interval time.Duration
-	remarks  []Note
+	notes    []Note
 }
 
 // at returns the place of a setting of a block in the head.
@@ -113,7 +113,7 @@ func (r *reviewer) at(header hcl.Range, field string) Place {
 
 // say adds a note.
 func (r *reviewer) say(code, certificate string, at Place, format string, args ...any) {
-	r.remarks = append(r.remarks, Note{Code: code, Certificate: certificate, Text: fmt.Sprintf(format, args...), Place: at})
+	r.notes = append(r.notes, Note{Code: code, Certificate: certificate, Text: fmt.Sprintf(format, args...), Place: at})
 }
 
 // mass adds a note if the brake will hold the change.

@@ -89,7 +89,7 @@ func TestChangeOf(t *testing.T) {
 				live = append(live, base.Certificate(n))
 			}
 			set := review.ChangeOf(base, head, reconciletest.SeenLive(live...), reconciletest.Start.Add(tc.after))
-			if got := toldChanges(set); !slices.Equal(got, tc.want) {
+			if got := changesOf(set); !slices.Equal(got, tc.want) {
 				t.Errorf("got  %q\nwant %q", got, tc.want)
 			}
 			var anyway []string
@@ -103,7 +103,7 @@ func TestChangeOf(t *testing.T) {
 	}
 }
 
-func toldChanges(set *review.ChangeSet) []string {
+func changesOf(set *review.ChangeSet) []string {
 	var list []string
 	for _, c := range set.Certificates {
 		action := "-"
@@ -129,24 +129,24 @@ func TestChangeOfBlocks(t *testing.T) {
 		"TOKEN": {Source: spec.FromVault, Path: "secret/dns/main", Field: "token"}, "ENDPOINT": {Source: spec.Literal, Text: "https://evil.example"},
 	}
 	set := review.ChangeOf(base, head, reconciletest.SeenLive(base.Certificate("api")), reconciletest.Start)
-	var told []string
+	var changes []string
 	for _, b := range set.Blocks {
-		told = append(told, fmt.Sprintf("%s.%s %s %v %v %d", b.Type, b.Name, b.Change, b.Settings, b.Credentials, b.Certificates))
+		changes = append(changes, fmt.Sprintf("%s.%s %s %v %v %d", b.Type, b.Name, b.Change, b.Settings, b.Credentials, b.Certificates))
 	}
 	want := []string{
 		"issuer.ca changed [{profile  shortlived }] [] 1",
 		`dns.lab changed [{credentials.ENDPOINT  https://evil.example }] [vault("secret/dns/main", "token")] 1`,
 	}
-	if !slices.Equal(told, want) {
-		t.Errorf("blocks\n%q\nwant\n%q", told, want)
+	if !slices.Equal(changes, want) {
+		t.Errorf("blocks\n%q\nwant\n%q", changes, want)
 	}
-	if got := toldChanges(set); !slices.Equal(got, []string{"api affected reissue:"}) {
+	if got := changesOf(set); !slices.Equal(got, []string{"api affected reissue:"}) {
 		t.Errorf("certificates %q", got)
 	}
-	remarks := review.Notes(set, base, head, nil, time.Minute)
-	if len(remarks) < 2 || remarks[0].Code != review.NoteBlock || remarks[1].Code != review.NoteBlock ||
-		!strings.Contains(remarks[1].Text, `it hands vault("secret/dns/main", "token") to whom it names`) {
-		t.Errorf("remarks: %+v", remarks)
+	notes := review.Notes(set, base, head, nil, time.Minute)
+	if len(notes) < 2 || notes[0].Code != review.NoteBlock || notes[1].Code != review.NoteBlock ||
+		!strings.Contains(notes[1].Text, `it hands vault("secret/dns/main", "token") to whom it names`) {
+		t.Errorf("remarks: %+v", notes)
 	}
 }
 
@@ -171,7 +171,7 @@ func TestChangeOfSettingsComplete(t *testing.T) {
 		"file":           func(c *spec.Certificate) { c.File = "other.hcl" },
 	} {
 		if set := review.ChangeOf(reconciletest.Desire(reconciletest.Certificates("api")()...), reconciletest.Desire(reconciletest.Changed("api", how)()...), reconciletest.SeenLive(), reconciletest.Start); len(set.Certificates) != 1 {
-			t.Errorf("%s: %q", name, toldChanges(set))
+			t.Errorf("%s: %q", name, changesOf(set))
 		}
 	}
 }
@@ -314,11 +314,11 @@ func TestRemarks(t *testing.T) {
 			if tc.live {
 				obs = reconciletest.SeenLive(base.Certificates...)
 			}
-			remarks := review.Notes(review.ChangeOf(base, head, obs, reconciletest.Start), base, head, nil, max(tc.interval, time.Second))
-			if len(remarks) != len(tc.want) {
-				t.Fatalf("got %+v, want %q", remarks, tc.want)
+			notes := review.Notes(review.ChangeOf(base, head, obs, reconciletest.Start), base, head, nil, max(tc.interval, time.Second))
+			if len(notes) != len(tc.want) {
+				t.Fatalf("got %+v, want %q", notes, tc.want)
 			}
-			for i, r := range remarks {
+			for i, r := range notes {
 				code, text, _ := strings.Cut(tc.want[i], ": ")
 				if r.Code != code || !strings.Contains(r.Text, text) || r.Place.File == "" || r.Place.Line != 3 || r.Place.Old != tc.gone {
 					t.Errorf("got %+v, want %q", r, tc.want[i])
@@ -335,9 +335,9 @@ func TestRemarksLimit(t *testing.T) {
 	for _, s := range []*spec.Spec{base, head} {
 		s.Issuers["ca"].Limits = &spec.Limits{PerDomain: spec.Limit{Burst: 2, Window: 2 * times.Day}}
 	}
-	remarks := review.Notes(review.ChangeOf(base, head, reconciletest.SeenLive(), reconciletest.Start), base, head, nil, time.Minute)
-	if len(remarks) != 1 || remarks[0].Code != review.NoteLimit || !strings.Contains(remarks[0].Text, "issue waits: issuer.ca allows no more than 2") {
-		t.Errorf("remarks: %+v", remarks)
+	notes := review.Notes(review.ChangeOf(base, head, reconciletest.SeenLive(), reconciletest.Start), base, head, nil, time.Minute)
+	if len(notes) != 1 || notes[0].Code != review.NoteLimit || !strings.Contains(notes[0].Text, "issue waits: issuer.ca allows no more than 2") {
+		t.Errorf("remarks: %+v", notes)
 	}
 }
 
@@ -482,7 +482,7 @@ func advance(o *plan.Observed, c *spec.Certificate, version int, serial string) 
 func TestRemarksOfKeys(t *testing.T) {
 	was := reconciletest.Certificate("api", "api.example.com")
 	was.Vault = spec.Target{Mount: "secret", Path: "tls/shop/api", Fields: reconciletest.FieldsLike(t, `{ key = cert.private_key, crt = cert.fullchain }`)}
-	remarks := func(change func(*spec.Certificate)) string {
+	notes := func(change func(*spec.Certificate)) string {
 		now := *was
 		change(&now)
 		base, head := reconciletest.Desire(was), reconciletest.Desire(&now)
@@ -510,7 +510,7 @@ func TestRemarksOfKeys(t *testing.T) {
 		},
 			[]string{"fields_changed", `reference_handed its keystore takes env("CERTROLL_DNS_CLOUDFLARE_TOKEN") as its password`}},
 	} {
-		got := remarks(tc.change)
+		got := notes(tc.change)
 		if len(tc.want) == 0 && got != "" {
 			t.Errorf("%s: %s", name, got)
 		}

@@ -574,12 +574,12 @@ func (y *mannerYear) live() {
 // CA has told since when to come back is refused, and left to a later hour.
 func (y *mannerYear) retry() (done bool) {
 	events := y.Ledger.Events(y.T)
-	told := false
+	reported := false
 	for _, e := range slices.Backward(events) {
 		if e.Status != ledger.Failed || e.Owner != ledger.OwnerAccount {
 			continue
 		}
-		told = true
+		reported = true
 		_, _, err := y.Reconciler().Retry(context.Background(), recorder.Retry{Certificates: []string{e.Certificate}, Actor: "ops@host"})
 		if err == nil {
 			return true
@@ -589,7 +589,7 @@ func (y *mannerYear) retry() (done bool) {
 			return true
 		}
 	}
-	if !told {
+	if !reported {
 		y.T.Error("nobody told of the dead account")
 	}
 	return false

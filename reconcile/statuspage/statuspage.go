@@ -168,8 +168,8 @@ const (
 	mostFailing = 50
 )
 
-// toldBelow reports whether a failure's message is too long for the table.
-func toldBelow(r *ledger.Record) bool {
+// followsBelow reports whether a failure's message is too long for the table.
+func followsBelow(r *ledger.Record) bool {
 	return r.State == ledger.StateFailing && r.LastFailure != nil && len(r.WaitsFor()) > longestWait
 }
 
@@ -177,7 +177,7 @@ func toldBelow(r *ledger.Record) bool {
 // table.
 func waitsCell(r *ledger.Record) string {
 	waits := r.WaitsFor()
-	if !toldBelow(r) {
+	if !followsBelow(r) {
 		return waits
 	}
 	// The hold's reason usually ends with the message.
@@ -191,19 +191,19 @@ func waitsCell(r *ledger.Record) string {
 // whatFails lists the messages that are too long for the table.
 func whatFails(list []*ledger.Record) string {
 	var b strings.Builder
-	told, left := 0, 0
+	shown, left := 0, 0
 	for _, r := range list {
 		switch {
-		case !toldBelow(r):
-		case told == mostFailing:
+		case !followsBelow(r):
+		case shown == mostFailing:
 			left++
 		default:
-			told++
+			shown++
 			f := r.LastFailure
 			fmt.Fprintf(&b, "\n- **%s**, %s at %s: %s\n", Cell(r.Certificate), Cell(string(f.Class)), f.At.UTC().Format(time.RFC3339), paragraph(f.Message))
 		}
 	}
-	if told == 0 {
+	if shown == 0 {
 		return ""
 	}
 	if left > 0 {
@@ -215,16 +215,16 @@ func whatFails(list []*ledger.Record) string {
 // whatIsServed lists the open problems of probes.
 func whatIsServed(problems *ledger.Problems) string {
 	var b strings.Builder
-	told, left := 0, 0
+	shown, left := 0, 0
 	for _, p := range problems.Served("") {
-		if told == mostFailing {
+		if shown == mostFailing {
 			left++
 			continue
 		}
-		told++
+		shown++
 		fmt.Fprintf(&b, "\n- **%s**, %s since %s: %s\n", Cell(p.Certificates[0]), Cell(string(p.Class)), text.Stamp(p.Since), paragraph(p.Message))
 	}
-	if told == 0 {
+	if shown == 0 {
 		return ""
 	}
 	if left > 0 {
@@ -236,18 +236,18 @@ func whatIsServed(problems *ledger.Problems) string {
 // whatIsLeftBehind lists the secrets at former locations.
 func whatIsLeftBehind(list []*ledger.Record) string {
 	var b strings.Builder
-	told, more := 0, 0
+	shown, more := 0, 0
 	for _, r := range list {
 		for _, text := range r.LeftText() {
-			if told == mostFailing {
+			if shown == mostFailing {
 				more++
 				continue
 			}
-			told++
+			shown++
 			fmt.Fprintf(&b, "\n- **%s**: %s\n", Cell(r.Certificate), paragraph(text))
 		}
 	}
-	if told == 0 {
+	if shown == 0 {
 		return ""
 	}
 	if more > 0 {

@@ -40,7 +40,7 @@ policy "all" {
 		trust.Files, trust.Before = []spec.File{own}, c.before
 		_, diags := Files(t.Context(), c.files, trust)
 		place, detail, _ := strings.Cut(c.want, "|")
-		if got := spectest.Told(diags); strings.Count(got, "\n") != 2 || !strings.HasPrefix(got, place) || !strings.Contains(got, detail) {
+		if got := spectest.Text(diags); strings.Count(got, "\n") != 2 || !strings.HasPrefix(got, place) || !strings.Contains(got, detail) {
 			t.Errorf("%s: %s", name, got)
 		}
 	}
@@ -64,7 +64,7 @@ func TestMissingDefaults(t *testing.T) {
 		"an unclosed one": {append(files, spec.File{Path: "d.hcl", Bytes: []byte("certificate \"x {\n  domains = [\"a.example.com\"]\n}\n")}), []string{"d.hcl:1:13-14: Quote not closed\n"}},
 	} {
 		_, diags := Files(t.Context(), c.files, strict)
-		got := spectest.Told(diags)
+		got := spectest.Text(diags)
 		if len(diags) != len(c.want) {
 			t.Errorf("%s: %s", name, got)
 		}
@@ -86,7 +86,7 @@ func TestUnquoted(t *testing.T) {
 		"[try(x.y, \"a.example.com\")]": "",
 	} {
 		_, diags := Files(t.Context(), []spec.File{{Path: "x.hcl", Bytes: []byte("certificate \"x\" {\n  domains = " + text + "\n}")}}, strict)
-		got := spectest.Told(diags)
+		got := spectest.Text(diags)
 		for part := range strings.SplitSeq(want, "|") {
 			if !strings.Contains(got, part) || want == "" && strings.Contains(got, "variable") {
 				t.Errorf("%s: %s", text, got)

@@ -24,7 +24,7 @@ func BenchmarkDecode10k(b *testing.B) {
 	for b.Loop() {
 		s, diags := Files(b.Context(), files, strict)
 		if len(diags) != 0 || len(s.Certificates) != 10_000 {
-			b.Fatal(spectest.Told(diags))
+			b.Fatal(spectest.Text(diags))
 		}
 	}
 }

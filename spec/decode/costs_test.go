@@ -44,13 +44,13 @@ func costly(t testing.TB, src string) string {
 	_, diags := Files(context.Background(), []spec.File{{Path: "a.hcl", Bytes: []byte(src)}, {Path: "b.hcl", Bytes: []byte(world)}}, strict)
 	took := cpu(t) - before
 	if took > mostCPU && !raced {
-		t.Errorf("%d bytes took %s of CPU:\n%.300s\n%.300s", len(src), took.Round(time.Millisecond), src, spectest.Told(diags))
+		t.Errorf("%d bytes took %s of CPU:\n%.300s\n%.300s", len(src), took.Round(time.Millisecond), src, spectest.Text(diags))
 	}
 	if testing.Verbose() {
 		fmt.Printf("COST %s %s\n", took.Round(time.Millisecond), t.Name())
 	}
-	t.Logf("%s for %d bytes: %.100q", took.Round(time.Millisecond), len(src), spectest.Told(diags))
-	return spectest.Told(diags)
+	t.Logf("%s for %d bytes: %.100q", took.Round(time.Millisecond), len(src), spectest.Text(diags))
+	return spectest.Text(diags)
 }
 
 // fuzzing reports whether go test -fuzz runs, or its worker.

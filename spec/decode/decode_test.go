@@ -57,7 +57,7 @@ func golden(t *testing.T, name string) {
 	if diags.HasErrors() != (s == nil) {
 		t.Errorf("spec is nil: %v, errors: %v", s == nil, diags.HasErrors())
 	}
-	got := spectest.Told(diags)
+	got := spectest.Text(diags)
 	if *update {
 		if at < 0 {
 			archive.Files = append(archive.Files, txtar.File{Name: "want"})
@@ -85,7 +85,7 @@ func decodeGood(t *testing.T, files map[string]string) *spec.Spec {
 	}
 	s, diags := Files(t.Context(), list, strict)
 	if len(diags) != 0 {
-		t.Fatal(spectest.Told(diags))
+		t.Fatal(spectest.Text(diags))
 	}
 	return s
 }
@@ -342,7 +342,7 @@ certificate "c" {
 }`)}
 	s, diags := Files(t.Context(), []spec.File{repo}, trust)
 	if len(diags) != 0 {
-		t.Fatal(spectest.Told(diags))
+		t.Fatal(spectest.Text(diags))
 	}
 	if s.DNS["ours"].Provider != "httpreq" || s.Certificate("c").Issuer != "ours" {
 		t.Errorf("got %+v", s)
@@ -362,17 +362,17 @@ dns "ours" {
 	}
 	s, diags := trusted("/run/secrets/cloudflare")
 	if len(diags) != 0 {
-		t.Fatal(spectest.Told(diags))
+		t.Fatal(spectest.Text(diags))
 	}
 	if v := s.DNS["ours"].Credentials["CF_DNS_API_TOKEN"]; v.Source != spec.FromFile || v.Path != "/run/secrets/cloudflare" {
 		t.Errorf("got %+v", v)
 	}
-	if _, diags = trusted("secrets/../cloudflare"); !diags.HasErrors() || !strings.Contains(spectest.Told(diags), "no absolute path") {
-		t.Errorf("a relative path gives %s", spectest.Told(diags))
+	if _, diags = trusted("secrets/../cloudflare"); !diags.HasErrors() || !strings.Contains(spectest.Text(diags), "no absolute path") {
+		t.Errorf("a relative path gives %s", spectest.Text(diags))
 	}
 	_, diags = Files(t.Context(), []spec.File{{Path: "c.hcl", Bytes: fmt.Appendf(nil, block, "/etc/shadow")}}, spec.Trust{Known: true})
-	if !diags.HasErrors() || !strings.Contains(spectest.Told(diags), "certroll.hcl alone") {
-		t.Errorf("in the repo it gives %s", spectest.Told(diags))
+	if !diags.HasErrors() || !strings.Contains(spectest.Text(diags), "certroll.hcl alone") {
+		t.Errorf("in the repo it gives %s", spectest.Text(diags))
 	}
 }
 
@@ -381,7 +381,7 @@ dns "ours" {
 func TestUnknownTrust(t *testing.T) {
 	s, diags := Files(t.Context(), []spec.File{{Path: "w.hcl", Bytes: []byte(world)}}, spec.Trust{})
 	if s == nil || len(diags) != 1 || diags[0].Severity != hcl.DiagWarning || diags[0].Summary != "References not checked" {
-		t.Fatal(spectest.Told(diags))
+		t.Fatal(spectest.Text(diags))
 	}
 }
 
@@ -404,7 +404,7 @@ dns "web" {
 	_, diags := Files(t.Context(), []spec.File{{Path: "a.hcl", Bytes: []byte(file)}}, spec.Trust{Known: true, Env: []string{}})
 	for i, want := range []string{"trust.env in certroll.hcl allows none", "trust.vault in certroll.hcl allows none", "and it names none"} {
 		if len(diags) != 3 || !strings.Contains(diags[i].Detail, want) {
-			t.Errorf("%q is not said:\n%s", want, spectest.Told(diags))
+			t.Errorf("%q is not said:\n%s", want, spectest.Text(diags))
 		}
 	}
 }

@@ -26,7 +26,7 @@ func TestDocs(t *testing.T) {
 	}
 	s, diags := Files(t.Context(), []spec.File{{Path: "docs.hcl", Bytes: []byte(hcl.String())}}, strict)
 	if len(diags) != 0 {
-		t.Fatal(spectest.Told(diags))
+		t.Fatal(spectest.Text(diags))
 	}
 	if len(s.Certificates) != 4 || len(s.DNS) != 3 {
 		t.Errorf("%d certificates, %d accounts", len(s.Certificates), len(s.DNS))

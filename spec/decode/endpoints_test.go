@@ -14,9 +14,9 @@ func account(t *testing.T, trust spec.Trust, body string) (*spec.DNSAccount, str
 	t.Helper()
 	s, diags := Files(t.Context(), []spec.File{{Path: "a.hcl", Bytes: []byte("dns \"x\" {\n" + body + "\n}\n")}}, trust)
 	if s == nil {
-		return nil, spectest.Told(diags)
+		return nil, spectest.Text(diags)
 	}
-	return s.DNS["x"], spectest.Told(diags)
+	return s.DNS["x"], spectest.Text(diags)
 }
 
 func TestEndpoints(t *testing.T) {
@@ -81,7 +81,7 @@ func TestEndpoints(t *testing.T) {
 			// In certroll.hcl the block is free, and without it nothing is refused.
 			trust = spec.Trust{Known: true, Files: []spec.File{{Path: "certroll.hcl", Bytes: []byte("dns \"x\" {\n" + test.body + "\n}\n")}}}
 			if s, diags := Files(t.Context(), nil, trust); s == nil || !s.DNS["x"].Reach.Dials(netip.MustParseAddrPort("127.0.0.1:80")) {
-				t.Errorf("in certroll.hcl it is refused:\n%s", spectest.Told(diags))
+				t.Errorf("in certroll.hcl it is refused:\n%s", spectest.Text(diags))
 			}
 		})
 	}
@@ -100,16 +100,16 @@ func TestDirectoryIsAllowed(t *testing.T) {
 		trust := spec.Trust{Known: true, Endpoints: spectest.Allowing("acme.example.com:443")}
 		s, diags := Files(t.Context(), []spec.File{{Path: "a.hcl", Bytes: []byte(issuer(directory))}}, trust)
 		if (s != nil) != allowed {
-			t.Errorf("%s: taken: %v\n%s", directory, s != nil, spectest.Told(diags))
+			t.Errorf("%s: taken: %v\n%s", directory, s != nil, spectest.Text(diags))
 		}
 		if s != nil && s.Issuers["x"].Reach.Dials(netip.MustParseAddrPort("10.0.0.1:443")) {
 			t.Errorf("%s may lead to a private address", directory)
 		}
 		if s, diags = Files(t.Context(), nil, spec.Trust{Known: true, Files: []spec.File{{Path: "certroll.hcl", Bytes: []byte(issuer(directory))}}}); s == nil {
-			t.Errorf("%s is refused in certroll.hcl:\n%s", directory, spectest.Told(diags))
+			t.Errorf("%s is refused in certroll.hcl:\n%s", directory, spectest.Text(diags))
 		}
 		if s, diags = Files(t.Context(), []spec.File{{Path: "a.hcl", Bytes: []byte(issuer(directory))}}, spec.Trust{}); s == nil || len(diags) != 1 {
-			t.Errorf("%s without certroll.hcl:\n%s", directory, spectest.Told(diags))
+			t.Errorf("%s without certroll.hcl:\n%s", directory, spectest.Text(diags))
 		}
 	}
 }
@@ -143,7 +143,7 @@ certificate "free" {
 	trust := spec.Trust{Known: true}
 	_, diags := Files(t.Context(), []spec.File{{Path: "a.hcl", Bytes: []byte(files)}}, trust)
 	if !spec.OnlyNewRules(diags) {
-		t.Fatalf("a new revision says:\n%s", spectest.Told(diags))
+		t.Fatalf("a new revision says:\n%s", spectest.Text(diags))
 	}
 	if _, diags := Files(t.Context(), []spec.File{{Path: "a.hcl", Bytes: []byte(files + "nonsense {}\n")}}, trust); spec.OnlyNewRules(diags) {
 		t.Error("a block that never was there is a new rule")
@@ -151,7 +151,7 @@ certificate "free" {
 	trust.InForce = true
 	s, diags := Files(t.Context(), []spec.File{{Path: "a.hcl", Bytes: []byte(files)}}, trust)
 	if s == nil {
-		t.Fatalf("what was in force is rejected:\n%s", spectest.Told(diags))
+		t.Fatalf("what was in force is rejected:\n%s", spectest.Text(diags))
 	}
 	holds := s.Holds()
 	if len(holds) != 1 || strings.Join(holds[0].Certificates, " ") != "held" || holds[0].Subject != "dns.pdns" || holds[0].Everything() ||
@@ -163,7 +163,7 @@ certificate "free" {
 	}
 	trust.Endpoints = spectest.Allowing("pdns.internal:8081")
 	if s, diags = Files(t.Context(), []spec.File{{Path: "a.hcl", Bytes: []byte(files)}}, trust); s == nil || len(s.Holds()) != 0 {
-		t.Errorf("the allowance does not end it:\n%s", spectest.Told(diags))
+		t.Errorf("the allowance does not end it:\n%s", spectest.Text(diags))
 	}
 }
 

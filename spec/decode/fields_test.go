@@ -92,7 +92,7 @@ certificate "c" {
   }
 }`, text)}}, strict)
 	if diags.HasErrors() {
-		t.Fatal(spectest.Told(diags))
+		t.Fatal(spectest.Text(diags))
 	}
 	return s.Certificate("c").Vault.Fields
 }
@@ -219,7 +219,7 @@ certificate "c" {
   }
 }`, local, fields)}}, strict)
 		if diags.HasErrors() {
-			t.Fatal(spectest.Told(diags))
+			t.Fatal(spectest.Text(diags))
 		}
 		return s.Certificate("c").Vault.Fields.Digest()
 	}
@@ -264,8 +264,8 @@ certificate "c" {
     fields = %s
   }
 }`, text)}}, strict)
-		if !diags.HasErrors() || !strings.Contains(spectest.Told(diags), want) {
-			t.Errorf("%s:\n%s\nwant in it: %s", text, spectest.Told(diags), want)
+		if !diags.HasErrors() || !strings.Contains(spectest.Text(diags), want) {
+			t.Errorf("%s:\n%s\nwant in it: %s", text, spectest.Text(diags), want)
 		}
 	}
 }

@@ -43,7 +43,7 @@ func FuzzFormat(f *testing.F) {
 			return
 		}
 		if _, diags = spec.Format(once, "a.hcl"); diags.HasErrors() {
-			t.Fatalf("formatting broke it: %s\n%q\n%q", spectest.Told(diags), src, once)
+			t.Fatalf("formatting broke it: %s\n%q\n%q", spectest.Text(diags), src, once)
 		}
 	})
 }

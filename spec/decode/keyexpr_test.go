@@ -137,12 +137,12 @@ func TestKeyIsNotComputedOn(t *testing.T) {
 			}
 		}
 		if !found {
-			t.Errorf("%s is not refused:\n%s", text, spectest.Told(diags))
+			t.Errorf("%s is not refused:\n%s", text, spectest.Text(diags))
 		}
 	}
 	for _, text := range carriesKey {
 		if _, diags := decodeFields(text, false); diags.HasErrors() {
-			t.Errorf("%s is refused:\n%s", text, spectest.Told(diags))
+			t.Errorf("%s is refused:\n%s", text, spectest.Text(diags))
 		}
 	}
 }
@@ -152,7 +152,7 @@ func TestKeyIsNotComputedOn(t *testing.T) {
 func TestKeyRuleHolds(t *testing.T) {
 	s, diags := decodeFields(oracle, true)
 	if diags.HasErrors() {
-		t.Fatal(spectest.Told(diags))
+		t.Fatal(spectest.Text(diags))
 	}
 	c := s.Certificate("c")
 	if len(c.Held) == 0 || c.Held[0].Rule.Name != "fields.private_key" || !c.Held[0].Everything() {
@@ -172,8 +172,8 @@ func TestSampleIsNoOracle(t *testing.T) {
 		`strlen(cert.certificate) < 200`, `cert.key_digest == "` + strings.Repeat("0a", 32) + `"`,
 	} {
 		_, diags := decodeFields(known+` ? "x" : tostring(tonumber("no"))`, false)
-		if !diags.HasErrors() || !strings.Contains(spectest.Told(diags), "Expression fails for a certificate") {
-			t.Errorf("%s is taken:\n%s", known, spectest.Told(diags))
+		if !diags.HasErrors() || !strings.Contains(spectest.Text(diags), "Expression fails for a certificate") {
+			t.Errorf("%s is taken:\n%s", known, spectest.Text(diags))
 		}
 	}
 }

@@ -142,10 +142,10 @@ func splitAs(name, block string) (string, string) {
 // checkMoves checks that the old name of each moved block is gone, and warns if its new
 // name does not exist.
 func (c *certificates) checkMoves() {
-	told := map[hcl.Range]bool{}
+	reported := map[hcl.Range]bool{}
 	for _, m := range c.moves.list {
 		if at := c.declares(m.from); at != nil {
-			told[*at] = true
+			reported[*at] = true
 			c.Fault(m.fromAt, m.whole, "Moved and still there", "%q moved to %q, and is still there, at %s:%d; remove that block, or this one.", m.from, m.to, at.Filename, at.Start.Line)
 		}
 		if c.declares(m.to) == nil && c.moves.from[m.to] == nil {
@@ -153,17 +153,17 @@ func (c *certificates) checkMoves() {
 				Detail: fmt.Sprintf("There is no certificate %q, so this block does nothing. Correct the name, or remove the block.", m.to)})
 		}
 	}
-	c.checkSteps(told)
+	c.checkSteps(reported)
 }
 
 // checkSteps checks each certificate of a for_each that moved as a whole: its former name
 // must be gone, and no other certificate may have the same former name. told are the
 // places that checkMoves already reported.
-func (c *certificates) checkSteps(told map[hcl.Range]bool) {
+func (c *certificates) checkSteps(reported map[hcl.Range]bool) {
 	first := map[string]moveStep{}
 	for _, s := range c.moves.steps {
-		if at := c.declares(s.former); at != nil && !told[*at] {
-			told[*at] = true
+		if at := c.declares(s.former); at != nil && !reported[*at] {
+			reported[*at] = true
 			c.Fault(s.by.fromAt, s.by.whole, "Moved and still there", "%q moved to %q by this block, and is still there, at %s:%d; remove that certificate, or move the keys one by one.", s.former, s.heir, at.Filename, at.Start.Line)
 		}
 		switch other, twice := first[s.former]; {

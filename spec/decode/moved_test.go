@@ -84,7 +84,7 @@ func TestMoved(t *testing.T) {
 			}
 			s, diags := Files(t.Context(), list, strict)
 			if s == nil {
-				t.Fatal(spectest.Told(diags))
+				t.Fatal(spectest.Text(diags))
 			}
 			c := s.Certificate(tc.name)
 			if c.Vault.Path != tc.path || !slices.Equal(c.MovedFrom, tc.former) {
@@ -103,8 +103,8 @@ func TestMovedTooOften(t *testing.T) {
 	}
 	decodeGood(t, map[string]string{"a.hcl": blocks, "b.hcl": world})
 	blocks += moving(name(maxMoves+1), name(maxMoves))
-	if _, diags := Files(t.Context(), []spec.File{{Path: "a.hcl", Bytes: []byte(blocks)}, {Path: "b.hcl", Bytes: []byte(world)}}, strict); !strings.Contains(spectest.Told(diags), "Too many moved blocks") {
-		t.Error(spectest.Told(diags))
+	if _, diags := Files(t.Context(), []spec.File{{Path: "a.hcl", Bytes: []byte(blocks)}, {Path: "b.hcl", Bytes: []byte(world)}}, strict); !strings.Contains(spectest.Text(diags), "Too many moved blocks") {
+		t.Error(spectest.Text(diags))
 	}
 }
 
@@ -133,14 +133,14 @@ certificate "e" {
 	}
 	s, diags := Files(t.Context(), list, strict)
 	if s == nil {
-		t.Fatal(spectest.Told(diags))
+		t.Fatal(spectest.Text(diags))
 	}
 	const want = `warning: a.hcl:7:1-16: Same names twice
 	Certificate "b" has exactly the names that are also declared by "a" at a.hcl:6; a CA counts all of them against its limit of identical sets. Remove one, or leave it so where both are wanted.
 warning: a.hcl:16:1-16: Same names twice
 	Certificate "e.m" has exactly the names that are also declared by "e.k" at a.hcl:16, "e.l" at a.hcl:16; a CA counts all of them against its limit of identical sets. Remove one, or leave it so where both are wanted.
 `
-	if got := spectest.Told(diags); got != want {
+	if got := spectest.Text(diags); got != want {
 		t.Errorf("it says\n%s\nwant\n%s", got, want)
 	}
 }

@@ -174,7 +174,7 @@ func decodeNull(t *testing.T, block, setting, expr string) (string, string) {
 		files = append(files, spec.File{Path: "a.hcl", Bytes: []byte(b.String())})
 	}
 	s, diags := Files(t.Context(), files, trust)
-	said := regexp.MustCompile(`(?m)^[^\t]*: (.*)$`).ReplaceAllString(spectest.Told(diags), "$1")
+	said := regexp.MustCompile(`(?m)^[^\t]*: (.*)$`).ReplaceAllString(spectest.Text(diags), "$1")
 	if s == nil {
 		return "", said
 	}
@@ -223,7 +223,7 @@ func TestNullElements(t *testing.T) {
 		}
 		_, diags := Files(t.Context(), []spec.File{{Path: "a.hcl", Bytes: []byte(src + "}\n")}, {Path: "b.hcl", Bytes: []byte(world)}}, strict)
 		if diags.HasErrors() == good {
-			t.Errorf("%s: %s", setting, spectest.Told(diags))
+			t.Errorf("%s: %s", setting, spectest.Text(diags))
 		}
 	}
 	s := decodeGood(t, map[string]string{"a.hcl": strings.Replace(world, `vault("secret/dns/cf", "token") }`, `vault("secret/dns/cf", "token"), CLOUDFLARE_TTL = null }`, 1)})
@@ -250,18 +250,18 @@ certificate "other" {
 }`
 	files := []spec.File{{Path: "a.hcl", Bytes: []byte(src)}, {Path: "b.hcl", Bytes: []byte(world)}}
 	s, diags := Files(t.Context(), files, strict)
-	if s != nil || !strings.Contains(spectest.Told(diags), "for_each is null") || !spec.OnlyNewRules(diags) {
-		t.Fatalf("it is taken: %s", spectest.Told(diags))
+	if s != nil || !strings.Contains(spectest.Text(diags), "for_each is null") || !spec.OnlyNewRules(diags) {
+		t.Fatalf("it is taken: %s", spectest.Text(diags))
 	}
 	before := strict
 	before.InForce = true
 	if s, diags = Files(t.Context(), files, before); diags.HasErrors() || len(s.Certificates) != 1 || len(s.Certificates[0].Held) != 0 {
-		t.Fatalf("what was in force: %s", spectest.Told(diags))
+		t.Fatalf("what was in force: %s", spectest.Text(diags))
 	}
 	// An empty map is what a person writes for none.
 	files[0].Bytes = []byte(strings.Replace(src, "try(local.sites.eu, null)", "{}", 1))
 	if s, diags = Files(t.Context(), files, strict); diags.HasErrors() || len(s.Certificates) != 1 {
-		t.Fatalf("{}: %s", spectest.Told(diags))
+		t.Fatalf("{}: %s", spectest.Text(diags))
 	}
 }
 
@@ -279,6 +279,6 @@ certificate "x" {
 	before.InForce = true
 	s, diags := Files(t.Context(), []spec.File{{Path: "a.hcl", Bytes: []byte(src)}}, before)
 	if diags.HasErrors() || len(s.Certificates) != 1 || len(s.Certificates[0].Held) != 1 || s.Certificates[0].Rotate != "" {
-		t.Fatalf("%s%+v", spectest.Told(diags), s)
+		t.Fatalf("%s%+v", spectest.Text(diags), s)
 	}
 }

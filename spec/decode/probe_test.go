@@ -26,13 +26,13 @@ func TestProbes(t *testing.T) {
 	trust.Probe = probeRules(t, "10.0.0.0/8:*", "lb.example.net:443", "*.mail.example.net:25")
 	files := []spec.File{{Path: "a.hcl", Bytes: []byte(world + probes)}}
 	s, diags := Files(t.Context(), files, trust)
-	if got := spectest.Told(diags); strings.Count(got, "Endpoint not allowed") != 2 || s != nil {
+	if got := spectest.Text(diags); strings.Count(got, "Endpoint not allowed") != 2 || s != nil {
 		t.Fatalf("of an address that nobody allows and two labels below a wildcard it says:\n%s", got)
 	}
 	trust.Probe = append(trust.Probe, probeRules(t, "**.api.example.com:5432", "[2001:db8::]/32:143")...)
 	s, diags = Files(t.Context(), files, trust)
 	if len(diags) != 0 {
-		t.Fatal(spectest.Told(diags))
+		t.Fatal(spectest.Text(diags))
 	}
 	want := []spec.Probe{
 		{Protocol: spec.PlainTLS, Host: "v1.api.example.com", Port: 443, ServerName: "v1.api.example.com"},
@@ -92,8 +92,8 @@ certificate "address" {
 // TestProbeUnknownTrust: without certroll.hcl nothing is held against it.
 func TestProbeUnknownTrust(t *testing.T) {
 	s, diags := Files(t.Context(), []spec.File{{Path: "a.hcl", Bytes: []byte(world + probes)}}, spec.Trust{})
-	if s == nil || strings.Contains(spectest.Told(diags), "Endpoint") {
-		t.Errorf("it says:\n%s", spectest.Told(diags))
+	if s == nil || strings.Contains(spectest.Text(diags), "Endpoint") {
+		t.Errorf("it says:\n%s", spectest.Text(diags))
 	}
 }
 

@@ -33,7 +33,7 @@ func TestQuickstart(t *testing.T) {
 	}
 	s, diags := Files(t.Context(), files, trust)
 	if len(diags) != 0 {
-		t.Fatal(spectest.Told(diags))
+		t.Fatal(spectest.Text(diags))
 	}
 	var names []string
 	for _, c := range s.Certificates {
@@ -44,7 +44,7 @@ func TestQuickstart(t *testing.T) {
 	}
 	for _, f := range append(files, trust.Files...) {
 		if formatted, diags := spec.Format(f.Bytes, f.Path); diags.HasErrors() || string(formatted) != string(f.Bytes) {
-			t.Errorf("%s is not formatted: %s\n%s", f.Path, spectest.Told(diags), formatted)
+			t.Errorf("%s is not formatted: %s\n%s", f.Path, spectest.Text(diags), formatted)
 		}
 	}
 }

@@ -71,17 +71,17 @@ func TestNoCertificateIsReached(t *testing.T) {
 	} {
 		s, diags := shopWith(wide, tc.fields, tc.block)
 		if got := brokenRules(diags); !slices.Equal(slices.Sorted(slices.Values(got)), tc.rules) || diags.HasErrors() != (tc.rules != nil) || (s == nil) != (tc.rules != nil) {
-			t.Errorf("%s: rules %v, want %v\n%s", name, got, tc.rules, spectest.Told(diags))
+			t.Errorf("%s: rules %v, want %v\n%s", name, got, tc.rules, spectest.Text(diags))
 		}
 		wide.InForce = true
 		if s, diags = shopWith(wide, tc.fields, tc.block); s == nil {
-			t.Errorf("%s, in force:\n%s", name, spectest.Told(diags))
+			t.Errorf("%s, in force:\n%s", name, spectest.Text(diags))
 		}
 		wide.InForce = false
 	}
 	// Not known: a laptop without certroll.hcl refuses it all the same.
 	if _, diags := shopWith(spec.Trust{}, `"pem"`, dns); !slices.Contains(brokenRules(diags), "vault.target") {
-		t.Errorf("without certroll.hcl:\n%s", spectest.Told(diags))
+		t.Errorf("without certroll.hcl:\n%s", spectest.Text(diags))
 	}
 }
 
@@ -91,11 +91,11 @@ func TestPrefixEndsAtASegment(t *testing.T) {
 	trust.Vault = []string{"secret/dns/"}
 	_, diags := shopWith(trust, `{ p = pkcs12(vault("secret/dns", "p")) }`, "")
 	if !slices.Equal(brokenRules(diags), []string{"trust.vault"}) {
-		t.Errorf("trust.vault:\n%s", spectest.Told(diags))
+		t.Errorf("trust.vault:\n%s", spectest.Text(diags))
 	}
 	trust.Vault = []string{"secret/dns"}
 	if _, diags = shopWith(trust, `{ p = pkcs12(vault("secret/dns", "p")) }`, ""); diags.HasErrors() {
-		t.Errorf("trust.vault without a slash:\n%s", spectest.Told(diags))
+		t.Errorf("trust.vault without a slash:\n%s", spectest.Text(diags))
 	}
 	policy := func(vault string) spec.Trust {
 		trust := strict
@@ -113,17 +113,17 @@ policy "shop" {
 	for vault, allowed := range map[string]bool{"secret/tls/shop/": false, "secret/tls/shop": true, "secret/tls/": true, "secret/tls": true} {
 		_, diags := shopWith(policy(vault), `"pem"`, "")
 		if diags.HasErrors() == allowed {
-			t.Errorf("vault = [%q]:\n%s", vault, spectest.Told(diags))
+			t.Errorf("vault = [%q]:\n%s", vault, spectest.Text(diags))
 		}
 	}
 	s, diags := shopWith(policy("secret/tls/sho"), `"pem"`, "")
 	if s != nil || len(brokenRules(diags)) != 0 {
-		t.Errorf("beside a segment:\n%s", spectest.Told(diags))
+		t.Errorf("beside a segment:\n%s", spectest.Text(diags))
 	}
 	in := policy("secret/tls/shop/")
 	in.InForce = true
 	if s, diags = shopWith(in, `"pem"`, ""); s == nil {
-		t.Fatal(spectest.Told(diags))
+		t.Fatal(spectest.Text(diags))
 	}
 	if held := s.Certificate("shop").Held; len(held) != 1 || !strings.Contains(held[0].Rule.Allow.Lines(), `["secret/tls/shop/", "secret/tls/shop"]`) {
 		t.Errorf("held: %+v", held)
@@ -156,8 +156,8 @@ policy "shop" {
 		"a slip of the pen": {`passwords = ["env:a b"]`, `"pem"`, "the beginning of a variable's name"},
 	} {
 		_, diags := shopWith(trust(tc.passwords), tc.fields, "")
-		if diags.HasErrors() != (tc.want != "") || !strings.Contains(spectest.Told(diags), tc.want) {
-			t.Errorf("%s:\n%s", name, spectest.Told(diags))
+		if diags.HasErrors() != (tc.want != "") || !strings.Contains(spectest.Text(diags), tc.want) {
+			t.Errorf("%s:\n%s", name, spectest.Text(diags))
 		}
 	}
 }

@@ -114,7 +114,7 @@ func checkEdit(t *testing.T, what string, edit func(*Editor) error, before, want
 	t.Helper()
 	e, diags := New(t.Context(), []spec.File{{Path: "a.hcl", Bytes: []byte(before)}, {Path: "b.hcl", Bytes: []byte(world)}}, strict)
 	if e == nil {
-		t.Fatalf("%s: %s", what, spectest.Told(diags))
+		t.Fatalf("%s: %s", what, spectest.Text(diags))
 	}
 	if err := edit(e); err != nil {
 		t.Fatalf("%s: %v", what, err)
@@ -156,7 +156,7 @@ func TestEditSeveral(t *testing.T) {
 	other := strings.ReplaceAll(block(""), "api", "www")
 	e, diags := New(t.Context(), []spec.File{{Path: "a.hcl", Bytes: []byte(block("") + other)}, {Path: "b.hcl", Bytes: []byte(world)}}, strict)
 	if e == nil {
-		t.Fatal(spectest.Told(diags))
+		t.Fatal(spectest.Text(diags))
 	}
 	for _, name := range []string{"www", "api"} {
 		if err := e.Rotate(name, Rotating{Reason: "leaked"}); err != nil {
@@ -194,7 +194,7 @@ func TestEditRefusals(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			e, diags := New(t.Context(), []spec.File{{Path: "a.hcl", Bytes: []byte(block("  rotate  = \"seen\"\n") + repeated)}, {Path: "b.hcl", Bytes: []byte(world)}}, strict)
 			if e == nil {
-				t.Fatal(spectest.Told(diags))
+				t.Fatal(spectest.Text(diags))
 			}
 			err := tc.edit(e)
 			if err == nil {

@@ -80,7 +80,7 @@ func TestEditOneCannot(t *testing.T) {
 	trust.Files = []spec.File{{Path: "certroll.hcl", Bytes: []byte("policy \"all\" {\n  files = [\"**\"]\n  blocks = [\"issuer\", \"dns\", \"certificate\"]\n  pause = false\n}\n")}}
 	e, diags := New(t.Context(), []spec.File{{Path: "a.hcl", Bytes: []byte(src)}, {Path: "b.hcl", Bytes: []byte(world)}}, trust)
 	if e == nil {
-		t.Fatal(spectest.Told(diags))
+		t.Fatal(spectest.Text(diags))
 	}
 	err := e.Disable("shop.porto", "moves", "")
 	if err == nil || !strings.Contains(err.Error(), "allow renewal.auto = false") || len(e.Changed()) != 0 {

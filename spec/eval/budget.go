@@ -122,13 +122,13 @@ func (b *Budget) AffordHint(n int64) bool {
 // Aside runs do on a separate account with *left steps, and keeps the steps of the
 // revision unchanged.
 func (b *Budget) Aside(left *int64, do func() error) error {
-	kept, ended := b.left, b.ended
+	before, ended := b.left, b.ended
 	b.left, b.ended = *left, nil
 	defer func() {
 		if b.ended != errStopped { //nolint:errorlint // a state, set nowhere else
 			b.ended = ended
 		}
-		b.left, *left = kept, b.left
+		b.left, *left = before, b.left
 	}()
 	return do()
 }

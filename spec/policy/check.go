@@ -58,7 +58,7 @@ func (r *request) refuse(at *hcl.Range, what, allowed string, advice ...string) 
 
 // place returns the range for a refusal, and a sentence about a defaults block that
 // contains the setting.
-func (r *request) place(at *hcl.Range) (told *hcl.Range, from string) {
+func (r *request) place(at *hcl.Range) (shown *hcl.Range, from string) {
 	if at == nil {
 		at = r.At
 	} else if at.Filename != r.Whole.Filename || at.Start.Byte < r.Whole.Start.Byte || at.End.Byte > r.Whole.End.Byte {

@@ -47,8 +47,8 @@ func (r *Redactor) Add(secrets ...string) {
 		if r.secrets = append(r.secrets, s); len(r.secrets) > mostSecrets {
 			r.secrets = slices.Clone(r.secrets[mostSecrets/4:])
 			r.needles = nil
-			for _, kept := range r.secrets {
-				r.learn(kept)
+			for _, secret := range r.secrets {
+				r.learn(secret)
 			}
 			continue
 		}

@@ -46,7 +46,7 @@ func Allowing(hosts ...string) spec.ProbeRules {
 }
 
 // Told formats diagnostics, each as place, summary and detail.
-func Told(diags hcl.Diagnostics) string {
+func Text(diags hcl.Diagnostics) string {
 	var b strings.Builder
 	for _, d := range diags {
 		if d.Severity == hcl.DiagWarning {

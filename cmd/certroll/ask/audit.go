@@ -130,14 +130,14 @@ func (a *Commands) verifyAudit(ctx context.Context, asJSON, anchored bool) error
 		return err
 	}
 	found, anchor := a.verifyAnchor(ctx, s, ledger)
-	told, accepted := readLostHeads(tree)
+	lost, accepted := readLostHeads(tree)
 	if old, now, ok := ledger.Rewound(); ok {
-		if !accepted[old] && !told.names(old) {
+		if !accepted[old] && !lost.names(old) {
 			trail.Findings = append(trail.Findings, audit.Rewound(old, now))
 		}
 		found = audit.WithoutLost(found)
 	}
-	trail.Findings = append(append(trail.Findings, found...), told.breaches(s)...)
+	trail.Findings = append(append(trail.Findings, found...), lost.breaches(s)...)
 	if anchored && anchor.Unseen != "" {
 		return fmt.Errorf("reading the checkpoint in Vault: %s", anchor.Unseen)
 	}
@@ -167,11 +167,11 @@ func (a *Commands) verifyAnchor(ctx context.Context, s *settings.Settings, ledge
 	if err != nil {
 		return unseen(err)
 	}
-	found, kept, err := audit.VerifyAnchor(ctx, wiring.AnchorOf(s, kv, ledger), ledger)
+	found, stored, err := audit.VerifyAnchor(ctx, wiring.AnchorOf(s, kv, ledger), ledger)
 	switch {
 	case err != nil:
 		return unseen(err)
-	case !kept:
+	case !stored:
 		return nil, view.Anchor{Unseen: "there is no checkpoint yet: certroll apply or run creates it after the next push"}
 	}
 	return found, view.Anchor{Held: true}

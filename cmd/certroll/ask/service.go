@@ -104,11 +104,11 @@ func bareNetError(err error) error {
 }
 
 func serviceOf(address string, answer *page.Status) *view.Service {
-	s := &view.Service{Address: address, Troubles: []string{}, Settings: []string{}, AtWork: []view.ServiceWork{}, Missing: []string{}, Certificates: []view.ServiceCertificate{}}
+	s := &view.Service{Address: address, Faults: []string{}, Settings: []string{}, AtWork: []view.ServiceWork{}, Missing: []string{}, Certificates: []view.ServiceCertificate{}}
 	if p := answer.Pass; p != nil {
 		s.LastPass, s.NextPass, s.PassError = &p.Ended, &p.Next, p.Error
 	}
-	s.Troubles = append(s.Troubles, answer.Troubles...)
+	s.Faults = append(s.Faults, answer.Faults...)
 	if answer.Settings != nil {
 		s.Settings = append(s.Settings, answer.Settings.Notes...)
 	}

@@ -40,7 +40,7 @@ func TestAskRun(t *testing.T) {
 					`"certificates":[null,{"certificate":"new","state":"missing"},{"certificate":"api","state":"in_order"}]}`))
 			},
 			check: func(s *view.Service) bool {
-				return s.PassError == "Vault is sealed" && len(s.Troubles) == 1 && len(s.Settings) == 1 && strings.Contains(s.Revision, "abcdef012345 is not in force: not signed") &&
+				return s.PassError == "Vault is sealed" && len(s.Faults) == 1 && len(s.Settings) == 1 && strings.Contains(s.Revision, "abcdef012345 is not in force: not signed") &&
 					len(s.AtWork) == 1 && s.AtWork[0].At == "ordering" && len(s.Missing) == 1 && s.Missing[0] == "new"
 			},
 		},

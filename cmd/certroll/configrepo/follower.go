@@ -33,7 +33,7 @@ type Follower struct {
 	Good     *gitsync.Revision // the revision in force, which decoded without errors
 	TakenAt  time.Time         // when Good came into force
 	onDisk   bool              // Good is in the state directory
-	unkept   error             // why writing it there failed
+	unstored error             // why writing it there failed
 	instead  archive.Taken     // the revision that the last held head does not descend from
 	traced   bool              // the head descends from the ledger's last revision
 	Desired  *spec.Spec

@@ -82,8 +82,8 @@ func TestLastGoodIsSigned(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := idleFollower(t, "")
 			f.source, f.settings.Verify, f.Good, f.TakenAt = tc.from, tc.taken, rev, time.Now()
-			if f.keepGood(); f.unkept != nil {
-				t.Fatal(f.unkept)
+			if f.keepGood(); f.unstored != nil {
+				t.Fatal(f.unstored)
 			}
 			f.source, f.settings.Verify, f.Good = branch, tc.now, nil
 			err := f.fallBack(t.Context())
@@ -99,8 +99,8 @@ func TestLastGoodIsSigned(t *testing.T) {
 func TestLastGoodIsOfThisRepo(t *testing.T) {
 	f := idleFollower(t, "")
 	f.source, f.Good, f.TakenAt = sourceAt(t, "/srv/git/certificates.git"), &gitsync.Revision{Commit: strings.Repeat("a", 40)}, time.Now()
-	if f.keepGood(); f.unkept != nil {
-		t.Fatal(f.unkept)
+	if f.keepGood(); f.unstored != nil {
+		t.Fatal(f.unstored)
 	}
 	f.source, f.Good = sourceAt(t, "/srv/git/others.git"), nil
 	if err := f.fallBack(t.Context()); err == nil || f.Good != nil {
@@ -129,8 +129,8 @@ func TestNewRuleHoldsWhatWasInForce(t *testing.T) {
 	f := idleFollower(t, "")
 	f.settings.File = &spec.File{Path: "certroll.hcl"}
 	f.source, f.Good, f.TakenAt = sourceAt(t, "/srv/git/certificates.git"), rev, time.Now()
-	if f.keepGood(); f.unkept != nil {
-		t.Fatal(f.unkept)
+	if f.keepGood(); f.unstored != nil {
+		t.Fatal(f.unstored)
 	}
 	f.Good = nil
 	desired, _, diags := f.decodeNewest(t.Context(), rev, nil)
@@ -196,12 +196,12 @@ func TestLastGoodIsKeptLater(t *testing.T) {
 	f := idleFollower(t, oneFile(t))
 	state := f.settings.StateDir
 	f.settings.StateDir = filepath.Join(state, "not there")
-	if err := f.Pull(t.Context()); err != nil || f.Good == nil || f.unkept == nil {
-		t.Fatalf("got %v, in force is %v, and unkept is %v", err, f.Good, f.unkept)
+	if err := f.Pull(t.Context()); err != nil || f.Good == nil || f.unstored == nil {
+		t.Fatalf("got %v, in force is %v, and unkept is %v", err, f.Good, f.unstored)
 	}
 	f.settings.StateDir = state
-	if err := f.Pull(t.Context()); err != nil || f.unkept != nil {
-		t.Fatalf("got %v and %v", err, f.unkept)
+	if err := f.Pull(t.Context()); err != nil || f.unstored != nil {
+		t.Fatalf("got %v and %v", err, f.unstored)
 	}
 	if _, err := f.readGood(); err != nil {
 		t.Error(err)
@@ -284,7 +284,7 @@ func TestReloadSource(t *testing.T) {
 func TestPullOfADirectory(t *testing.T) {
 	dir := t.TempDir()
 	f := idleFollower(t, dir)
-	pull := func(locals string) (kept os.FileInfo) {
+	pull := func(locals string) (stored os.FileInfo) {
 		t.Helper()
 		if err := os.WriteFile(filepath.Join(dir, "a.hcl"), []byte(locals), 0o600); err != nil {
 			t.Fatal(err)
@@ -292,11 +292,11 @@ func TestPullOfADirectory(t *testing.T) {
 		if err := f.Pull(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		kept, err := os.Stat(f.goodFile())
+		stored, err := os.Stat(f.goodFile())
 		if err != nil {
 			t.Fatal(err)
 		}
-		return kept
+		return stored
 	}
 	first := pull("locals { a = 1 }\n")
 	if again := pull("locals { a = 1 }\n"); !os.SameFile(first, again) {

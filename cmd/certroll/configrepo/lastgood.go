@@ -24,19 +24,19 @@ func (f *Follower) keepGood() {
 	if f.onDisk {
 		return
 	}
-	b, err := json.Marshal(kept{f.Good, f.TakenAt, f.checksSignatures(), f.from()})
+	b, err := json.Marshal(storedRevision{f.Good, f.TakenAt, f.checksSignatures(), f.from()})
 	if err == nil {
 		err = atomicfile.Write(f.goodFile(), b, 0o600)
 	}
-	if f.unkept = err; err != nil {
-		f.unkept = fmt.Errorf("keeping the last good revision in %s: %w", f.goodFile(), err)
+	if f.unstored = err; err != nil {
+		f.unstored = fmt.Errorf("keeping the last good revision in %s: %w", f.goodFile(), err)
 	}
 	f.onDisk = err == nil
-	f.Retried("keeping", f.unkept)
+	f.Retried("keeping", f.unstored)
 }
 
-// kept is the last good revision on disk.
-type kept struct {
+// storedRevision is the last good revision on disk.
+type storedRevision struct {
 	*gitsync.Revision
 	TakenAt time.Time
 	Signed  bool   // its signature was checked
@@ -56,8 +56,8 @@ func (f *Follower) checksSignatures() bool { return f.source != nil && f.setting
 
 // readGood reads the revision from disk. The error is fs.ErrNotExist if there is none of
 // this repository, or the file is damaged.
-func (f *Follower) readGood() (*kept, error) {
-	k := &kept{}
+func (f *Follower) readGood() (*storedRevision, error) {
+	k := &storedRevision{}
 	err := state.Read(f.log, f.goodFile(), func(b []byte) error {
 		err := json.Unmarshal(b, k)
 		if err == nil && k.Revision == nil {

@@ -26,11 +26,11 @@ type decisions struct {
 	tripped map[string]bool   // logged issuers and DNS accounts held by a breaker
 	// unrecorded has the ids of logged events that are not in the ledger or journal.
 	unrecorded map[string]bool
-	troubles   map[string]string // by subject: the logged error
+	failures   map[string]string // by subject: the logged error
 }
 
 func newDecisions(log *slog.Logger) *decisions {
-	return &decisions{log: log, planned: map[string]string{}, waits: map[string]wait{}, troubles: map[string]string{}, unrecorded: map[string]bool{}}
+	return &decisions{log: log, planned: map[string]string{}, waits: map[string]wait{}, failures: map[string]string{}, unrecorded: map[string]bool{}}
 }
 
 // plan logs a pass's planned actions. An action that could not start, for example
@@ -76,7 +76,7 @@ func (d *decisions) pass(p reconcile.Pass) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.holds(p.After.Actions)
+	d.logHolds(p.After.Actions)
 	d.breakers(p.Tripped)
 }
 
@@ -93,7 +93,7 @@ func unreadable(lost []archive.Breach) error {
 // comes back with each pass.
 func (d *decisions) again(r attempt.Result) bool {
 	said := d.unrecorded[r.Event.ID]
-	if r.Untold != nil {
+	if r.Unrecorded != nil {
 		d.unrecorded[r.Event.ID] = true
 	} else {
 		delete(d.unrecorded, r.Event.ID)
@@ -104,7 +104,7 @@ func (d *decisions) again(r attempt.Result) bool {
 // action logs an attempt's result. It omits empty fields.
 func (d *decisions) action(r attempt.Result) {
 	e, level := r.Event, slog.LevelInfo
-	if r.Err != nil || r.Untold != nil {
+	if r.Err != nil || r.Unrecorded != nil {
 		level = slog.LevelError
 	}
 	args := []any{"certificate", r.Action.Certificate, "operation", string(e.Operation), "status", string(e.Status), "reason", string(e.Reason)}
@@ -123,8 +123,8 @@ func (d *decisions) action(r attempt.Result) {
 		args = append(args, "failures", e.Failures)
 	}
 	args = append(args, "duration_seconds", e.Duration)
-	if r.Untold != nil {
-		args = append(args, "unrecorded", r.Untold.Error())
+	if r.Unrecorded != nil {
+		args = append(args, "unrecorded", r.Unrecorded.Error())
 	}
 	d.log.Log(context.Background(), level, "action", args...)
 }
@@ -156,15 +156,15 @@ func (d *decisions) failing(what string, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err == nil {
-		if d.troubles[what] != "" {
+		if d.failures[what] != "" {
 			d.log.Info(failing[what][1])
 		}
-		delete(d.troubles, what)
+		delete(d.failures, what)
 		return
 	}
-	if said := withoutNumbers(err.Error()); d.troubles[what] != said {
+	if said := withoutNumbers(err.Error()); d.failures[what] != said {
 		d.log.Error(failing[what][0], "error", err)
-		d.troubles[what] = said
+		d.failures[what] = said
 	}
 }
 

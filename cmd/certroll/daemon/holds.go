@@ -33,9 +33,9 @@ func groupOf(a *plan.Action) string {
 	return string(a.HeldBy)
 }
 
-// holds logs new and changed holds, and their end. A certificate that waits with others
+// logHolds logs new and changed holds, and their end. A certificate that waits with others
 // is logged at debug level: their common cause has its own line.
-func (d *decisions) holds(standing []plan.Action) {
+func (d *decisions) logHolds(standing []plan.Action) {
 	waits, groups := map[string]wait{}, map[string]*group{}
 	for i := range standing {
 		a := &standing[i]

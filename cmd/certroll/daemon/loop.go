@@ -74,7 +74,7 @@ func Run(ctx context.Context, p Options, s *settings.Settings, log *slog.Logger)
 	d.notices.start(s)
 	beside.Go(func() { d.monitor.Run(ctx) })
 	d.reload.loop = reconcile.NewLoop(d.Reconciler, d, reconcile.LoopOptions{
-		Interval: s.Interval, Nudge: d.files.changed, Planned: d.say.plan, Passed: d.passed, Ended: d.ended, Told: d.told, Daily: d.examine,
+		Interval: s.Interval, Nudge: d.files.changed, Planned: d.say.plan, Passed: d.passed, Ended: d.ended, Published: d.published, Daily: d.examine,
 	})
 	d.reload.loop.Run(ctx)
 	log.Info("stopped")
@@ -150,7 +150,7 @@ func (d *daemon) passed(p reconcile.Pass) {
 	d.monitor.Follow(p.After.Actions, ledger.Revision{Commit: revision.Commit})
 	d.say.pass(p)
 	d.health.passed(p)
-	d.told()
+	d.published()
 }
 
 // ended logs and counts the result of an attempt.
@@ -162,8 +162,8 @@ func (d *daemon) ended(r attempt.Result) {
 	d.health.turn()
 }
 
-// told makes the notifier read the ledger's new events.
-func (d *daemon) told() {
+// published makes the notifier read the ledger's new events.
+func (d *daemon) published() {
 	d.notices.wake()
 }
 

@@ -12,14 +12,14 @@ import (
 func (d *daemon) newMonitor() {
 	say := newDecisions(d.log) // a separate log state: the monitor runs in another goroutine
 	d.monitor = monitor.New(d.Reconciler, d.Prober, monitor.Options{
-		Interval: d.settings.Probe.Interval, After: d.settings.Probe.After, Told: d.toldOfProbe,
+		Interval: d.settings.Probe.Interval, After: d.settings.Probe.After, Recorded: d.probeRecorded,
 		Telling: func(err error) { say.failing("served", err) },
 	})
 	d.metrics.Look(d.monitor.Results)
 }
 
-// toldOfProbe logs the beginning and end of a probe's problem.
-func (d *daemon) toldOfProbe(e ledger.Event) {
+// probeRecorded logs the beginning and end of a probe's problem.
+func (d *daemon) probeRecorded(e ledger.Event) {
 	level := slog.LevelInfo
 	if e.Status == ledger.Failed {
 		level = slog.LevelError

@@ -44,22 +44,22 @@ func (d *daemon) shown(p reconcile.Pass, now time.Time) page.Input {
 		if o.Side == "state_dir" && p.Disk != nil {
 			continue // p.Disk says more
 		}
-		in.Troubles = append(in.Troubles, outageText(o))
+		in.Faults = append(in.Faults, outageText(o))
 	}
 	if p.Disk != nil {
-		in.Troubles = append(in.Troubles, p.Disk.Error())
+		in.Faults = append(in.Faults, p.Disk.Error())
 	}
 	if p.Unanchored != nil {
-		in.Troubles = append(in.Troubles, p.Unanchored.Error())
+		in.Faults = append(in.Faults, p.Unanchored.Error())
 	}
 	if n := len(p.Unreadable); n > 0 {
-		in.Troubles = append(in.Troubles, fmt.Sprintf("%s cannot be read (%d in all); certroll audit verify lists what", p.Unreadable[0].Where()+" in the ledger", n))
+		in.Faults = append(in.Faults, fmt.Sprintf("%s cannot be read (%d in all); certroll audit verify lists what", p.Unreadable[0].Where()+" in the ledger", n))
 	}
 	if !p.Rewound.IsZero() {
-		in.Troubles = append(in.Troubles, "the ledger was found rewritten at "+p.Rewound.UTC().Format(time.RFC3339)+"; certroll audit verify shows the commit to push back, or to accept")
+		in.Faults = append(in.Faults, "the ledger was found rewritten at "+p.Rewound.UTC().Format(time.RFC3339)+"; certroll audit verify shows the commit to push back, or to accept")
 	}
 	if set := plan.MassHold(p.After.Actions); set != nil {
-		in.Troubles = append(in.Troubles, "held until a person accepts it: "+set.Summary()+"; where that is meant: certroll accept --missing "+set.ID)
+		in.Faults = append(in.Faults, "held until a person accepts it: "+set.Summary()+"; where that is meant: certroll accept --missing "+set.ID)
 	}
 	return in
 }

@@ -31,7 +31,7 @@ func TestReadyAgreesWithTheMetricsAndThePage(t *testing.T) {
 			t.Errorf("/readyz says %q while %s is away", why, side)
 		}
 		d := &daemon{repo: &configrepo.Follower{}}
-		if said := strings.Join(d.shown(p, time.Now()).Troubles, "\n"); !strings.Contains(said, side) {
+		if said := strings.Join(d.shown(p, time.Now()).Faults, "\n"); !strings.Contains(said, side) {
 			t.Errorf("the page says %q while %s is away", said, side)
 		}
 		h.passed(reconcile.Pass{After: plan.Plan{Observed: &plan.Observed{}}})
@@ -44,15 +44,15 @@ func TestReadyAgreesWithTheMetricsAndThePage(t *testing.T) {
 // TestWhatIsNotRecordedIsCountedAndSaidOnce, however many passes tell it anew.
 func TestWhatIsNotRecordedIsCountedAndSaidOnce(t *testing.T) {
 	full := errors.New("no space left on device")
-	result := func(untold error) attempt.Result {
-		return attempt.Result{Action: plan.Action{Certificate: "api"}, Untold: untold,
+	result := func(unrecorded error) attempt.Result {
+		return attempt.Result{Action: plan.Action{Certificate: "api"}, Unrecorded: unrecorded,
 			Event: ledger.Event{ID: "e1", Operation: ledger.KindRenew, Status: ledger.Success, Certificate: "api"}}
 	}
 	m := metrics.New("v1.2.3")
 	var said strings.Builder
 	d := newDecisions(slog.New(slog.NewTextHandler(&said, nil)))
-	for _, untold := range []error{full, full, full, nil} {
-		(&daemon{metrics: m, say: d, health: &health{}}).ended(result(untold))
+	for _, unrecorded := range []error{full, full, full, nil} {
+		(&daemon{metrics: m, say: d, health: &health{}}).ended(result(unrecorded))
 	}
 	families, err := m.Gather()
 	if err != nil {

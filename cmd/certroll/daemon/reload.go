@@ -205,7 +205,7 @@ func (d *daemon) noteChangedSettings() {
 	}
 }
 
-// notes returns the status page's sentences about certroll.hcl. They are not troubles:
+// notes returns the status page's sentences about certroll.hcl. They are not faults:
 // the settings in use work.
 func (r *reloading) notes() []string {
 	said := []string{}

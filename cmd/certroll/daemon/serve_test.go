@@ -214,8 +214,8 @@ func TestHealth(t *testing.T) {
 	says(h.ready, 200, "ok") // Vault is not asked for each of ours
 	h.askedAt = h.askedAt.Add(-reachEvery)
 	says(h.ready, 503, "Vault does not answer")
-	for trouble, words := range map[error]string{vaultError{sealed: true}: "Vault is sealed; unseal it", vaultError{}: "rejects certroll's token"} {
-		h.answer = fmt.Errorf("looking: %w", trouble)
+	for vaultErr, words := range map[error]string{vaultError{sealed: true}: "Vault is sealed; unseal it", vaultError{}: "rejects certroll's token"} {
+		h.answer = fmt.Errorf("looking: %w", vaultErr)
 		says(h.ready, 503, words)
 	}
 	if asked != 2 {

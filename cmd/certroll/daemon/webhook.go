@@ -138,7 +138,7 @@ type webhook struct {
 	proof    proof
 	ref      string // the branch or tag; "" for the remote's HEAD, whose name is unknown
 	ledger   string // the ledger's branch, to which certroll itself pushes
-	told     chan<- struct{}
+	nudges   chan<- struct{}
 	room     *room
 	log      *slog.Logger
 }
@@ -174,7 +174,7 @@ func (w *webhook) ServeHTTP(rw http.ResponseWriter, req *http.Request) {
 	default:
 		w.log.Debug("a push was told", "kind", w.settings.Kind)
 		select {
-		case w.told <- struct{}{}:
+		case w.nudges <- struct{}{}:
 		default: // a nudge is already pending
 		}
 		rw.WriteHeader(http.StatusAccepted)
@@ -206,7 +206,7 @@ func isRef(ref, name string) bool {
 }
 
 // webhooks returns the handlers of certroll.hcl's webhook blocks, by path.
-func webhooks(s *settings.Settings, told chan<- struct{}, log *slog.Logger) (map[string]http.Handler, error) {
+func webhooks(s *settings.Settings, nudges chan<- struct{}, log *slog.Logger) (map[string]http.Handler, error) {
 	handlers := map[string]http.Handler{}
 	in := &room{most: maxDeliveries}
 	for _, hook := range s.Webhooks {
@@ -219,7 +219,7 @@ func webhooks(s *settings.Settings, told chan<- struct{}, log *slog.Logger) (map
 		}
 		handlers["POST /webhooks/"+hook.Kind] = &webhook{
 			settings: hook, proof: proof, ref: s.Repo.Ref, ledger: cmp.Or(s.Ledger.Branch, gitsync.DefaultBranch),
-			told: told, room: in, log: log,
+			nudges: nudges, room: in, log: log,
 		}
 	}
 	if len(handlers) > 0 && s.ListenAddress() == "" {

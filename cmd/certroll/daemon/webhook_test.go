@@ -44,7 +44,7 @@ func TestWebhooks(t *testing.T) {
 		kind, header, value string
 		body                string
 		status              int
-		told                bool
+		nudged              bool
 	}{
 		"GitHub":                   {"github", "X-Hub-Signature-256", "sha256=" + signed(push), push, 202, true},
 		"GitHub, another branch":   {"github", "X-Hub-Signature-256", "sha256=" + signed(`{"ref":"refs/heads/topic"}`), `{"ref":"refs/heads/topic"}`, 202, false},
@@ -66,17 +66,17 @@ func TestWebhooks(t *testing.T) {
 	t.Setenv("CERTROLL_TEST_WEBHOOK", webhookSecret)
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			told := make(chan struct{}, 1)
+			nudged := make(chan struct{}, 1)
 			w := &webhook{
 				settings: &settings.Webhook{Kind: tc.kind, SecretEnv: "CERTROLL_TEST_WEBHOOK"}, proof: webhookKinds[tc.kind],
-				ref: "main", ledger: "certroll/status", told: told, room: &room{most: 1}, log: slog.New(slog.DiscardHandler),
+				ref: "main", ledger: "certroll/status", nudges: nudged, room: &room{most: 1}, log: slog.New(slog.DiscardHandler),
 			}
 			req := httptest.NewRequest(http.MethodPost, "/webhooks/"+tc.kind, strings.NewReader(tc.body))
 			req.Header.Set(tc.header, tc.value)
 			rec := httptest.NewRecorder()
 			w.ServeHTTP(rec, req)
-			if rec.Code != tc.status || len(told) == 1 != tc.told {
-				t.Errorf("status %d, told %v; want %d, %v", rec.Code, len(told) == 1, tc.status, tc.told)
+			if rec.Code != tc.status || len(nudged) == 1 != tc.nudged {
+				t.Errorf("status %d, told %v; want %d, %v", rec.Code, len(nudged) == 1, tc.status, tc.nudged)
 			}
 		})
 	}
@@ -92,13 +92,13 @@ func FuzzWebhook(f *testing.F) {
 		if headers[kind] == "" || strings.HasSuffix(proof, signed(string(body))) || proof == webhookSecret {
 			t.Skip()
 		}
-		told := make(chan struct{}, 1)
-		w := &webhook{settings: &settings.Webhook{Kind: kind, SecretEnv: "CERTROLL_TEST_WEBHOOK"}, proof: webhookKinds[kind], told: told, room: &room{most: 1}, log: slog.New(slog.DiscardHandler)}
+		nudged := make(chan struct{}, 1)
+		w := &webhook{settings: &settings.Webhook{Kind: kind, SecretEnv: "CERTROLL_TEST_WEBHOOK"}, proof: webhookKinds[kind], nudges: nudged, room: &room{most: 1}, log: slog.New(slog.DiscardHandler)}
 		req := httptest.NewRequest(http.MethodPost, "/webhooks/"+kind, bytes.NewReader(body))
 		req.Header[headers[kind]] = []string{proof}
 		rec := httptest.NewRecorder()
-		if w.ServeHTTP(rec, req); rec.Code != http.StatusForbidden || len(told) > 0 {
-			t.Errorf("status %d, told %d", rec.Code, len(told))
+		if w.ServeHTTP(rec, req); rec.Code != http.StatusForbidden || len(nudged) > 0 {
+			t.Errorf("status %d, told %d", rec.Code, len(nudged))
 		}
 	})
 }
@@ -148,8 +148,8 @@ func TestWebhookTakesTwoMegabytes(t *testing.T) {
 	t.Setenv("CERTROLL_TEST_WEBHOOK", webhookSecret)
 	for size, status := range map[int]int{maxDelivery: 202, maxDelivery + 1: 413} {
 		body := strings.Repeat(" ", size)
-		told := make(chan struct{}, 1)
-		w := &webhook{settings: &settings.Webhook{Kind: "forgejo", SecretEnv: "CERTROLL_TEST_WEBHOOK"}, proof: webhookKinds["forgejo"], told: told, room: &room{most: 1}, log: slog.New(slog.DiscardHandler)}
+		nudged := make(chan struct{}, 1)
+		w := &webhook{settings: &settings.Webhook{Kind: "forgejo", SecretEnv: "CERTROLL_TEST_WEBHOOK"}, proof: webhookKinds["forgejo"], nudges: nudged, room: &room{most: 1}, log: slog.New(slog.DiscardHandler)}
 		req := httptest.NewRequest(http.MethodPost, "/webhooks/forgejo", strings.NewReader(body))
 		req.ContentLength = -1
 		req.Header.Set("X-Forgejo-Signature", signed(body))
@@ -164,8 +164,8 @@ func TestWebhookTakesTwoMegabytes(t *testing.T) {
 // send their body byte by byte, or never, take no genuine one's place, and end.
 func TestSlowDeliveriesKeepNobodyOut(t *testing.T) {
 	t.Setenv("CERTROLL_TEST_WEBHOOK", webhookSecret)
-	told := make(chan struct{}, 1)
-	w := &webhook{settings: &settings.Webhook{Kind: "forgejo", SecretEnv: "CERTROLL_TEST_WEBHOOK"}, proof: webhookKinds["forgejo"], told: told, room: &room{most: 4}, log: slog.New(slog.DiscardHandler)}
+	nudged := make(chan struct{}, 1)
+	w := &webhook{settings: &settings.Webhook{Kind: "forgejo", SecretEnv: "CERTROLL_TEST_WEBHOOK"}, proof: webhookKinds["forgejo"], nudges: nudged, room: &room{most: 4}, log: slog.New(slog.DiscardHandler)}
 	server := httptest.NewUnstartedServer(nil)
 	server.Config = newServer(t.Context(), w, w.log)
 	server.Start()
@@ -185,7 +185,7 @@ func TestSlowDeliveriesKeepNobodyOut(t *testing.T) {
 	for end := time.Now().Add(time.Minute); !full() && time.Now().Before(end); {
 		runtime.Gosched()
 	}
-	if got := deliver(t, address, "forgejo", http.Header{"X-Forgejo-Signature": {signed("{}")}}, "{}"); got != http.StatusAccepted || len(told) != 1 {
+	if got := deliver(t, address, "forgejo", http.Header{"X-Forgejo-Signature": {signed("{}")}}, "{}"); got != http.StatusAccepted || len(nudged) != 1 {
 		t.Errorf("the genuine one was answered with %d", got)
 	}
 	for _, conn := range slow {
@@ -218,7 +218,7 @@ func TestADeliveryHasFiveSeconds(t *testing.T) {
 	t.Setenv("CERTROLL_TEST_WEBHOOK", webhookSecret)
 	for _, header := range []time.Duration{0, 3 * time.Second, 6 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
-			w := &webhook{settings: &settings.Webhook{Kind: "forgejo", SecretEnv: "CERTROLL_TEST_WEBHOOK"}, proof: webhookKinds["forgejo"], told: make(chan struct{}, 1), room: &room{most: 4}, log: slog.New(slog.DiscardHandler)}
+			w := &webhook{settings: &settings.Webhook{Kind: "forgejo", SecretEnv: "CERTROLL_TEST_WEBHOOK"}, proof: webhookKinds["forgejo"], nudges: make(chan struct{}, 1), room: &room{most: 4}, log: slog.New(slog.DiscardHandler)}
 			server := newServer(context.Background(), w, w.log)
 			near, far := net.Pipe()
 			l := oneConn{make(chan net.Conn, 1)}

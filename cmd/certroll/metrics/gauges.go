@@ -59,7 +59,7 @@ var (
 	unreadMetric    = describe("ledger_unreadable", "Number of unreadable files and lines of the ledger that the last pass skipped.")
 	waitingMetric   = describe("ledger_unpushed_events", "Number of events in the journal that wait for a push to the ledger.")
 	oldestMetric    = describe("ledger_oldest_unpushed_timestamp_seconds", "Time of the oldest event that waits for a push to the ledger, in seconds since 1970; absent if none waits.")
-	toldMetric      = describe("ledger_last_push_timestamp_seconds", "Time of this process's last push to the ledger, in seconds since 1970; absent before the first push.")
+	pushedMetric    = describe("ledger_last_push_timestamp_seconds", "Time of this process's last push to the ledger, in seconds since 1970; absent before the first push.")
 	heldMetric      = describe("revision_held", "1 if the newest revision of the config repo is not in force, by reason; absent otherwise.", "reason")
 	revisionMetric  = describe("revision_info", "Always 1, labelled with the revision of the config repo that is in force.", "revision")
 	takenMetric     = describe("revision_taken_timestamp_seconds", "Time when the revision in force came into force, in seconds since 1970.")
@@ -173,7 +173,7 @@ func (g gauges) record(r *ledger.Record, state ledger.State) {
 func (g gauges) ledger(b recorder.Backlog) {
 	g.value(waitingMetric, float64(b.Events))
 	g.since(oldestMetric, b.Oldest)
-	g.since(toldMetric, b.ToldAt)
+	g.since(pushedMetric, b.PublishedAt)
 }
 
 func (g gauges) outages(last []reconcile.Outage) {

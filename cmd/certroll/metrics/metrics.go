@@ -120,7 +120,7 @@ func (m *Metrics) Again(r attempt.Result) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	counted := m.unrecorded[r.Event.ID]
-	if r.Untold != nil {
+	if r.Unrecorded != nil {
 		m.unrecorded[r.Event.ID] = true
 	} else {
 		delete(m.unrecorded, r.Event.ID)

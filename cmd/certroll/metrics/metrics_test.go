@@ -39,7 +39,7 @@ func everyMetric(t *testing.T) []*dto.MetricFamily {
 	}
 	pass := reconcile.Pass{
 		Report: &apply.Report{}, Records: records, Rewound: at, Took: time.Second,
-		Backlog: recorder.Backlog{Events: 2, Oldest: at, ToldAt: at}, Outages: []reconcile.Outage{{Side: "ledger", Since: at}},
+		Backlog: recorder.Backlog{Events: 2, Oldest: at, PublishedAt: at}, Outages: []reconcile.Outage{{Side: "ledger", Since: at}},
 		Problems: []ledger.Problem{{Finding: ledger.Finding{Class: ledger.ClassCAA}}},
 		Limits: []throttle.LimitUsed{
 			{Issuer: "le", Limit: "orders", Used: 1.5, Size: 300}, {Issuer: "le", Limit: "certificates_per_domain", Size: 50},
@@ -100,9 +100,9 @@ func TestMetricsDocumented(t *testing.T) {
 	for _, row := range metricstest.Documented(t, "../../..", "certroll_[a-z_]+") {
 		rows[metricstest.Codes(row[0])[0]] = metricstest.Codes(row[1])
 	}
-	told := map[string]bool{}
+	listed := map[string]bool{}
 	for _, f := range everyMetric(t) {
-		told[f.GetName()] = true
+		listed[f.GetName()] = true
 		switch labels, ok := rows[f.GetName()]; {
 		case !ok:
 			t.Errorf("%s is not in docs/metrics.md", f.GetName())
@@ -111,7 +111,7 @@ func TestMetricsDocumented(t *testing.T) {
 		}
 	}
 	for name := range rows {
-		if !told[name] {
+		if !listed[name] {
 			t.Errorf("%s is in docs/metrics.md and was not told", name)
 		}
 	}
@@ -120,21 +120,21 @@ func TestMetricsDocumented(t *testing.T) {
 // TestMetricsValues: where the reference lists the values of a label, those and
 // no others are told.
 func TestMetricsValues(t *testing.T) {
-	told := map[string]map[string]bool{}
+	listed := map[string]map[string]bool{}
 	for _, f := range everyMetric(t) {
 		for _, m := range f.GetMetric() {
 			for _, l := range m.GetLabel() {
 				key := l.GetName() + " of " + f.GetName()
-				if told[key] == nil {
-					told[key] = map[string]bool{}
+				if listed[key] == nil {
+					listed[key] = map[string]bool{}
 				}
-				told[key][l.GetValue()] = true
+				listed[key][l.GetValue()] = true
 			}
 		}
 	}
 	for _, row := range metricstest.Documented(t, "../../..", "[a-z]+` \\| `certroll_[a-z_]+") {
 		key := metricstest.Codes(row[0])[0] + " of " + metricstest.Codes(row[1])[0]
-		if got, want := slices.Sorted(maps.Keys(told[key])), metricstest.Codes(row[2]); !slices.Equal(got, want) {
+		if got, want := slices.Sorted(maps.Keys(listed[key])), metricstest.Codes(row[2]); !slices.Equal(got, want) {
 			t.Errorf("%s: told are %v, and docs/metrics.md has %v", key, got, want)
 		}
 	}

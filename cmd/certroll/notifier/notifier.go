@@ -79,11 +79,11 @@ func New(s *settings.Settings, p *wiring.Parts, o Options) *outbox.Notifier {
 			Lease:   vault.NewLease(p.KV, s.Vault.Mount, at+"/lease", wiring.Holder(), o.LeaseTTL),
 		})
 	}
-	return outbox.NewNotifier(p.Reconciler.Recorder, all, outbox.NotifierOptions{Since: o.Since, Told: told(o.Log, o.Metrics)})
+	return outbox.NewNotifier(p.Reconciler.Recorder, all, outbox.NotifierOptions{Since: o.Since, Delivered: delivered(o.Log, o.Metrics)})
 }
 
-// told logs and counts the result of a delivery.
-func told(log *slog.Logger, m *metrics.Metrics) func(string, *outbox.Message, error) {
+// delivered logs and counts the result of a delivery.
+func delivered(log *slog.Logger, m *metrics.Metrics) func(string, *outbox.Message, error) {
 	return func(destination string, sent *outbox.Message, err error) {
 		var kind, id string // empty if the failure concerns no message, as when Vault is down
 		var notices int

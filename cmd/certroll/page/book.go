@@ -22,8 +22,8 @@ const (
 	patience = 3 * time.Second
 	// readTimeout bounds one exchange with the ledger.
 	readTimeout = time.Minute
-	// kept is the number of certificates' histories cached for one head.
-	kept = 256
+	// mostCached is the number of certificates' histories cached for one head.
+	mostCached = 256
 	// walks bounds the histories read concurrently.
 	walks = 2
 )
@@ -165,7 +165,7 @@ func (b *book) walkFor(ctx context.Context, tree fs.FS, head, name string) Histo
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if head == b.head {
-		if len(b.events) >= kept {
+		if len(b.events) >= mostCached {
 			clear(b.events)
 		}
 		b.events[name] = h

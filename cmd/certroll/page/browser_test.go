@@ -64,10 +64,10 @@ func TestScript(t *testing.T) {
 	tab.Until(`document.getElementById("pulse").textContent === "live"`)
 
 	// A tab behind another one holds no connection, and misses nothing.
-	behind := func(is string) {
+	standBehind := func(is string) {
 		_ = pagetest.Eval[bool](tab, `Object.defineProperty(document, "hidden", {value: `+is+`, configurable: true}).dispatchEvent(new Event("visibilitychange"))`)
 	}
-	behind("true")
+	standBehind("true")
 	for deadline := time.Now().Add(time.Minute); s.bell.listening() > 0; {
 		if time.Now().After(deadline) {
 			t.Fatal("it holds its connection")
@@ -75,7 +75,7 @@ func TestScript(t *testing.T) {
 		_ = tab.Text() // until the server has seen it go
 	}
 	s.Passed(in)
-	behind("false")
+	standBehind("false")
 	tab.Until(`document.body.dataset.pass === "3"`)
 	tab.Silent()
 }

@@ -82,7 +82,7 @@ func (h head) Alerts() []alert {
 	for _, t := range h.Tripped {
 		add(fmt.Sprintf("%s is held as a whole, since it failed for %d certificates (%s):", t.Subject, t.Certificates, t.Class), t.Message)
 	}
-	for _, t := range h.Troubles {
+	for _, t := range h.Faults {
 		add("", t)
 	}
 	if h.Settings != nil {

@@ -21,7 +21,7 @@ type Input struct {
 	Newest   *NotTaken      // nil: the newest revision is in force
 	Pass     *Pass          // nil: no pass has ended yet
 	Ledger   string         // the ledger's commit that was read; "" if unknown
-	Troubles []string       // unavailable systems, in their own words
+	Faults   []string       // unavailable systems, in their own words
 	Settings *Settings      // nil: certroll.hcl is unknown
 	AtWork   []Work         // the attempts in progress, longest first
 }

@@ -104,7 +104,7 @@ func (s *Server) page(ctx context.Context) *Page {
 	in := s.input
 	in.Problems, in.Ledger, in.AtWork = problems, head, works
 	if err != nil && in.Pass != nil {
-		in.Troubles = append(in.Troubles[:len(in.Troubles):len(in.Troubles)], err.Error())
+		in.Faults = append(in.Faults[:len(in.Faults):len(in.Faults)], err.Error())
 	}
 	s.made = New(in, now)
 	s.made.Number = s.passes

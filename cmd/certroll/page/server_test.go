@@ -100,7 +100,7 @@ func TestUpstreamWords(t *testing.T) {
 	in.Pass.Error = hostile
 	in.Newest = &NotTaken{Commit: "<script>", Author: hostile, Reason: ledger.ReasonRefused, Message: hostile}
 	in.Tripped = []plan.Tripped{{Subject: "issuer.<script>", Message: hostile}}
-	in.Troubles = []string{hostile}
+	in.Faults = []string{hostile}
 	s, ledger := serving(t, in)
 	ledger.tree.(fstest.MapFS)["audit/2026/11.jsonl"] = &fstest.MapFile{Data: []byte(`{"schema":1,"id":"x","certificate":"api","time":"2026-11-25T10:00:00Z","operation":"renew","status":"failure",` +
 		`"class":"caa` + "\u202e" + `","old_serial":"` + "\u202e" + `","actor":"<script>alert(1)</script>","message":"<script>alert(2)</script>` + "\u202e\u0007" + `"}` + "\n")}
@@ -153,7 +153,7 @@ func TestOneMessageOnce(t *testing.T) {
 	in.Actions = append(in.Actions, plan.Action{Kind: ledger.KindHold, Certificate: "shop2", Wants: ledger.KindIssue, Reason: ledger.ReasonBreaker,
 		NotBefore: noon.Add(9 * time.Minute), Detail: "dns.cloudflare_prod has failed for 3 certificates in a row: " + in.Tripped[0].Message})
 	in.Pass.Error = "fetching the ledger: git.example.com is away"
-	in.Troubles = []string{"asking once more: git.example.com is away", "passes cannot do their work with ledger since noon"}
+	in.Faults = []string{"asking once more: git.example.com is away", "passes cannot do their work with ledger since noon"}
 	s, _ := serving(t, in)
 	index := get(s, "/").Body.String()
 	for words, want := range map[string]int{

@@ -17,7 +17,7 @@ type Status struct {
 	Revision     *Revision            `json:"revision"` // null: unknown
 	Newest       *NotTaken            `json:"newest"`   // null: the newest revision is in force
 	Ledger       string               `json:"ledger_commit"`
-	Troubles     []string             `json:"troubles"`
+	Faults       []string             `json:"troubles"`
 	Settings     *Settings            `json:"settings"` // null: certroll.hcl is unknown
 	Totals       map[ledger.State]int `json:"totals"`   // by state, without the filter's own state
 	Certificates []*Certificate       `json:"certificates"`
@@ -29,12 +29,12 @@ type Status struct {
 func (p *Page) Status(f Filter) Status {
 	picked, n := p.Pick(f)
 	s := Status{Schema: StatusSchema, Time: p.Now.UTC().Truncate(time.Second), Pass: p.Pass, Revision: p.Revision, Newest: p.Newest, Ledger: p.Ledger,
-		Troubles: p.Troubles, Settings: p.Settings, Totals: map[ledger.State]int{}, Certificates: picked, Problems: p.Problems, AtWork: p.AtWork}
+		Faults: p.Faults, Settings: p.Settings, Totals: map[ledger.State]int{}, Certificates: picked, Problems: p.Problems, AtWork: p.AtWork}
 	for _, state := range ledger.States {
 		s.Totals[state] = n[state]
 	}
-	if s.Troubles == nil {
-		s.Troubles = []string{}
+	if s.Faults == nil {
+		s.Faults = []string{}
 	}
 	if s.AtWork == nil {
 		s.AtWork = []Work{}

@@ -36,16 +36,16 @@ func checkDNS(log *slog.Logger, version string) func(context.Context, *spec.Spec
 		if err != nil {
 			return []review.Note{{Code: review.NoteCheck, Text: "could not check the DNS: " + err.Error()}}
 		}
-		var remarks []review.Note
+		var notes []review.Note
 		for _, f := range x.Findings {
 			if f.Severity != ledger.SeverityInfo {
-				remarks = append(remarks, noteOf(f, desired))
+				notes = append(notes, noteOf(f, desired))
 			}
 		}
 		if x.Incomplete {
-			remarks = append(remarks, review.Note{Code: review.NoteCheck, Text: fmt.Sprintf("the DNS check did not finish within %s", checkDNSTimeout)})
+			notes = append(notes, review.Note{Code: review.NoteCheck, Text: fmt.Sprintf("the DNS check did not finish within %s", checkDNSTimeout)})
 		}
-		return remarks
+		return notes
 	}
 }
 

@@ -370,7 +370,7 @@ func (emptyTree) Open(name string) (fs.File, error) {
 func (p *Proposal) decide(ctx context.Context, in Input, s *settings.Settings, both *sides) error {
 	warnings := append(p.View.Warnings, both.warnings...)
 	offline := p.View.Offline
-	var remarks []review.Note
+	var notes []review.Note
 	var change *view.Change
 	about := []string{}
 	if both.base == nil {
@@ -384,7 +384,7 @@ func (p *Proposal) decide(ctx context.Context, in Input, s *settings.Settings, b
 	} else {
 		set := review.ChangeOf(both.base, both.head, p.Observed, p.At)
 		p.Plan = set.Planned
-		remarks = review.Notes(set, both.base, both.head, spec.NewLocator(configrepo.SpecFiles(both.rev.Files)), s.Interval)
+		notes = review.Notes(set, both.base, both.head, spec.NewLocator(configrepo.SpecFiles(both.rev.Files)), s.Interval)
 		change = view.NewChange(view.Base{Ref: both.ref, Revision: both.baseRev.Commit}, both.directory, set)
 		for _, c := range set.Certificates {
 			switch {
@@ -396,11 +396,11 @@ func (p *Proposal) decide(ctx context.Context, in Input, s *settings.Settings, b
 		}
 	}
 	if in.look != nil {
-		remarks = append(remarks, in.look(ctx, both.head, about)...)
-		review.SortNotes(remarks)
+		notes = append(notes, in.look(ctx, both.head, about)...)
+		review.SortNotes(notes)
 	}
 	p.View = view.NewPlan(both.rev.Commit, p.At, p.Actions, warnings)
-	p.View.Offline, p.View.Change, p.View.Review = offline, change, view.NewNotes(both.directory, remarks)
+	p.View.Offline, p.View.Change, p.View.Review = offline, change, view.NewNotes(both.directory, notes)
 	return ctx.Err()
 }
 

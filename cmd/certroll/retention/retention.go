@@ -21,16 +21,16 @@ func Warnings(ctx context.Context, kv *vault.KV, desired *spec.Spec, log *slog.L
 		mounts[c.Vault.Mount] = true
 	}
 	var said []string
-	kept := map[string]vault.Keeping{}
+	byMount := map[string]vault.Keeping{}
 	for _, mount := range slices.Sorted(maps.Keys(mounts)) {
 		k, err := kv.Keeping(ctx, mount)
 		if err != nil {
 			log.Debug("the mount's configuration cannot be read", "mount", mount, "error", err)
 			continue
 		}
-		said, kept[mount] = append(said, keepingWarnings(mount, k)...), k
+		said, byMount[mount] = append(said, keepingWarnings(mount, k)...), k
 	}
-	return append(said, limitWarnings(kv.Limits(), kept, time.Now())...)
+	return append(said, limitWarnings(kv.Limits(), byMount, time.Now())...)
 }
 
 // shortKeeping is the minimum retention of a version: it must last until the renewal,

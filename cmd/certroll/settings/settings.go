@@ -446,11 +446,11 @@ func WithoutOwn(files []gitsync.File, s *Settings) []gitsync.File {
 	if s.File == nil {
 		return files
 	}
-	kept := files[:0:0]
+	rest := files[:0:0]
 	for _, f := range files {
 		if path.Base(f.Path) != filepath.Base(s.File.Path) || string(f.Bytes) != string(s.File.Bytes) {
-			kept = append(kept, f)
+			rest = append(rest, f)
 		}
 	}
-	return kept
+	return rest
 }

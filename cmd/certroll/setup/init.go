@@ -148,12 +148,12 @@ func (p *Init) initialize(ctx context.Context, f *initFlags) error {
 
 // initiation is one run of init.
 type initiation struct {
-	app  *Init
-	f    *initFlags
-	file string             // the path of certroll.hcl
-	kept *settings.Settings // of an existing certroll.hcl; nil: none
-	was  []byte             // its contents
-	in   *bufio.Reader
+	app      *Init
+	f        *initFlags
+	file     string             // the path of certroll.hcl
+	existing *settings.Settings // of an existing certroll.hcl; nil: none
+	was      []byte             // its contents
+	in       *bufio.Reader
 
 	local, repo []initialize.File
 	policy      []byte
@@ -225,7 +225,7 @@ func (i *initiation) answer() error {
 // issuer and DNS account.
 func (i *initiation) questions() []initialize.Problem {
 	open := i.f.Questions()
-	if i.kept == nil {
+	if i.existing == nil {
 		return open
 	}
 	return slices.DeleteFunc(open, func(p initialize.Problem) bool {
@@ -235,7 +235,7 @@ func (i *initiation) questions() []initialize.Problem {
 
 func (i *initiation) check() []initialize.Problem {
 	found := i.f.Check()
-	if i.kept == nil || i.complete() {
+	if i.existing == nil || i.complete() {
 		return found
 	}
 	return slices.DeleteFunc(found, func(p initialize.Problem) bool { return slices.Contains([]string{"ca", "dns", "domain"}, p.Flag) })

@@ -35,7 +35,7 @@ func (i *initiation) adopt() error {
 	if err != nil {
 		return err
 	}
-	i.kept = s
+	i.existing = s
 	f := i.f
 	for _, b := range []struct {
 		at   *string

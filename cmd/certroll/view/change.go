@@ -103,9 +103,9 @@ func NewChange(base Base, directory string, set *review.ChangeSet) *Change {
 }
 
 // NewNotes builds the view of remarks.
-func NewNotes(directory string, remarks []review.Note) []Note {
-	list := make([]Note, 0, len(remarks))
-	for _, r := range remarks {
+func NewNotes(directory string, reviewNotes []review.Note) []Note {
+	list := make([]Note, 0, len(reviewNotes))
+	for _, r := range reviewNotes {
 		list = append(list, Note{Code: r.Code, Certificate: r.Certificate, Text: r.Text,
 			File: inRepo(directory, r.Place.File), Line: r.Place.Line, Column: r.Place.Column, InBase: r.Place.Old})
 	}
@@ -198,15 +198,15 @@ func writeChange(out printer, p Palette, plan Plan) {
 	out.f("%s %s.\n", p.bold("This change:"), c.headline())
 }
 
-func writeNotes(out printer, p Palette, remarks []Note) {
-	for _, r := range remarks {
+func writeNotes(out printer, p Palette, reviewNotes []Note) {
+	for _, r := range reviewNotes {
 		where := ""
 		if r.File != "" {
 			where = " " + p.dim("("+text.Line(fileLine(r.File, r.Line))+")")
 		}
 		out.f("%s %s\n", p.yellow("Warning:"), indent(wrap(text.Line(r.title()+": "+r.subject()), textWidth), "  ")[2:]+where)
 	}
-	if len(remarks) > 0 {
+	if len(reviewNotes) > 0 {
 		out.f("\n")
 	}
 }

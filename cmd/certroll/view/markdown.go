@@ -325,7 +325,7 @@ func (c *comment) summary(group string) string {
 		return sprint("%d with other settings alone", n)
 	}
 	if group != string(ledger.KindNote) {
-		return sprint("%d %s", n, told[ledger.Kind(group)])
+		return sprint("%d %s", n, tallyWords[ledger.Kind(group)])
 	}
 	var actions []Action
 	for _, i := range c.items {

@@ -319,7 +319,7 @@ func notes(n int, actions []Action) string {
 	for _, a := range actions {
 		switch k := ledger.Kind(a.Action); {
 		case k == ledger.KindNote && ledger.Reason(a.Reason) != ledger.ReasonPauseBegan && ledger.Reason(a.Reason) != ledger.ReasonPauseEnded:
-			return sprint("%d %s", n, told[k])
+			return sprint("%d %s", n, tallyWords[k])
 		case k != ledger.KindNote && k != ledger.KindNone && k != ledger.KindHold:
 			others = true
 		}
@@ -378,11 +378,11 @@ func tally(actions []Action, kinds []ledger.Kind, ofHolds string) []string {
 			parts = append(parts, sprint("%d to move to another name", max(moves[ledger.KindAdopt], moves[ledger.KindRetire])))
 		}
 		if kind == ledger.KindHold && n > 0 {
-			parts = append(parts, sprint("%d %s%s", n, told[kind], ofHolds))
+			parts = append(parts, sprint("%d %s%s", n, tallyWords[kind], ofHolds))
 		} else if kind == ledger.KindNote && n > 0 {
 			parts = append(parts, notes(n, actions))
 		} else if n > 0 {
-			parts = append(parts, sprint("%d %s", n, told[kind]))
+			parts = append(parts, sprint("%d %s", n, tallyWords[kind]))
 		}
 	}
 	return parts
@@ -406,7 +406,7 @@ func lastHold(plan Plan) string {
 	return " (the last until " + last.Format(time.RFC3339) + ")"
 }
 
-var told = map[ledger.Kind]string{
+var tallyWords = map[ledger.Kind]string{
 	ledger.KindIssue: "to issue", ledger.KindRenew: "to renew", ledger.KindRotate: "to rotate",
 	ledger.KindReissue: "to reissue", ledger.KindAdopt: "to adopt", ledger.KindRepair: "to repair",
 	ledger.KindRetire: "to retire", ledger.KindRevoke: "to revoke", ledger.KindStage: "to stage", ledger.KindNote: "to record", ledger.KindHold: "held back", ledger.KindNone: "unchanged",

@@ -46,8 +46,8 @@ func NewResult(plan Plan, report *apply.Report) Result {
 	r.Succeeded, r.Held, r.Overtaken = len(report.Results)-r.Failed, report.Held, report.Overtaken
 	for _, res := range report.Results {
 		r.Results = append(r.Results, res.Event)
-		if res.Untold != nil {
-			r.Unrecorded = append(r.Unrecorded, Unrecorded{res.Action.Certificate, res.Untold.Error()})
+		if res.Unrecorded != nil {
+			r.Unrecorded = append(r.Unrecorded, Unrecorded{res.Action.Certificate, res.Unrecorded.Error()})
 		}
 	}
 	sort.Slice(r.Unrecorded, func(i, j int) bool { return r.Unrecorded[i].Certificate < r.Unrecorded[j].Certificate })

@@ -21,7 +21,7 @@ type Retry struct {
 // Retried is the result for one certificate.
 type Retried struct {
 	Certificate string     `json:"certificate"`
-	Told        bool       `json:"told"`       // false: there was no hold
+	Recorded    bool       `json:"told"`       // false: there was no hold
 	HeldUntil   *time.Time `json:"held_until"` // of the ended hold; null for none
 	Class       string     `json:"class"`      // of that hold
 	Failures    int        `json:"failures"`   // in a row; the count continues
@@ -31,7 +31,7 @@ type Retried struct {
 func NewRetry(done []recorder.Retried, commit string) Retry {
 	dto := Retry{Schema: RetrySchema, Certificates: make([]Retried, 0, len(done)), Commit: commit}
 	for _, d := range done {
-		r := Retried{Certificate: d.Certificate, Told: d.Event != nil, Failures: d.Failures}
+		r := Retried{Certificate: d.Certificate, Recorded: d.Event != nil, Failures: d.Failures}
 		if h := d.Hold; h != nil {
 			r.HeldUntil, r.Class = &h.Until, string(h.Class)
 		}
@@ -47,7 +47,7 @@ func WriteRetry(w io.Writer, p Palette, dto Retry) {
 		switch {
 		case r.HeldUntil != nil:
 			out.f("%s: its hold until %s (%s, %s in a row) is ended; the next run tries it\n", p.bold(r.Certificate), text.Stamp(*r.HeldUntil), r.Class, text.Counted(r.Failures, "failure"))
-		case r.Told:
+		case r.Recorded:
 			out.f("%s: it is the next to be tried where its issuer or DNS account is held for all (certroll explain %s)\n", p.bold(r.Certificate), r.Certificate)
 		default:
 			out.f("%s: nothing holds it back by itself (certroll explain %s)\n", p.bold(r.Certificate), r.Certificate)

@@ -16,8 +16,8 @@ type Service struct {
 	NextPass *time.Time `json:"next_pass"`
 	// PassError is the error of the last pass; "" if it succeeded.
 	PassError string `json:"pass_error"`
-	// Troubles are systems that it cannot use, and changes that wait for a person.
-	Troubles []string `json:"troubles"`
+	// Faults are systems that it cannot use, and changes that wait for a person.
+	Faults []string `json:"troubles"`
 	// Settings are differences between certroll.hcl on disk and the settings in use.
 	// They do not make the service ill.
 	Settings []string `json:"settings_notes"`
@@ -53,7 +53,7 @@ type ServiceWork struct {
 // Ill reports whether certroll run answered that it cannot work. A missing answer does
 // not count: it may run elsewhere.
 func (s *Service) Ill() bool {
-	return s != nil && s.Error == "" && (s.PassError != "" || len(s.Troubles) > 0 || s.Revision != "")
+	return s != nil && s.Error == "" && (s.PassError != "" || len(s.Faults) > 0 || s.Revision != "")
 }
 
 // write prints the service's state; nothing if all is well.
@@ -73,8 +73,8 @@ func (s *Service) write(w io.Writer, p Palette, now time.Time) {
 	default:
 		out.f("%s: the last pass ended %s.\n", name, when(*s.LastPass, now))
 	}
-	for _, trouble := range s.Troubles {
-		out.f("%s\n", p.red("  "+text.Line(trouble)))
+	for _, fault := range s.Faults {
+		out.f("%s\n", p.red("  "+text.Line(fault)))
 	}
 	if s.Revision != "" {
 		out.f("%s\n", p.red("  "+text.Line(s.Revision)))

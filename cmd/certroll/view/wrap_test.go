@@ -93,7 +93,7 @@ func TestStatusOfService(t *testing.T) {
 	ended, until := now.Add(-19*time.Second), now.Add(5*time.Minute)
 	s := NewStatus(nil, now)
 	s.LedgerError = "fetching the ledger: remote unreachable"
-	s.Service = &Service{Address: "127.0.0.1:9464", LastPass: &ended, PassError: "Vault is sealed", Troubles: []string{"passes cannot do their work with vault"},
+	s.Service = &Service{Address: "127.0.0.1:9464", LastPass: &ended, PassError: "Vault is sealed", Faults: []string{"passes cannot do their work with vault"},
 		Settings:     []string{"certroll.hcl has changed since it was read"},
 		AtWork:       []ServiceWork{{Certificate: "api", Operation: "issue", Since: now.Add(-12 * time.Second), At: "waiting for DNS"}},
 		Missing:      []string{"new"},
@@ -119,7 +119,7 @@ api          held   -        caa: CAA forbids it, says the CA; next try in 5 min
 		t.Error("an edited file makes a service ill")
 	}
 	var none *Service
-	if none.Ill() || (&Service{Error: "connection refused", Troubles: []string{"x"}}).Ill() {
+	if none.Ill() || (&Service{Error: "connection refused", Faults: []string{"x"}}).Ill() {
 		t.Error("a service that does not answer is ill")
 	}
 }

@@ -120,7 +120,7 @@ func Connect(ctx context.Context, s *settings.Settings, log *slog.Logger, w Opti
 	p.Reconciler = apply.New(observer, p.KV, p.ACME, p.Ledger, queue, attempt.Options{
 		Parallel: s.Parallel, Progress: w.Progress, Resolve: resolve, Redact: w.Redact, LeaseWait: w.LeaseTTL + w.LeaseTTL/2, Patience: w.Patience, Examiner: p.ACME, CRLs: p.Prober,
 		Anchor: anchor, Rewound: rewound(log),
-		Lease:   w.told(vault.NewLease(p.KV, s.Vault.Mount, s.Vault.Prefix+"/lease", Holder(), w.LeaseTTL)),
+		Lease:   w.logged(vault.NewLease(p.KV, s.Vault.Mount, s.Vault.Prefix+"/lease", Holder(), w.LeaseTTL)),
 		Moments: state.Moments{Path: filepath.Join(s.StateDir, "moments.json"), Log: log},
 	})
 	p.References = &reference.Resolver{Getenv: w.Getenv, Places: func(ctx context.Context, path string) (string, error) {
@@ -154,8 +154,8 @@ func (p *Parts) open(s *settings.Settings, writing bool) (err error) {
 	return err
 }
 
-// told wraps a lease in logging, if there is a LeaseLog.
-func (w Options) told(l lease.Lease) lease.Lease {
+// logged wraps a lease in logging, if there is a LeaseLog.
+func (w Options) logged(l lease.Lease) lease.Lease {
 	if w.LeaseLog == nil {
 		return l
 	}

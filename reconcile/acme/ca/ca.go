@@ -26,7 +26,7 @@ type CA struct {
 
 	asking chan struct{} // one element per request in progress without an account
 
-	dirGate chan struct{} // held by the call that is fetching the directory
+	dirTurn chan struct{} // held by the call that is fetching the directory
 	dirBody []byte
 	dirHead http.Header
 	dirTime time.Time
@@ -96,7 +96,7 @@ func (c *Set) Of(issuer *spec.Issuer) (*CA, error) {
 	}
 	u := &CA{
 		opts: c.opts, Directory: issuer.Directory, transport: transport, open: open,
-		asking: make(chan struct{}, RequestsAtOnce), dirGate: make(chan struct{}, 1),
+		asking: make(chan struct{}, RequestsAtOnce), dirTurn: make(chan struct{}, 1),
 	}
 	c.open[key] = u
 	return u, nil
@@ -116,8 +116,8 @@ func (u *CA) fetch(req *http.Request, most int64) (*http.Response, error) {
 // the directory if the copy is missing or old.
 func (u *CA) cachedDirectory(req *http.Request) (*http.Response, error) {
 	select {
-	case u.dirGate <- struct{}{}:
-		defer func() { <-u.dirGate }()
+	case u.dirTurn <- struct{}{}:
+		defer func() { <-u.dirTurn }()
 	case <-req.Context().Done():
 		return nil, req.Context().Err()
 	}

@@ -30,9 +30,9 @@ func Strike(secrets *redact.Redactor, err error) error {
 	var f *Finding
 	switch {
 	case errors.As(err, &f):
-		told := *f
-		told.Why = struckError(secrets, f.Why)
-		return &told
+		struck := *f
+		struck.Why = struckError(secrets, f.Why)
+		return &struck
 	case errors.As(err, &e):
 		return struckError(secrets, e)
 	}
@@ -40,9 +40,9 @@ func Strike(secrets *redact.Redactor, err error) error {
 }
 
 func struckError(secrets *redact.Redactor, e *Error) *Error {
-	told := *e
-	told.Said = secrets.Strike(e.Said)
-	return &told
+	struck := *e
+	struck.Said = secrets.Strike(e.Said)
+	return &struck
 }
 
 // StrikeAll applies Strike to each error, in place.

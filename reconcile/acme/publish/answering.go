@@ -80,14 +80,14 @@ func (p *Publisher) Answer(ctx context.Context, a Request) error {
 // inZone rejects an account with a zones setting, if neither the name nor its CNAME's
 // target lies in one of them. It makes no request to the provider.
 func inZone(ctx context.Context, account *spec.DNSAccount, domain, doing string) error {
-	if len(account.Zones) == 0 || account.Holds(domain) {
+	if len(account.Zones) == 0 || account.Contains(domain) {
 		return nil
 	}
 	at, err := dnsquery.RecordName(ctx, account, domain)
 	switch {
 	case err != nil:
 		return unpublished(ctx, doing, err)
-	case account.Holds(at):
+	case account.Contains(at):
 		return nil
 	}
 	e := problem.Config(doing, "neither the name nor "+dnsquery.Plain(at)+" lies in one of its zones ("+strings.Join(account.Zones, ", ")+")",

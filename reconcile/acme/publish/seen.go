@@ -34,7 +34,7 @@ func (p *publication) seen(ctx context.Context) (time.Duration, error) {
 	interval := firstSet(settings.Interval, p.provider.Interval(), 2*time.Second)
 	pace := wait.NewPace(200*time.Millisecond, interval)
 	began := p.opts.Now()
-	var told string
+	var reported string
 	for {
 		look := dnsquery.LookFor(ctx, p.account, p.name, want)
 		if ctx.Err() != nil {
@@ -48,8 +48,8 @@ func (p *publication) seen(ctx context.Context) (time.Duration, error) {
 		if waited >= timeout {
 			return 0, p.unseen(waited, look)
 		}
-		if waiting := look.WaitingFor(); waiting != told {
-			told = waiting
+		if waiting := look.WaitingFor(); waiting != reported {
+			reported = waiting
 			p.report("dns", "waiting for the TXT record "+p.name+" to be seen by "+waiting)
 		}
 		if await.Sleep(ctx, min(pace.Pause(), timeout-waited)) != nil {

@@ -227,15 +227,15 @@ func (s *solving) passedOver(account *spec.DNSAccount) bool {
 // passOver records that a group gives the account up, and reports that once.
 func (s *solving) passOver(account *spec.DNSAccount, tried map[*spec.DNSAccount]bool, why *problem.Error) {
 	s.mu.Lock()
-	told := s.gaveUp[account] || why.IsNotOfAccount()
+	known := s.gaveUp[account] || why.IsNotOfAccount()
 	if !why.IsNotOfAccount() { // an account that does not hold this zone may hold another
 		s.gaveUp[account] = true
 	}
-	if !told {
+	if !known {
 		s.passed = append(s.passed, why)
 	}
 	s.mu.Unlock()
-	if next := s.next(tried); next != nil && !told {
+	if next := s.next(tried); next != nil && !known {
 		s.Report("dns", "going on with the DNS account "+next.Name+": "+why.Error())
 	}
 }
@@ -380,20 +380,20 @@ func (s *solving) ask(ctx context.Context, ch challenge) error {
 func (s *solving) verdict(ctx context.Context, ch challenge, seen ca.Answer) error {
 	doing := "validating " + ch.name() + " at " + s.Issuer.Directory
 	w := ca.NewWatch(s.Solver.opts.Now, s.Solver.opts.ValidationTimeout)
-	var trouble error
+	var pollErr error
 	for {
 		if err := w.Wait(ctx, doing, "has not decided", seen); err != nil {
-			if trouble != nil && ctx.Err() == nil {
-				return trouble
+			if pollErr != nil && ctx.Err() == nil {
+				return pollErr
 			}
 			return err
 		}
 		var authz acme.Authorization
-		if authz, seen, trouble = s.Authorization(ctx, ch.task.url); trouble != nil {
-			if isVerdict(trouble, seen) || ctx.Err() != nil {
-				return trouble
+		if authz, seen, pollErr = s.Authorization(ctx, ch.task.url); pollErr != nil {
+			if isVerdict(pollErr, seen) || ctx.Err() != nil {
+				return pollErr
 			}
-			s.Report("validate", "asking for the verdict on "+ch.name()+" failed, asking again: "+trouble.Error())
+			s.Report("validate", "asking for the verdict on "+ch.name()+" failed, asking again: "+pollErr.Error())
 			continue
 		}
 		if authz.Status == acme.StatusValid {

@@ -259,9 +259,9 @@ func digestText(b outbox.Notification, now time.Time) string {
 }
 
 // kindCounts returns counts such as "2 failing, 1 recovered", worst first.
-func kindCounts(told []outbox.Notice) string {
+func kindCounts(notices []outbox.Notice) string {
 	n := map[outbox.NoticeKind]int{}
-	for _, one := range told {
+	for _, one := range notices {
 		n[one.Kinds[0]]++
 	}
 	var counts []string

@@ -113,8 +113,8 @@ func because(e ledger.Event) string {
 
 // failedHead names the failed account, or else quotes the upstream.
 func failedHead(e ledger.Event, who, what string) string {
-	if trouble := accountFault(e); trouble != "" {
-		return trouble + ": " + who + " " + what
+	if fault := accountFault(e); fault != "" {
+		return fault + ": " + who + " " + what
 	}
 	return who + " " + what + because(e)
 }
@@ -156,9 +156,9 @@ func heldHead(n outbox.Notice, who string) string {
 		}
 	}
 	e := n.Event
-	switch trouble := accountFault(e); {
-	case trouble != "":
-		return trouble + ": " + waits
+	switch fault := accountFault(e); {
+	case fault != "":
+		return fault + ": " + waits
 	case e.Reason == ledger.ReasonUnreadable:
 		return "what " + who + " has in Vault cannot be read" + because(e)
 	case e.Reason == ledger.ReasonMass:
@@ -211,8 +211,8 @@ func problemHead(n outbox.Notice, of string) string {
 	case ledger.KindPass:
 		return awayHead(e)
 	case ledger.KindDoctor:
-		if trouble := accountFault(e); trouble != "" {
-			return trouble + ": the next renewal" + of + " will fail"
+		if fault := accountFault(e); fault != "" {
+			return fault + ": the next renewal" + of + " will fail"
 		}
 		return "the next renewal" + of + " will fail" + because(e)
 	default:
