@@ -189,6 +189,7 @@ func TestWaitsForTheServerEndWithTheirCaller(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.api.SetToken("a-token") // nobody asks about none
 	l := NewLease(NewKV(c), "secret", "certroll/lease", "us", time.Minute)
 	for name, call := range map[string]func(context.Context) error{
 		"acquire": func(ctx context.Context) error { _, _, _, err := l.Acquire(ctx); return err },
@@ -200,7 +201,11 @@ func TestWaitsForTheServerEndWithTheirCaller(t *testing.T) {
 		first, stop := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() { defer close(ended); _ = call(first) }()
-		<-asked
+		select {
+		case <-asked:
+		case <-ended:
+			t.Fatalf("%s: it asked nothing", name)
+		}
 		second, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 		waited := make(chan error, 1)
 		go func() { waited <- call(second) }()
