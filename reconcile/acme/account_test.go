@@ -51,8 +51,8 @@ func TestReplicasShareAnAccount(t *testing.T) {
 	}
 }
 
-// A CA may fail the second of two registrations of one key that come at the
-// same moment. The account is there all the same.
+// A CA may fail the second of two simultaneous registrations of one key. The client
+// must find the account all the same.
 func TestSecondToRegister(t *testing.T) {
 	r := newRig(t, lab.PebbleOptions{})
 	tests := map[string]struct {
@@ -92,8 +92,8 @@ func TestSecondToRegister(t *testing.T) {
 	}
 }
 
-// A crash after the key was stored and before the CA answered, or before its
-// answer was stored.
+// A run that crashes before it stores the account's URL must not lead to a second
+// account.
 func TestAccountWithoutURL(t *testing.T) {
 	r := newRig(t, lab.PebbleOptions{})
 	r.order(r.client(), "first.lab.test")
@@ -206,11 +206,11 @@ func TestIssuerSetUpWrongly(t *testing.T) {
 	}
 	t.Run("doctor and profiles", func(t *testing.T) {
 		c := r.client()
-		r.order(c, "doctor.lab.test") // the account is there
+		r.order(c, "doctor.lab.test") // already registered
 		for profile, want := range map[string]string{"": "", "short": "", "gone": `it offers "default", "short"`} {
 			issuer := *r.issuer
 			issuer.Profile = profile
-			// Once, although both examinations see the directory.
+			// Both examinations fetch the directory, but the problem is reported once.
 			found := append(c.ExamineDirectory(t.Context(), &issuer), c.ExamineAccount(t.Context(), &issuer)...)
 			if want == "" && len(found) > 0 || want != "" && (len(found) != 1 || !strings.Contains(found[0].Error(), want)) {
 				t.Errorf("profile %q: found %v, want %q", profile, found, want)
@@ -235,11 +235,11 @@ func TestStoreFails(t *testing.T) {
 		t.Errorf("the error lacks the store's words: %v", e)
 	}
 	r.store.fail = nil
-	r.order(c, "store.lab.test") // the failure was not kept
+	r.order(c, "store.lab.test") // the failed opening was not cached
 }
 
-// Whoever waits for an account that another call is opening is not harmed by
-// that call's interruption.
+// Interrupting the call that opens an account does not fail other calls that wait for
+// the same account.
 func TestOpeningInterrupted(t *testing.T) {
 	r := newRig(t, lab.PebbleOptions{})
 	c := r.client()

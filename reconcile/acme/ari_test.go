@@ -20,12 +20,12 @@ import (
 	"certroll/spec"
 )
 
-// ariServer is a CA that has a directory and renewal information and nothing
-// else: whoever wants an account of it fails.
+// ariServer is a CA that serves only a directory and renewal information: opening an
+// account there fails.
 type ariServer struct {
 	issuer      *spec.Issuer
 	directories atomic.Int64
-	asked       atomic.Value // the path of the last question
+	asked       atomic.Value // path of the last request
 }
 
 func newARIServer(t *testing.T, offers bool, answer http.HandlerFunc) *ariServer {
@@ -57,7 +57,7 @@ const (
 	someWindow = `{"suggestedWindow":{"start":"2026-12-01T00:00:00Z","end":"2026-12-02T00:00:00Z"}`
 )
 
-// What a CA may answer instead of a window must never become one.
+// The client must reject every malformed renewal window.
 func TestRenewalInfo(t *testing.T) {
 	now := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	start := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
@@ -70,7 +70,7 @@ func TestRenewalInfo(t *testing.T) {
 		explanation string
 		class       ledger.Class // empty: success
 		retry       time.Duration
-		want        string // a part of the error
+		want        string // part of the error
 	}{
 		"window":                      {status: 200, body: someWindow + `}`, header: header{"Retry-After": "21600"}, again: 6 * time.Hour},
 		"with an explanation":         {status: 200, body: someWindow + `,"explanationURL":"https://ca.example.com/incident/1"}`, again: ca.UnknownAgain, explanation: "https://ca.example.com/incident/1"},
@@ -204,11 +204,11 @@ func TestRenewalInfoCannotBeAsked(t *testing.T) {
 	})
 }
 
-// certID is RFC 9773 section 4.1's identifier of a certificate.
+// certID returns a certificate's ARI identifier (RFC 9773 section 4.1).
 func certID(leaf *x509.Certificate) string {
 	serial := leaf.SerialNumber.Bytes()
 	if serial[0]&0x80 != 0 {
-		serial = append([]byte{0}, serial...) // as DER has it
+		serial = append([]byte{0}, serial...) // as in DER
 	}
 	return base64.RawURLEncoding.EncodeToString(leaf.AuthorityKeyId) + "." + base64.RawURLEncoding.EncodeToString(serial)
 }
@@ -218,7 +218,7 @@ func TestRenewalInfoOfPebble(t *testing.T) {
 	r := newRig(t, lab.PebbleOptions{})
 	leaf, _ := r.issue(r.client(), []*spec.DNSAccount{account("dns", r.server())}, "ari.lab.test")
 	strangers := newMemory()
-	stranger := New(strangers, r.opts) // has no account
+	stranger := New(strangers, r.opts) // this client has no account
 	defer func() { _ = stranger.Close() }()
 
 	start, end, _, again, err := stranger.RenewalInfo(t.Context(), r.issuer, certID(leaf))

@@ -13,8 +13,8 @@ import (
 	"certroll/spec"
 )
 
-// TestTooManyAuthorizations: an order that lists more authorizations than it
-// has names, or one of them twice, is refused before any of them is fetched.
+// TestTooManyAuthorizations checks that the client rejects an order with more
+// authorizations than names, or with a duplicate, before it fetches any of them.
 func TestTooManyAuthorizations(t *testing.T) {
 	many := make([]string, 20_000)
 	for i := range many {

@@ -22,8 +22,8 @@ import (
 	"certroll/spec"
 )
 
-// Many certificates at once need few nonces, which Let's Encrypt gives out
-// sparingly.
+// Many concurrent certificates need few nonces: Let's Encrypt limits requests for new
+// nonces.
 func TestRequestsAreBounded(t *testing.T) {
 	r := newRig(t, lab.PebbleOptions{})
 	f := &faulty{}
@@ -45,7 +45,7 @@ func TestRequestsAreBounded(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := nonces.Load(); n > ca.RequestsAtOnce+1 { // one is the new account's
+	if n := nonces.Load(); n > ca.RequestsAtOnce+1 { // one for the new account
 		t.Errorf("40 orders asked for %d nonces", n)
 	}
 
@@ -75,10 +75,10 @@ func TestRequestsAreBounded(t *testing.T) {
 	wg.Wait()
 }
 
-// The waiting of many names is side by side though their requests are not.
+// Many names wait for propagation in parallel, although their requests are limited.
 func TestManyNamesSideBySide(t *testing.T) {
 	r := newRig(t, lab.PebbleOptions{})
-	r.opts.PresentRetry = []time.Duration{} // a write tried again would count twice
+	r.opts.PresentRetry = []time.Duration{} // a retried write would count twice
 	h := newWebhook(r)
 	h.gather = 30
 	a := h.account(t, r, "hook")
@@ -102,8 +102,8 @@ func TestBindingKeyThatIsNoBase64(t *testing.T) {
 	}
 }
 
-// The reason for which a name server refuses a TSIG key tells a wrong secret
-// from an unknown key, and is lost in lego.
+// lego drops the reason for which a name server rejects a TSIG key. certroll must keep
+// it: it separates a wrong secret from an unknown key.
 func TestReasonOfARefusedTSIGKey(t *testing.T) {
 	bind := labtest.BIND(t, "lab.test")
 	wrong := base64.StdEncoding.EncodeToString([]byte(random(t)))

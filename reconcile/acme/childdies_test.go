@@ -17,8 +17,8 @@ import (
 	"certroll/spec/redact"
 )
 
-// A child that dies in the middle is the trouble of one call: the record it
-// wrote is removed by the next child.
+// A DNS child that crashes fails only the call in progress. The next child removes the
+// record that the crashed one wrote.
 func TestChildKilledInTheMiddle(t *testing.T) {
 	needsLinux(t)
 	r := newRig(t, lab.PebbleOptions{})

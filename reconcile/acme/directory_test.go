@@ -15,7 +15,8 @@ import (
 	"certroll/spec"
 )
 
-// TestExamineDirectory: what an issuer asks for and its CA's directory does not have.
+// TestExamineDirectory checks the findings for features that an issuer requires and its
+// CA's directory lacks.
 func TestExamineDirectory(t *testing.T) {
 	t.Parallel()
 	const profiles = `{"meta": {"profiles": {"classic": "https://ca.example.net/classic", "tlsserver": "for servers"}}}`
@@ -27,10 +28,10 @@ func TestExamineDirectory(t *testing.T) {
 	for name, c := range map[string]struct {
 		directory string
 		issuer    func(*spec.Issuer)
-		doc       map[string]string // of the account; nil: there is none
-		unread    error             // of the store
+		doc       map[string]string // the stored account; nil: none
+		unread    error             // reading the store fails with this
 		want      []string
-		said      []string // parts of what is said
+		said      []string // parts of the finding
 	}{
 		"nothing asked for": {directory: profiles},
 		"offered":           {directory: profiles, issuer: func(i *spec.Issuer) { i.Profile = "tlsserver" }},
@@ -89,8 +90,8 @@ func TestExamineDirectory(t *testing.T) {
 	}
 }
 
-// TestTermsThatTheCAInsistsOn: a CA that takes no requests until its new terms are
-// agreed to (RFC 8555 section 7.3.3) is found before a renewal is due.
+// TestTermsThatTheCAInsistsOn checks that doctor finds a CA that rejects requests until
+// its new terms are accepted (RFC 8555 section 7.3.3), before a renewal is due.
 func TestTermsThatTheCAInsistsOn(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
@@ -118,7 +119,8 @@ func TestTermsThatTheCAInsistsOn(t *testing.T) {
 	}
 }
 
-// TestTermsAreKept: the account's document says under which terms it was made.
+// TestTermsAreKept checks that the account document stores the URL of the terms that
+// were accepted.
 func TestTermsAreKept(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
@@ -139,7 +141,7 @@ func TestTermsAreKept(t *testing.T) {
 	if found := c.ExamineDirectory(t.Context(), r.issuer); len(found) != 1 {
 		t.Errorf("found %v, want the other terms", found)
 	}
-	// Another contact is no new agreement.
+	// Changing the contact does not accept new terms.
 	changed := *r.issuer
 	changed.Email = "other@example.com"
 	if err := c.CheckAccount(t.Context(), &changed); err != nil {

@@ -18,19 +18,19 @@ import (
 	"certroll/spec"
 )
 
-// clinic is a client for examinations. Its CA is a fake: a directory that says
-// which CAA domain it answers to, and fails the test if anything else is asked.
+// clinic is a client for examinations. Its CA is a fake: a directory with a CAA domain.
+// Any other request to it fails the test.
 type clinic struct {
 	*Client
 	t      testing.TB
 	store  *memory
 	issuer *spec.Issuer
-	// directory is what the CA answers; a status other than 200 is an error.
+	// directory is the CA's answer; a status other than 200 is an error.
 	status    int
 	directory string
 }
 
-// newClinic makes one, whose DNS child is the command.
+// newClinic returns a clinic whose DNS child runs this command.
 func newClinic(t testing.TB, child ...string) *clinic {
 	t.Helper()
 	k := &clinic{t: t, store: newMemory(), status: 200, directory: `{"meta": {"caaIdentities": ["ca.example.net"]}}`}
@@ -58,7 +58,7 @@ func newClinic(t testing.TB, child ...string) *clinic {
 	return k
 }
 
-// caa examines names and returns what was found as "severity class about: names".
+// caa examines names and returns the findings as "severity class about: names".
 func (k *clinic) caa(server string, names ...string) []string {
 	k.t.Helper()
 	return k.texts(k.ExamineCAA(k.t.Context(), k.issuer, []*spec.DNSAccount{account("lab", nameserver{addr: server})}, names))
@@ -87,7 +87,7 @@ func (k *clinic) finds(what string, got []string, want ...string) {
 	}
 }
 
-// bindWith starts BIND with records of its own.
+// bindWith starts BIND with these additional records.
 func bindWith(t testing.TB, zones []string, records ...string) *lab.BIND {
 	t.Helper()
 	labtest.Needs(t, "named")
@@ -103,7 +103,8 @@ func bindWith(t testing.TB, zones []string, records ...string) *lab.BIND {
 	return b
 }
 
-// TestCAA: records in BIND, climbing and CNAMEs as RFC 8659 has them.
+// TestCAA checks CAA records served by BIND, with tree climbing and CNAMEs as in RFC
+// 8659.
 func TestCAA(t *testing.T) {
 	t.Parallel()
 	k := newClinic(t)
@@ -144,7 +145,8 @@ func TestCAA(t *testing.T) {
 	k.finds("the account is not asked for", k.caa(b.Addr, "www.lab.test"))
 }
 
-// TestCAAOfUnknownCA: a directory without caaIdentities, and one that is away.
+// TestCAAOfUnknownCA covers a directory without caaIdentities and one that is
+// unreachable.
 func TestCAAOfUnknownCA(t *testing.T) {
 	t.Parallel()
 	d := nameServer(t, "lab.test")
@@ -163,7 +165,7 @@ func TestCAAOfUnknownCA(t *testing.T) {
 		"error caa CAA at b.lab.test for https://ca.example.net/directory: b.lab.test")
 }
 
-// TestDNSOutages: resolvers that do not answer, or answer SERVFAIL.
+// TestDNSOutages covers resolvers that time out or answer SERVFAIL.
 func TestDNSOutages(t *testing.T) {
 	t.Parallel()
 	k := newClinic(t)
@@ -181,8 +183,8 @@ func TestDNSOutages(t *testing.T) {
 	}
 }
 
-// TestCAAQueriesRefused: a fake name server that fails at one type only, as
-// old ones do at CAA.
+// TestCAAQueriesRefused checks a name server that fails for one record type only, as
+// old servers do for CAA.
 func TestCAAQueriesRefused(t *testing.T) {
 	t.Parallel()
 	k := newClinic(t)
@@ -194,7 +196,7 @@ func TestCAAQueriesRefused(t *testing.T) {
 	k.finds("a server that knows no CAA", k.caa(server, "www.lab.test"), "error caa CAA queries at www.lab.test: www.lab.test")
 }
 
-// fakeServer is a fake name server that answers as it is told.
+// fakeServer starts a fake name server that replies with answer.
 func fakeServer(t testing.TB, answer func(q dns.Question, asked, reply *dns.Msg)) string {
 	t.Helper()
 	started := make(chan struct{})
@@ -218,9 +220,9 @@ func fakeServer(t testing.TB, answer func(q dns.Question, asked, reply *dns.Msg)
 	return s.PacketConn.LocalAddr().String()
 }
 
-// TestBrokenDNSSEC: named validates a zone that another named signs, once with
-// the zone's key as its anchor and once with another key, as after a change of
-// keys without a change of the DS record.
+// TestBrokenDNSSEC runs one named that validates a zone signed by another: once with
+// the zone's key as trust anchor, and once with a different key, as after a key change
+// without a change of the DS record.
 func TestBrokenDNSSEC(t *testing.T) {
 	t.Parallel()
 	k := newClinic(t)
@@ -297,12 +299,13 @@ func TestDelegation(t *testing.T) {
 			t.Errorf("%s: the zone is %q, want %q", name, zones[test.name], test.zone)
 		}
 	}
-	// Many names of one problem are one finding.
+	// Several names with the same problem make one finding.
 	_, found := k.delegation(follow, "a.missing.test", "b.missing.test", "*.missing.test", "led.lab.test")
 	k.finds("together", found, "error validation zone of missing.test: a.missing.test b.missing.test *.missing.test", "info config delegation into other.test: led.lab.test")
 }
 
-// TestUnregistered: a domain whose registry answers, and has no such domain.
+// TestUnregistered checks the finding for a domain that does not exist according to its
+// registry.
 func TestUnregistered(t *testing.T) {
 	t.Parallel()
 	k := newClinic(t)
@@ -346,8 +349,8 @@ func TestCanary(t *testing.T) {
 	}
 }
 
-// TestCanaryGivesWay: through a provider that removes all records of a name it takes no
-// real answer's place.
+// TestCanaryGivesWay checks that a canary never displaces a real challenge record with
+// a provider that removes all records of a name.
 func TestCanaryGivesWay(t *testing.T) {
 	t.Parallel()
 	k := newClinic(t, command(t)...)
@@ -361,7 +364,8 @@ func TestCanaryGivesWay(t *testing.T) {
 		t.Errorf("the answer of another was touched: %v", d.TXT("_acme-challenge.www.lab.test"))
 	}
 
-	// Within the process it waits for its turn, and goes when it is told to.
+	// Within the process, the canary waits for the name's lock and ends when it is
+	// interrupted.
 	unlock, err := k.publisher.Lock(t.Context(), "_acme-challenge.api.lab.test.")
 	if err != nil {
 		t.Fatal(err)
@@ -380,7 +384,8 @@ func TestCanaryGivesWay(t *testing.T) {
 	}
 }
 
-// TestCanaryNotSeen: what is written does not show, and is removed all the same.
+// TestCanaryNotSeen checks that a canary record that never becomes visible is reported
+// and removed.
 func TestCanaryNotSeen(t *testing.T) {
 	t.Parallel()
 	k := newClinic(t, command(t)...)

@@ -101,7 +101,8 @@ func TestValidAuthorizationsNeedNoAccount(t *testing.T) {
 	}
 }
 
-// A crash leaves an order in any state. Another client takes it up in each.
+// A crash can leave an order in any state. Another client must be able to resume it
+// from each.
 func TestResume(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
@@ -131,8 +132,8 @@ func TestResume(t *testing.T) {
 	}
 }
 
-// Interrupted after the challenge was answered, the order is ready or has a
-// valid authorization: the next run must not need a DNS account for it.
+// A run that is interrupted after answering the challenge leaves a ready order or a
+// valid authorization. The next run must not need a DNS account for it.
 func TestResumeAfterInterruptionWhileFinalizing(t *testing.T) {
 	r := newRig(t, lab.PebbleOptions{})
 	key, csr := request(t, "ready.lab.test")
@@ -184,14 +185,14 @@ func TestOrderGone(t *testing.T) {
 	})
 }
 
-// A failed validation burns the order; both this run and a later one tell the
+// A failed validation invalidates the order. This run and every later one report the
 // CA's own words.
 func TestInvalidOrder(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
 	r.dns.FailUpdates(lab.Swallow)
 	a := account("dns", r.server())
-	a.Propagation.Wait = time.Millisecond // believe the provider
+	a.Propagation.Wait = time.Millisecond // skip the propagation check
 	_, csr := request(t, "invalid.lab.test", "bad.lab.test")
 	c := r.client()
 	url := r.order(c, "invalid.lab.test", "bad.lab.test")

@@ -18,9 +18,8 @@ import (
 	"certroll/spec"
 )
 
-// wholesale is a DNS service that lego's dnsimple speaks to, in the shapes that
-// its client expects. It keeps records one by one, and lego removes all TXT records
-// of a name when it cleans up.
+// wholesale is a fake of the DNS service behind lego's dnsimple provider. The service
+// stores single records, but lego removes all TXT records of a name on clean-up.
 type wholesale struct {
 	dns *lab.DNS
 
@@ -97,7 +96,7 @@ func (w *wholesale) ServeHTTP(rw http.ResponseWriter, req *http.Request) {
 	_ = json.NewEncoder(rw).Encode(map[string]any{"data": data})
 }
 
-// publish has the name server show what is kept at a name.
+// publish makes the name server serve the records stored for a name.
 func (w *wholesale) publish(name string) {
 	w.dns.Remove(name, "TXT")
 	for _, r := range w.records {
@@ -107,7 +106,7 @@ func (w *wholesale) publish(name string) {
 	}
 }
 
-// write is somebody else's record.
+// write adds a foreign record.
 func (w *wholesale) write(name, zone, content string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -122,8 +121,9 @@ func (w *wholesale) writes() int {
 	return w.created
 }
 
-// TestForeignRecordHoldsTheOrder: a provider that removes the whole set gets
-// nothing to do while somebody else's record stands there, and the order is kept.
+// TestForeignRecordHoldsTheOrder checks that certroll does not use a provider that
+// removes the whole set while a foreign record is at the name, and that the order is
+// kept.
 func TestForeignRecordHoldsTheOrder(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
@@ -153,8 +153,9 @@ func TestForeignRecordHoldsTheOrder(t *testing.T) {
 	})
 }
 
-// TestForeignRecordGone: the same order goes on when the record is gone, a name
-// with its wildcard is answered at once, and nothing is left.
+// TestForeignRecordGone checks that the same order resumes once the foreign record is
+// gone, that a name and its wildcard are answered together, and that no record is left
+// behind.
 func TestForeignRecordGone(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
@@ -178,8 +179,8 @@ func TestForeignRecordGone(t *testing.T) {
 	r.clean()
 }
 
-// TestRecordJoined: what somebody else writes while the CA looks is not removed
-// with ours, which stays and is told of.
+// TestRecordJoined checks that a foreign record added during validation survives:
+// certroll leaves its own record in place and reports it.
 func TestRecordJoined(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
@@ -200,8 +201,8 @@ func TestRecordJoined(t *testing.T) {
 	}
 }
 
-// TestAnswersOfAnEarlierProcess: the records of a process that died are known as
-// our own, and removed.
+// TestAnswersOfAnEarlierProcess checks that certroll recognizes and removes challenge
+// records left by a process that died.
 func TestAnswersOfAnEarlierProcess(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
@@ -213,7 +214,8 @@ func TestAnswersOfAnEarlierProcess(t *testing.T) {
 			answers = append(answers, strings.Split(detail, "\n")...)
 		}
 	}
-	// The first process ends without a clean-up: its children are gone when it is due.
+	// The first process ends without clean-up: its children are already gone at that
+	// point.
 	left := func(a *spec.DNSAccount, name string) {
 		ctx, cancel := context.WithCancel(t.Context())
 		first := New(r.store, r.opts)

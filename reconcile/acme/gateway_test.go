@@ -15,7 +15,8 @@ import (
 	"certroll/spec"
 )
 
-// confined is an account of the config repo that may reach some servers alone.
+// confined returns a DNS account of the config repo that may reach only the allowed
+// servers.
 func confined(t *testing.T, r *rig, provider string, credentials map[string]string, allow ...string) *spec.DNSAccount {
 	t.Helper()
 	rules, why := spec.ParseProbeRules(allow)
@@ -42,9 +43,9 @@ func hostPortOf(t *testing.T, server *httptest.Server) string {
 	return u.Host
 }
 
-// TestProviderIsConfined: a provider whose server redirects to a metadata service
-// of this machine, or that is told of one, does not reach it, and nothing of what
-// it answers is told.
+// TestProviderIsConfined checks that a provider cannot reach a metadata service on this
+// machine, neither by a redirect nor by a configured URL, and that no error quotes the
+// service's answer.
 func TestProviderIsConfined(t *testing.T) {
 	t.Parallel()
 	r := &rig{t: t, dns: nameServer(t, "lab.test"), opts: Options{Resolve: fromTable(nil), PresentRetry: []time.Duration{time.Millisecond}}}
@@ -85,7 +86,7 @@ func TestProviderIsConfined(t *testing.T) {
 	if said := try(acmeDNS(byName, "localhost:*")); !strings.Contains(said, "leads to no address that may be connected to") {
 		t.Errorf("a name that leads there: %s", said)
 	}
-	// In certroll.hcl it is free.
+	// An account in certroll.hcl is not confined.
 	a := acmeDNS(metadata.URL)
 	a.Reach = spec.Reach{Anything: true, Ambient: true}
 	if err := c.Canary(t.Context(), a, "x.lab.test", nil); err == nil || asked.Load() == 0 {
@@ -93,8 +94,8 @@ func TestProviderIsConfined(t *testing.T) {
 	}
 }
 
-// TestAmbientIdentityIsWithheld: route53 without a key takes neither ~/.aws nor an
-// instance role of the machine, unless it may.
+// TestAmbientIdentityIsWithheld checks that route53 without a key uses neither ~/.aws
+// nor the machine's instance role unless the account allows it.
 func TestAmbientIdentityIsWithheld(t *testing.T) {
 	labtest.AllProviders(t)
 	t.Parallel()
@@ -107,8 +108,8 @@ func TestAmbientIdentityIsWithheld(t *testing.T) {
 	}
 }
 
-// TestForeignRecordStays: a TXT record of somebody else at the name is there
-// before, while and after rfc2136 answers a challenge.
+// TestForeignRecordStays checks that a foreign TXT record survives while rfc2136
+// answers a challenge at the same name.
 func TestForeignRecordStays(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})

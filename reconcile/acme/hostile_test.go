@@ -16,7 +16,7 @@ import (
 	"certroll/spec"
 )
 
-// hostileCA changes what the CA answers: Pebble with another's words.
+// hostileCA is Pebble with altered answers.
 type hostileCA struct {
 	http.RoundTripper
 	old, now string
@@ -41,8 +41,8 @@ func (h hostileCA) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// TestForeignIdentifier: a CA that asks for another name than the order's gets no
-// record written or removed, and the order is over.
+// TestForeignIdentifier checks that a CA that asks for a name outside the order causes
+// no record to be written or removed, and that the order is discarded.
 func TestForeignIdentifier(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
@@ -65,8 +65,8 @@ func TestForeignIdentifier(t *testing.T) {
 	}
 }
 
-// TestCNAMEIsBounded: a team that has its own zone cannot have a record of
-// another zone of the account replaced.
+// TestCNAMEIsBounded checks that a team with its own zone cannot use a CNAME to replace
+// a record in another zone of the account.
 func TestCNAMEIsBounded(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
@@ -93,9 +93,9 @@ func TestCNAMEIsBounded(t *testing.T) {
 	r.issue(c, []*spec.DNSAccount{a}, "g.lab.test")
 }
 
-// TestConfinedIssuer: the CA of a block of the config repo is connected to at
-// public addresses alone, and a redirect to another host is not followed. What is
-// said holds nothing of what answers there.
+// TestConfinedIssuer checks that certroll contacts the CA of a config-repo issuer only
+// at public addresses, follows no redirect to another host, and quotes nothing from
+// what answers there.
 func TestConfinedIssuer(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int32
@@ -134,7 +134,7 @@ func TestConfinedIssuer(t *testing.T) {
 	if e := order(&spec.Issuer{Directory: redirecting.URL + "/dir", Reach: spec.Reach{Rules: loopback}}); !strings.Contains(e.Error(), "redirects to another host") || asked.Load() != 0 {
 		t.Errorf("a redirect: %v", e)
 	}
-	// An issuer of certroll.hcl and one of the config repo share no connection.
+	// An issuer in certroll.hcl and one in the config repo share no connection.
 	free := &spec.Issuer{Directory: metadata.URL + "/latest", Reach: spec.Reach{Anything: true}}
 	c := New(newMemory(), Options{})
 	defer c.Close()
@@ -145,7 +145,8 @@ func TestConfinedIssuer(t *testing.T) {
 	}
 }
 
-// TestHeldIsNotUsed: nobody asks a CA or a provider that a new rule holds.
+// TestHeldIsNotUsed checks that certroll contacts neither a CA nor a provider that a
+// new rule of certroll.hcl holds.
 func TestHeldIsNotUsed(t *testing.T) {
 	t.Parallel()
 	c := New(newMemory(), Options{})

@@ -33,10 +33,10 @@ func serveFiles(t testing.TB, address, root string) {
 	})
 }
 
-// faulty is a fake: a transport that answers some requests itself.
+// faulty is a fake transport that answers some requests itself.
 type faulty struct {
 	next   http.RoundTripper
-	answer func(*http.Request) *http.Response // nil: pass it on
+	answer func(*http.Request) *http.Response // nil: forward the request
 	seen   atomic.Int64
 }
 
@@ -64,8 +64,7 @@ func problemBody(kind, detail string) string {
 	return `{"type":"urn:ietf:params:acme:error:` + kind + `","detail":"` + detail + `"}`
 }
 
-// What a CA says about its limits and troubles arrives word for word, with the
-// moment from which on it may be asked again.
+// The CA's error text and its Retry-After reach the caller unchanged.
 func TestRetryAfter(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
@@ -164,8 +163,7 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-// A request that is not answered ends with its time limit, and at once when
-// its call is interrupted.
+// An unanswered request ends at its timeout, and at once when its call is interrupted.
 func TestRequestsEndWithTheirCall(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
@@ -219,7 +217,7 @@ func TestCARedirects(t *testing.T) {
 	}
 }
 
-// The directory is fetched once, and connections and nonces are used again.
+// The client fetches the directory once and reuses connections and nonces.
 func TestFewRequests(t *testing.T) {
 	r := newRig(t, lab.PebbleOptions{})
 	f := &faulty{}
@@ -239,8 +237,8 @@ func TestFewRequests(t *testing.T) {
 	if n := directories.Load(); n != 1 {
 		t.Errorf("the directory was fetched %d times, want once", n)
 	}
-	// newOrder, order, authorization, challenge, authorization, order,
-	// finalize, order, certificate, and a few polls.
+	// The minimum is newOrder, order, authorization, challenge, authorization, order,
+	// finalize, order, certificate; the rest are polls.
 	if n := f.seen.Load() - before; n > 16 {
 		t.Errorf("a certificate took %d requests", n)
 	}

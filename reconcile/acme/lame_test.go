@@ -12,8 +12,7 @@ import (
 	"certroll/spec"
 )
 
-// A name server that is lame in whatever way blocks no certificate, and is a warning
-// of the canary.
+// A lame name server blocks no certificate; the canary reports it as a warning.
 func TestLameServersDoNotBlock(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})

@@ -27,7 +27,7 @@ import (
 	"certroll/spec"
 )
 
-// TestMain lets the test binary be a DNS child that crashes.
+// TestMain lets the test binary act as a DNS child that crashes.
 func TestMain(m *testing.M) {
 	switch {
 	case len(os.Args) == 2 && os.Args[1] == "crashing-child":
@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// memory is an Store with the semantics of a check-and-set store.
+// memory is an in-memory Store with check-and-set.
 type memory struct {
 	mu      sync.Mutex
 	docs    map[string]map[string]string
@@ -60,7 +60,7 @@ func (m *memory) Load(_ context.Context, id string) (map[string]string, error) {
 	return nil, fmt.Errorf("document %s: %w", id, fs.ErrNotExist)
 }
 
-// SetCommand stands for the command line of a store.
+// SetCommand returns a stand-in for the command line of a store.
 func (m *memory) SetCommand(id, field, _ string) string { return "set " + field + " of " + id }
 
 func (m *memory) List(context.Context) ([]string, error) {
@@ -95,7 +95,7 @@ func (m *memory) Update(_ context.Context, id string, data map[string]string) er
 	return nil
 }
 
-// only is the one document there should be.
+// only returns the only document of the store.
 func (m *memory) only(t testing.TB) map[string]string {
 	t.Helper()
 	m.mu.Lock()
@@ -109,7 +109,7 @@ func (m *memory) only(t testing.TB) map[string]string {
 	return nil
 }
 
-// rig is a CA, a name server and what goes with them.
+// rig is a CA, a name server and a client's options for both.
 type rig struct {
 	t      testing.TB
 	dns    *lab.DNS
@@ -131,11 +131,11 @@ func newRig(t testing.TB, o lab.PebbleOptions) *rig {
 	return r
 }
 
-// command is that of a real DNS child.
+// command returns the command of a real DNS child.
 func command(t testing.TB) []string { return []string{labtest.DNSProgram(t)} }
 
-// nameServer starts the lab's. Its port is found to be free first, and may
-// seem taken right afterwards: see listen.
+// nameServer starts the lab's name server on a free port. Another process may take the
+// port before the server binds it: see listen.
 func nameServer(t testing.TB, zones ...string) *lab.DNS {
 	t.Helper()
 	var server *lab.DNS
@@ -156,7 +156,7 @@ func nameServer(t testing.TB, zones ...string) *lab.DNS {
 	return server
 }
 
-// fromTable resolves literals, and references by the name of their variable.
+// fromTable resolves literals, and references by their variable's name.
 func fromTable(table map[string]string) func(context.Context, spec.Value) (string, error) {
 	return func(_ context.Context, v spec.Value) (string, error) {
 		if v.Source == spec.Literal {
@@ -169,7 +169,7 @@ func fromTable(table map[string]string) func(context.Context, spec.Value) (strin
 	}
 }
 
-// secrets lets the rig's accounts refer to a secret by name.
+// secrets sets the secrets that the rig's accounts may reference by name.
 func (r *rig) secrets(table map[string]string) { r.opts.Resolve = fromTable(table) }
 
 func (r *rig) client() *Client {
@@ -189,14 +189,14 @@ func (r *rig) client() *Client {
 func literal(text string) spec.Value { return spec.Value{Source: spec.Literal, Text: text} }
 func secret(name string) spec.Value  { return spec.Value{Source: spec.FromEnv, Name: name} }
 
-// nameserver is what an rfc2136 account needs to know of a server.
+// nameserver holds what an rfc2136 account needs to reach a server.
 type nameserver struct{ addr, key, secret, algorithm string }
 
 func (r *rig) server() nameserver {
 	return nameserver{r.dns.Addr, r.dns.KeyName, r.dns.Secret, r.dns.Algorithm}
 }
 
-// account is an rfc2136 account at a server. The records' TTL is a second.
+// account returns an rfc2136 account for a server, with a record TTL of one second.
 func account(name string, s nameserver) *spec.DNSAccount {
 	return &spec.DNSAccount{
 		Reach: spec.Reach{Anything: true},
@@ -209,7 +209,7 @@ func account(name string, s nameserver) *spec.DNSAccount {
 	}
 }
 
-// reports are what Finish said, in order.
+// reports collects the reports of Finish in order.
 type reports struct {
 	mu    sync.Mutex
 	lines []string
@@ -238,7 +238,7 @@ func (r *reports) String() string {
 	return strings.Join(r.lines, "\n")
 }
 
-// request is a fresh key and its certificate request.
+// request returns a new key and a certificate request for it.
 func request(t testing.TB, names ...string) (crypto.Signer, []byte) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -269,7 +269,7 @@ func (r *rig) order(c *Client, names ...string) string {
 	return url
 }
 
-// issue orders and finishes, and returns the leaf and the account.
+// issue orders and finishes a certificate and returns its leaf and account.
 func (r *rig) issue(c *Client, accounts []*spec.DNSAccount, names ...string) (*x509.Certificate, string) {
 	r.t.Helper()
 	key, csr := request(r.t, names...)
@@ -280,7 +280,7 @@ func (r *rig) issue(c *Client, accounts []*spec.DNSAccount, names ...string) (*x
 	return r.verify(chain, key, names...), account
 }
 
-// verify checks what a consumer of the certificate would.
+// verify checks the chain as a consumer of the certificate would.
 func (r *rig) verify(chain []byte, key crypto.Signer, names ...string) *x509.Certificate {
 	r.t.Helper()
 	certs, err := parseChain(chain)
@@ -307,7 +307,7 @@ func (r *rig) verify(chain []byte, key crypto.Signer, names ...string) *x509.Cer
 	return certs[0]
 }
 
-// clean checks that no record was left behind.
+// clean checks that no challenge record is left.
 func (r *rig) clean() {
 	r.t.Helper()
 	if left := r.dns.Challenges(); len(left) > 0 {
@@ -315,7 +315,7 @@ func (r *rig) clean() {
 	}
 }
 
-// fails checks an error's type, class and fate of the order.
+// fails checks an error's type, its class and whether the order is gone.
 func fails(t testing.TB, err error, class ledger.Class, gone bool) *problem.Error {
 	t.Helper()
 	var e *problem.Error
@@ -337,7 +337,7 @@ func random(t testing.TB) string {
 	return "fake-" + hex.EncodeToString(b)
 }
 
-// eventually polls for a condition that another process brings about.
+// eventually polls for a condition that another process fulfills.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {

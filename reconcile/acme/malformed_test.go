@@ -11,8 +11,9 @@ import (
 	"certroll/spec"
 )
 
-// TestCredentialsThatCannotWork: a line break or blank at the end of a
-// credential is found before a provider or a CA is asked, whatever the reference.
+// TestCredentialsThatCannotWork checks that certroll rejects a credential that ends in
+// a line break or blank before it contacts a provider or CA, for every kind of
+// reference.
 func TestCredentialsThatCannotWork(t *testing.T) {
 	needsLinux(t)
 	references := map[string]spec.Value{
@@ -25,7 +26,7 @@ func TestCredentialsThatCannotWork(t *testing.T) {
 		{"cloudflare", "CF_DNS_API_TOKEN", "tok3n-of-dns ", "ends in a blank"},
 		{"cloudflare", "CF_DNS_API_TOKEN", "tok3n-of-dns", ""},
 		{"rfc2136", "RFC2136_TSIG_SECRET", "dG9rM24tb2YtZG5z ", "ends in a blank"},
-		{"rfc2136", "RFC2136_TSIG_SECRET", "dG9rM24tb2YtZG5z\n", ""}, // its decoder passes over that
+		{"rfc2136", "RFC2136_TSIG_SECRET", "dG9rM24tb2YtZG5z\n", ""}, // this variable's decoder ignores the line break
 		{"gcloud", "GCE_SERVICE_ACCOUNT", "{\"type\": \"service_account\"}\n", ""},
 	}
 	for _, c := range cases {
@@ -44,7 +45,7 @@ func TestCredentialsThatCannotWork(t *testing.T) {
 	}
 }
 
-// TestBindingThatCannotWork: the same holds of an external account binding.
+// TestBindingThatCannotWork checks the same for external account bindings.
 func TestBindingThatCannotWork(t *testing.T) {
 	issuer := &spec.Issuer{Name: "ca", Directory: "https://ca.example.com/dir", EAB: &spec.EAB{
 		KeyID: spec.Value{Source: spec.FromEnv, Name: "KID"}, HMAC: spec.Value{Source: spec.FromEnv, Name: "HMAC"}}}
@@ -59,7 +60,7 @@ func malformed(t *testing.T, err error, value, name, where, want string) {
 	switch {
 	case want == "":
 		if malformed := (*problem.MalformedError)(nil); errors.As(err, &malformed) || err != nil && strings.Contains(err.Error(), where) {
-			t.Errorf("%s = %q: %v", name, value, err) // what the provider lacks besides is another matter
+			t.Errorf("%s = %q: %v", name, value, err) // errors about other missing settings do not matter here
 		}
 	case err == nil || !problem.HasClass(err, ledger.ClassConfig) || !strings.Contains(err.Error(), name+": "+where+" "+want) || strings.Contains(err.Error(), strings.TrimSpace(value)):
 		t.Errorf("%s = %q: %v", name, value, err)

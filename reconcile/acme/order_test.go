@@ -12,7 +12,7 @@ import (
 	"certroll/spec"
 )
 
-// refusals are what CAs answer to an order with replaces, in their own words.
+// refusals holds real CAs' errors for an order with replaces.
 var refusals = map[string]struct {
 	status int
 	body   string
@@ -45,11 +45,12 @@ var refusals = map[string]struct {
 
 func isNewOrder(req *http.Request) bool { return strings.Contains(req.URL.Path, "/order-plz") }
 
-// An error that may be about replaces gets one order without, and no second.
+// An error that may concern replaces leads to one order without it, and to no second
+// one.
 func TestReplacesIsLeftOutOnce(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
-	r.order(r.client(), "warm.lab.test") // the account is there
+	r.order(r.client(), "warm.lab.test") // already registered
 	for name, test := range refusals {
 		t.Run(name, func(t *testing.T) {
 			for _, persistent := range []bool{false, true} {
@@ -92,7 +93,7 @@ func TestReplacesAtPebble(t *testing.T) {
 	r := newRig(t, lab.PebbleOptions{})
 	c := r.client()
 	leaf, _ := r.issue(c, []*spec.DNSAccount{account("dns", r.server())}, "old.lab.test")
-	for leaf.SerialNumber.BitLen()%8 == 0 { // begins with a zero byte: Pebble does not find it
+	for leaf.SerialNumber.BitLen()%8 == 0 { // a serial with a leading zero byte: Pebble does not find it
 		leaf, _ = r.issue(c, []*spec.DNSAccount{account("dns", r.server())}, "old.lab.test")
 	}
 	order := func(names []string, replaces string, want bool) {
@@ -103,10 +104,10 @@ func TestReplacesAtPebble(t *testing.T) {
 		}
 	}
 	order([]string{"old.lab.test"}, "", false)
-	order([]string{"old.lab.test"}, "aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE", false) // another CA's
+	order([]string{"old.lab.test"}, "aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE", false) // a certificate of another CA
 	order([]string{"old.lab.test", "new.lab.test"}, certID(leaf), true)
 
-	// Once an order that replaces it is through there is nothing to replace.
+	// Once an order has replaced the certificate, nothing is left to replace.
 	_, csr := request(t, "old.lab.test")
 	url, replaced, err := c.Order(t.Context(), r.issuer, []string{"old.lab.test"}, certID(leaf))
 	if err != nil || !replaced {
@@ -118,8 +119,8 @@ func TestReplacesAtPebble(t *testing.T) {
 	order([]string{"old.lab.test"}, certID(leaf), false)
 }
 
-// A CA that has no renewal information is not sent the field, and is not said
-// to have taken it.
+// The client sends no replaces to a CA without renewal information, and does not report
+// the field as accepted.
 func TestReplacesWithoutRenewalInfo(t *testing.T) {
 	r := newRig(t, lab.PebbleOptions{})
 	c := r.through(func(_ http.RoundTripper, req *http.Request) *http.Response {

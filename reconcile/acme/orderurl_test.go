@@ -10,12 +10,12 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// An order whose URL nothing can be sent to is refused when it comes, and its URL is
-// handed to nobody who would keep it.
+// The client rejects an order whose URL it could not send requests to, and never
+// reports that URL for storage.
 func TestOrderURLIsRefused(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
-	r.order(r.client(), "warm.lab.test") // the account is there
+	r.order(r.client(), "warm.lab.test") // already registered
 	for name, test := range map[string]struct{ location, want string }{
 		"plain HTTP":          {"http://127.0.0.1:1/my-order/1", "is not HTTPS"},
 		"no server":           {"/my-order/1", "is no URL of a server"},
@@ -43,7 +43,8 @@ func TestOrderURLIsRefused(t *testing.T) {
 	})
 }
 
-// The CA may name plain HTTP for what belongs to an order as well: nothing is sent there.
+// The CA may also give plain HTTP URLs for an order's resources. The client sends
+// nothing there.
 func TestNothingGoesOverPlainHTTP(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
@@ -65,7 +66,7 @@ func TestNothingGoesOverPlainHTTP(t *testing.T) {
 	}
 }
 
-// An order ends with its expires, whatever state the CA still shows it in.
+// An order ends when it expires, in every state that the CA still reports.
 func TestOrderExpiresInAnyState(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})

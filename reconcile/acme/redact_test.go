@@ -16,8 +16,8 @@ import (
 	"certroll/spec"
 )
 
-// TestResolvedSecretsAreStruck: a CA that quotes the account binding which it
-// was sent, as it is or as base64, has it in no error of ours.
+// TestResolvedSecretsAreStruck checks that a CA that quotes the external account
+// binding, in plain text or base64, cannot bring it into an error of certroll.
 func TestResolvedSecretsAreStruck(t *testing.T) {
 	secrets := map[string]string{"KID": "key-id-of-the-account-0123", "HMAC": "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W"}
 	c := New(nil, Options{Resolve: func(_ context.Context, v spec.Value) (string, error) { return secrets[v.Name], nil }})

@@ -15,9 +15,9 @@ import (
 	"certroll/spec/providers"
 )
 
-// TestProvidersUseTheGateway drives each provider that can be told of a server to
-// a canary on this machine, which the account may not reach: the connection has
-// to arrive at the gateway, and never at the canary.
+// TestProvidersUseTheGateway makes each provider with a configurable server contact a
+// canary on this machine that its account may not reach. The connection must arrive at
+// the gateway and never at the canary.
 func TestProvidersUseTheGateway(t *testing.T) {
 	labtest.AllProviders(t)
 	t.Parallel()
@@ -29,7 +29,7 @@ func TestProvidersUseTheGateway(t *testing.T) {
 	room := make(chan struct{}, 4)
 	for code, addresses := range providers.AddressVariables() {
 		if code == "rfc2136" || code == "httpreq" {
-			continue // by DNS; allowed as a whole
+			continue // uses DNS, which is allowed as a whole
 		}
 		wg.Go(func() {
 			room <- struct{}{}
@@ -56,7 +56,7 @@ func TestProvidersUseTheGateway(t *testing.T) {
 	}
 }
 
-// driven has a provider write a record, and tells whether the canary was touched.
+// driven makes a provider write a record and reports whether it reached the canary.
 func driven(t *testing.T, c *Client, r *rig, code string, addresses []string) (touched bool, said string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

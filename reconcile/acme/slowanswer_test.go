@@ -14,15 +14,15 @@ import (
 	"certroll/spec"
 )
 
-// silent never answers. A handler that just returned would send an empty answer, which
-// may reach a client before that notices that its own time is over.
+// silent never answers. A handler that returned would send an empty answer, which could
+// reach the client before its timeout fires.
 func silent(_ http.ResponseWriter, r *http.Request) {
 	<-r.Context().Done()
 	panic(http.ErrAbortHandler)
 }
 
-// TestSlowAnswerIsBounded: an answer that does not come, or comes a byte at a time
-// without end, ends with the time that one request has, its body included.
+// TestSlowAnswerIsBounded checks that a request's timeout also covers its body: an
+// answer that never comes, or comes one byte at a time without end, fails in time.
 func TestSlowAnswerIsBounded(t *testing.T) {
 	drips := func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -35,20 +35,20 @@ func TestSlowAnswerIsBounded(t *testing.T) {
 			case <-r.Context().Done():
 			}
 		}
-		panic(http.ErrAbortHandler) // so that what was sent is no whole answer
+		panic(http.ErrAbortHandler) // cut the answer short
 	}
 	const limit = 300 * time.Millisecond
 	for name, answer := range map[string]http.HandlerFunc{"silent": silent, "a byte at a time": drips} {
 		for _, what := range []string{"GET /dir", "HEAD /nonce", "POST /account"} {
 			if name != "silent" && strings.HasPrefix(what, http.MethodHead) {
-				continue // which has no body
+				continue // has no body
 			}
 			t.Run(name+" at "+what, func(t *testing.T) {
 				t.Parallel()
 				method, path, _ := strings.Cut(what, " ")
 				var server *httptest.Server
 				server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					_, _ = io.Copy(io.Discard, r.Body) // with a body unread it is not seen that the client goes away
+					_, _ = io.Copy(io.Discard, r.Body) // the server notices a closed connection only after reading the body
 					switch {
 					case r.Method == method && r.URL.Path == path:
 						answer(w, r)

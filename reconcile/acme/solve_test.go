@@ -17,7 +17,7 @@ import (
 	"certroll/spec"
 )
 
-// finishFails orders and finishes, and returns what that failed with.
+// finishFails orders and finishes a certificate and returns the error.
 func (r *rig) finishFails(c *Client, accounts []*spec.DNSAccount, names ...string) error {
 	r.t.Helper()
 	_, csr := request(r.t, names...)
@@ -71,8 +71,8 @@ func TestRefusedCredentials(t *testing.T) {
 	r.clean()
 }
 
-// closedPort is an address where nothing listens. A port that was free a moment
-// ago may be another test's by now.
+// closedPort is an address where nothing listens. A port that was free a moment ago may
+// meanwhile belong to another test.
 const closedPort = "127.0.0.1:1"
 
 func TestProviderUnavailable(t *testing.T) {
@@ -84,7 +84,7 @@ func TestProviderUnavailable(t *testing.T) {
 	if !strings.Contains(e.Error(), "SERVFAIL") {
 		t.Errorf("the error lacks the server's words: %v", e)
 	}
-	// Three tries, and one attempt to remove what may have been written.
+	// Three tries, and one removal of what may have been written.
 	if got := r.dns.Updates(); got != 4 {
 		t.Errorf("%d updates were sent, want 4", got)
 	}
@@ -99,8 +99,8 @@ func TestProviderUnavailable(t *testing.T) {
 	r.clean()
 }
 
-// TestCNAMEUnavailable: a name server that cannot say whether there is a CNAME
-// gets the same patience as a provider.
+// TestCNAMEUnavailable checks that certroll retries a failed CNAME lookup as often as a
+// failed provider call.
 func TestCNAMEUnavailable(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
@@ -214,8 +214,8 @@ func TestCNAME(t *testing.T) {
 	r.clean()
 }
 
-// Names of several certificates lead to one record, of which the provider removes
-// all values at once: they must take turns, and wait for caches.
+// Names of several certificates lead to one record, and the provider removes all its
+// values at once. The certificates must take turns and wait for caches.
 func TestCertificatesThatShareARecord(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})

@@ -19,7 +19,7 @@ import (
 	"certroll/spec"
 )
 
-// through is a client whose requests go by answer first.
+// through returns a client whose requests pass through answer first.
 func (r *rig) through(answer func(next http.RoundTripper, req *http.Request) *http.Response) *Client {
 	r.t.Helper()
 	other := *r
@@ -29,7 +29,7 @@ func (r *rig) through(answer func(next http.RoundTripper, req *http.Request) *ht
 	return other.client()
 }
 
-// pass sends a request on; the answer is dropped.
+// pass forwards a request and drops its answer.
 func pass(t testing.TB, next http.RoundTripper, req *http.Request) {
 	t.Helper()
 	resp, err := next.RoundTrip(req)
@@ -46,8 +46,7 @@ func pass(t testing.TB, next http.RoundTripper, req *http.Request) {
 func isOrder(req *http.Request) bool    { return strings.Contains(req.URL.Path, "/my-order/") }
 func isFinalize(req *http.Request) bool { return strings.Contains(req.URL.Path, "/finalize-order/") }
 
-// What can be had of an order decides whether it is gone: only the CA's own
-// word ends one.
+// An order that cannot be fetched is gone only if the CA itself says so.
 func TestOrderThatCannotBeHad(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
@@ -93,8 +92,8 @@ func TestOrderThatCannotBeHad(t *testing.T) {
 	}
 }
 
-// A CA may take its time to issue. It is asked when it said, and given up at
-// the bound with the order as good as before.
+// A CA may be slow to issue. The client polls at the CA's interval and gives up at its
+// own limit, and the order stays usable.
 func TestProcessing(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
@@ -109,7 +108,7 @@ func TestProcessing(t *testing.T) {
 			case isFinalize(req):
 				finalized.Store(true)
 			case isOrder(req) && finalized.Load():
-				*times = append(*times, time.Now()) // one order, one poll at a time
+				*times = append(*times, time.Now()) // one order, polled sequentially
 				if left.Add(-1) >= 0 {
 					return reply(200, header, `{"status":"processing"}`)
 				}
@@ -178,15 +177,15 @@ func TestProcessing(t *testing.T) {
 	}
 }
 
-// The order may lag behind what it is made of: pending though every authorization is
-// valid, ready or pending though it was finalized. It is asked again, finalized once
-// more at the most, and no other one is needed.
+// An order's state may lag: pending although every authorization is valid, or ready or
+// pending although it was finalized. The client polls again, finalizes at most once
+// more and creates no other order.
 func TestOrderLagsBehind(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
 	accounts := []*spec.DNSAccount{account("dns", r.server())}
 	for name, test := range map[string]struct {
-		after  func(*http.Request) bool // from then on
+		after  func(*http.Request) bool // from this request on
 		states []string
 	}{
 		"pending once all is valid":  {func(req *http.Request) bool { return strings.Contains(req.URL.Path, "/chalZ/") }, []string{"pending", "pending", "pending"}},
@@ -220,7 +219,7 @@ func TestOrderLagsBehind(t *testing.T) {
 	}
 }
 
-// edited is the CA's own answer to a request, changed.
+// edited forwards a request and edits the CA's answer.
 func edited(t testing.TB, next http.RoundTripper, req *http.Request, edit func(map[string]any)) *http.Response {
 	t.Helper()
 	resp, err := next.RoundTrip(req)
@@ -244,7 +243,7 @@ func edited(t testing.TB, next http.RoundTripper, req *http.Request, edit func(m
 	return resp
 }
 
-// The answer to the finalizing says one thing, the order another.
+// The CA's answer to finalize contradicts the state of the order.
 func TestFinalizeRefused(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
@@ -274,7 +273,7 @@ func TestFinalizeRefused(t *testing.T) {
 		body   string
 		class  ledger.Class
 		gone   bool
-		asked  bool // whether the order is looked at afterwards
+		asked  bool // whether the client fetches the order afterwards
 	}{
 		"for the request's sake": {400, problemBody("badCSR", "weak key"), ledger.ClassCARejected, true, false},
 		"for CAA's sake":         {403, problemBody("caa", "forbidden"), ledger.ClassCAA, false, true},
@@ -299,14 +298,14 @@ func TestFinalizeRefused(t *testing.T) {
 	}
 }
 
-// While the CA validates, polls that fail must not take the answer away from
-// under it: that would burn the order.
+// While the CA validates, failed polls must not remove the challenge record: that would
+// invalidate the order.
 func TestTroubleWhileValidating(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
 	accounts := []*spec.DNSAccount{account("dns", r.server())}
-	// during answers the first n polls of the authorization after the
-	// challenge's own request, which challenge may answer too.
+	// during answers the first n polls of the authorization after the challenge
+	// request; challenge may answer that request too.
 	during := func(n int64, poll, challenge func() *http.Response) *Client {
 		var asked atomic.Bool
 		var polls atomic.Int64
@@ -352,7 +351,7 @@ func TestTroubleWhileValidating(t *testing.T) {
 	r.clean()
 }
 
-// endsAll waits until no more goroutines are left than before.
+// endsAll waits until at most as many goroutines run as before.
 func endsAll(t *testing.T, before int) {
 	t.Helper()
 	t.Cleanup(func() {
@@ -364,11 +363,11 @@ func endsAll(t *testing.T, before int) {
 	eventually(t, "the end of all goroutines", func() bool { return runtime.NumGoroutine() <= before })
 }
 
-// Wherever a call is interrupted, it ends, takes its record away and leaves
-// nothing running.
+// A call that is interrupted at any point ends, removes its record and leaves no
+// goroutine behind.
 func TestInterruptedAnywhere(t *testing.T) {
 	r := newRig(t, lab.PebbleOptions{})
-	r.order(r.client(), "warm.lab.test") // the account is there
+	r.order(r.client(), "warm.lab.test") // already registered
 	for _, step := range []string{"dns", "validate", "finalize", "download"} {
 		t.Run(step, func(t *testing.T) {
 			before := runtime.NumGoroutine()

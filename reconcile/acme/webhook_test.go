@@ -17,13 +17,13 @@ import (
 	"certroll/spec/redact"
 )
 
-// webhook is a DNS service of its own, spoken to by lego's httpreq. Unlike
-// rfc2136 it can hold several values at one name.
+// webhook is a fake DNS service for lego's httpreq. Unlike rfc2136 it can store several
+// values at one name.
 type webhook struct {
 	dns      *lab.DNS
 	password string
-	zones    []string // the ones it serves; none: all
-	gather   int      // so many writes must be under way before any is answered
+	zones    []string // the zones it serves; empty: all
+	gather   int      // number of writes that must be in flight before it answers any
 
 	mu      sync.Mutex
 	arrived int
@@ -34,7 +34,7 @@ func newWebhook(r *rig) *webhook {
 	return &webhook{dns: r.dns, password: random(r.t), all: make(chan struct{})}
 }
 
-// account is an account at the service, with its password as a reference.
+// account returns an account at the service whose password is a reference.
 func (h *webhook) account(t testing.TB, r *rig, name string) *spec.DNSAccount {
 	t.Helper()
 	server := httptest.NewServer(h)
@@ -112,8 +112,7 @@ func (h *webhook) cleanup(name, value string) error {
 	return nil
 }
 
-// A name and its wildcard are answered by two values at one name, at the same
-// time.
+// A name and its wildcard are validated in parallel with two values at one name.
 func TestTwoValuesAtOneName(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
@@ -131,8 +130,8 @@ func TestTwoValuesAtOneName(t *testing.T) {
 	r.clean()
 }
 
-// The service answers nobody until the records of all names are being
-// written, so this ends only where they are worked on side by side.
+// The service answers only when the records of all names are being written, so the test
+// ends only if names are processed in parallel.
 func TestNamesSideBySide(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
@@ -147,9 +146,8 @@ func TestNamesSideBySide(t *testing.T) {
 	r.clean()
 }
 
-// Each of two accounts serves one zone, and a certificate has names in both.
-// That the first one cannot write to the second zone is no reason to keep it
-// from its own.
+// Two accounts serve one zone each, and a certificate has names in both zones. The
+// first account's failure to write to the second zone must not exclude it from its own.
 func TestAccountsOfDifferentZones(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
@@ -160,7 +158,7 @@ func TestAccountsOfDifferentZones(t *testing.T) {
 		h.zones, h.password = []string{zone}, password
 		accounts = append(accounts, h.account(t, r, zone))
 	}
-	r.opts.Names = 1 // in a fixed order, the worst one
+	r.opts.Names = 1 // sequential, and in the worst order
 	r.issue(r.client(), accounts, "a.other.test", "b.lab.test", "c.other.test", "d.lab.test")
 	if !r.log.has("going on with the DNS account other.test: ") {
 		t.Errorf("the change of accounts is not among the reports:\n%s", r.log)
@@ -168,8 +166,7 @@ func TestAccountsOfDifferentZones(t *testing.T) {
 	r.clean()
 }
 
-// A service that quotes the credentials it was given does not get them into
-// the error.
+// A service that quotes its credentials cannot bring them into the error.
 func TestSecretsInProviderErrors(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})

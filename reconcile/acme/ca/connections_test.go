@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// TestDialAfterClose: a dial that nobody waits for any more leaves no connection.
+// TestDialAfterClose checks that a dial whose caller has given up leaves no open
+// connection.
 func TestDialAfterClose(t *testing.T) {
 	here, there := net.Pipe()
 	dialing, closed := make(chan struct{}), make(chan struct{})

@@ -14,8 +14,8 @@ import (
 	"certroll/spec/redact"
 )
 
-// FuzzProblem: whatever a CA answers, it comes to a class, to words that fit a
-// line and hold no signed token, and to a time within reason.
+// FuzzProblem checks that every CA answer maps to a class, to a one-line message
+// without signed tokens, and to a bounded retry time.
 func FuzzProblem(f *testing.F) {
 	f.Add([]byte(`{"type":"urn:ietf:params:acme:error:rateLimited","detail":"too many, retry after 2026-11-24 12:00:00 UTC","status":429}`), "60")
 	f.Add([]byte(`{"type":"urn:ietf:params:acme:error:rateLimited","detail":"https://ca.example.com/unpause?jwt=eyJhbGciOi.J9.x","status":429}`), "")

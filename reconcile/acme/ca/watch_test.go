@@ -9,7 +9,7 @@ import (
 	"certroll/reconcile/acme/problem"
 )
 
-// The pace is ours where the CA asks for none, or for nonsense.
+// The client uses its own polling interval if the CA names none or an absurd one.
 func TestPace(t *testing.T) {
 	for name, test := range map[string]struct {
 		retryAfter  string

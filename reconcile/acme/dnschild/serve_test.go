@@ -19,7 +19,7 @@ type broken struct{}
 func (broken) Present(string, string, string) error { panic("no such zone") }
 func (broken) CleanUp(string, string, string) error { return errors.New("no such record") }
 
-// conversation serves in this process, and asks one question after another.
+// conversation runs the server in this process and sends it one request at a time.
 func conversation(t *testing.T, o Options) func(dnswire.Request) dnswire.Answer {
 	t.Helper()
 	in, requests := io.Pipe()
@@ -53,7 +53,7 @@ func conversation(t *testing.T, o Options) func(dnswire.Request) dnswire.Answer 
 }
 
 func TestServe(t *testing.T) {
-	t.Setenv("LEGO_DISABLE_CNAME_SUPPORT", "") // which an open request sets
+	t.Setenv("LEGO_DISABLE_CNAME_SUPPORT", "") // an open request sets this variable
 	var opened []string
 	ask := conversation(t, Options{Version: "v1.2.3", Open: func(code string) (challenge.Provider, error) {
 		opened = append(opened, code)

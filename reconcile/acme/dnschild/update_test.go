@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// replacer is like lego's rfc2136: it replaces a set, and so wants one challenge at a time.
+// replacer is a provider like lego's rfc2136: it replaces the whole record set, so it
+// can serve only one challenge at a time.
 type replacer struct{}
 
 func (replacer) Present(_, _, _ string) error            { return nil }
@@ -13,9 +14,9 @@ func (replacer) CleanUp(_, _, _ string) error            { return nil }
 func (replacer) Timeout() (timeout, every time.Duration) { return time.Minute, time.Second }
 func (replacer) Sequential() time.Duration               { return time.Minute }
 
-// TestRecordUpdatesAllowSeveral: record updates leave the other answers at a name, so that
-// a name and its wildcard need not wait for each other. An account that negotiates its key
-// still replaces the set.
+// TestRecordUpdatesAllowSeveral checks that updates of single records keep other values
+// at the name, so a name and its wildcard need not take turns. An account that
+// negotiates its key (GSS-TSIG) still replaces the set.
 func TestRecordUpdatesAllowSeveral(t *testing.T) {
 	for algorithm, want := range map[string]bool{"": false, "hmac-sha256.": false, "gss-tsig.": true, "GSS-TSIG": true} {
 		t.Setenv("RFC2136_TSIG_ALGORITHM", algorithm)

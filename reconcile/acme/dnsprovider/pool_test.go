@@ -24,7 +24,7 @@ import (
 	"certroll/spec/providers"
 )
 
-// pool are children with settings that are good for a test.
+// pool returns a pool of DNS children with short test settings.
 func pool(o Options) *Pool {
 	o.Timeout, o.Idle, o.Logger = 3*time.Minute, cmp.Or(o.Idle, 30*time.Second), slog.New(slog.DiscardHandler)
 	if o.Credential == nil {
@@ -33,7 +33,7 @@ func pool(o Options) *Pool {
 	return NewPool(o)
 }
 
-// pids are the processes that run.
+// pids returns the process IDs of the running children.
 func pids(cs *Pool) []int {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
@@ -58,8 +58,8 @@ func onLinux(t testing.TB) {
 	}
 }
 
-// A child's environment holds its account's credentials and the documented few
-// besides: nothing of the reconciler's, and nothing of another account of the
+// A child's environment holds its account's credentials and a few documented variables:
+// nothing of the reconciler's environment, and no credentials of another account of the
 // same provider.
 func TestChildEnvironment(t *testing.T) {
 	onLinux(t)
@@ -101,7 +101,7 @@ func TestChildEnvironment(t *testing.T) {
 	}
 }
 
-// environment is what a child's process was started with.
+// environment reads the environment that a child was started with.
 func environment(t *testing.T, ch *child) map[string]string {
 	t.Helper()
 	ch.mu.Lock()
@@ -126,7 +126,8 @@ func TestProviderKinds(t *testing.T) {
 	}{
 		"cloudflare": {env: map[string]string{"CF_DNS_API_TOKEN": "x"}},
 		"rfc2136":    {env: map[string]string{"DNSUPDATE_NAMESERVER": "127.0.0.1:1"}},
-		// The decoder makes it rfc2136: nothing is known of this code.
+		// The decoder maps dnsupdate to rfc2136, so the pool knows nothing about this
+		// code.
 		"dnsupdate": {env: map[string]string{"DNSUPDATE_NAMESERVER": "127.0.0.1:1"}, oneAtATime: true},
 		"duckdns":   {env: map[string]string{"DUCKDNS_TOKEN": "x"}, oneAtATime: true, wholeAccount: true},
 		"hurricane": {env: map[string]string{"HURRICANE_TOKENS": "a.example.com:x"}, oneAtATime: true, wholeAccount: true},
@@ -175,8 +176,8 @@ func TestProviderThatCannotBeOpened(t *testing.T) {
 	}
 }
 
-// One child serves all that use an account with the same credentials; other
-// credentials are another child's; and it ends some time after the last use.
+// All users of an account with the same credentials share one child; other credentials
+// get their own. A child exits some time after its last use.
 func TestChildIsShared(t *testing.T) {
 	onLinux(t)
 	token := fake()
@@ -231,7 +232,7 @@ func TestCloseEndsChildren(t *testing.T) {
 		t.Fatal(err)
 	}
 	pid := pids(c)[0]
-	if err := syscall.Kill(pid, syscall.SIGINT); err != nil { // as a Ctrl-C to all
+	if err := syscall.Kill(pid, syscall.SIGINT); err != nil { // like a Ctrl-C that reaches the whole process group
 		t.Fatal(err)
 	}
 	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
@@ -252,7 +253,7 @@ func TestCloseEndsChildren(t *testing.T) {
 	}
 }
 
-// parentToBeKilled is a process that has a child and waits for its end.
+// parentToBeKilled is a process that starts a child and waits for it to end.
 func parentToBeKilled(child []string) {
 	c := pool(Options{Command: child})
 	_, err := c.Open(context.Background(), &spec.DNSAccount{
@@ -283,11 +284,12 @@ func TestChildEndsWithItsParent(t *testing.T) {
 	if err := parent.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	_ = parent.Wait() // it was killed
+	_ = parent.Wait() // it was killed, so Wait fails
 	comesAbout(t, "the child's end", func() bool { return !alive(pid) })
 }
 
-// A program that the provider ran has the child's pipes, and may outlive it.
+// A program that the provider started inherits the child's pipes and may outlive it.
+// Close must not wait for that program.
 func TestCloseWaitsForNoGrandchild(t *testing.T) {
 	t.Parallel()
 	hold := filepath.Join(t.TempDir(), "hold")
@@ -298,7 +300,7 @@ func TestCloseWaitsForNoGrandchild(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = pipe.Close() }() // which ends the grandchild
+	defer func() { _ = pipe.Close() }() // closing the pipe ends the grandchild
 	c := pool(Options{Command: []string{"sh", "-c", `cat "$0" & read -r line; echo '{"id": 1, "protocol": 1}'; read -r line`, hold}})
 	p, err := c.Open(t.Context(), &spec.DNSAccount{Name: "lab", Challenge: spec.DNS01, Provider: "cloudflare"})
 	if err != nil {
@@ -317,8 +319,8 @@ func TestCloseWaitsForNoGrandchild(t *testing.T) {
 	}
 }
 
-// TestIdentityIsWithheld: a provider that may not act as the machine looks for its
-// identities where none are.
+// TestIdentityIsWithheld checks the environment of a provider without machine_identity:
+// credential files and metadata services are disabled.
 func TestIdentityIsWithheld(t *testing.T) {
 	for _, name := range []string{"HOME=/nonexistent", "AWS_SHARED_CREDENTIALS_FILE=/dev/null", "AWS_EC2_METADATA_DISABLED=true"} {
 		if !slices.Contains(withoutIdentity, name) {
@@ -327,8 +329,8 @@ func TestIdentityIsWithheld(t *testing.T) {
 	}
 }
 
-// TestProvidersThatReplace: one answer at a time where the provider replaces the
-// set, also where lego has no mark for that.
+// TestProvidersThatReplace checks that a provider that replaces the whole record set
+// serves one challenge at a time, also where lego does not mark it as sequential.
 func TestProvidersThatReplace(t *testing.T) {
 	for effect, want := range map[providers.TXTEffect]bool{providers.ReplacesTXT: true, providers.DeletesTXT: false, providers.MergesTXT: false, providers.AddsTXT: false} {
 		p := &Provider{account: &spec.DNSAccount{Provider: "p"}, Effect: effect}
@@ -338,7 +340,7 @@ func TestProvidersThatReplace(t *testing.T) {
 	}
 }
 
-// TestMain lets the test binary be a parent to be killed.
+// TestMain lets the test binary act as a parent process that a test kills.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == "parent-to-be-killed" {
 		parentToBeKilled([]string{os.Args[2]})

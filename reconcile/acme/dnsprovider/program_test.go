@@ -26,7 +26,7 @@ func TestProgramPlaces(t *testing.T) {
 	}
 }
 
-// script is a program that stands for a certroll-dns.
+// script writes a shell script that stands in for certroll-dns.
 func script(t *testing.T, body string) []string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), dnswire.Program)
@@ -36,7 +36,7 @@ func script(t *testing.T, body string) []string {
 	return []string{path}
 }
 
-// says answers hello with a version and a protocol.
+// says returns a script that answers hello with this version and protocol.
 func says(t *testing.T, version string, protocol int) []string {
 	return script(t, fmt.Sprintf(`read -r line; echo '{"id":1,"program":"certroll-dns","version":"%s","protocol":%d}'; read -r line`, version, protocol))
 }
@@ -49,7 +49,7 @@ func TestCheckProgram(t *testing.T) {
 	tests := map[string]struct {
 		child   []string
 		version string
-		want    []string // in the error; none: no error
+		want    []string // parts of the error; empty: success
 	}{
 		"the same release":      {says(t, "v1.2.3", dnswire.Protocol), "v1.2.3", nil},
 		"two builds":            {says(t, "", dnswire.Protocol), "", nil},
@@ -83,7 +83,7 @@ func TestCheckProgram(t *testing.T) {
 	}
 }
 
-// What never answers is not waited for longer than the caller wants.
+// The check of a program that never answers ends with the caller's context.
 func TestCheckProgramIsInterrupted(t *testing.T) {
 	hung := script(t, "exec sleep 3600")
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -99,16 +99,16 @@ func TestRealProgram(t *testing.T) {
 	}
 }
 
-// installed is the command of a real DNS child.
+// installed returns the command of a real DNS child.
 func installed(t testing.TB) []string { return []string{labtest.DNSProgram(t)} }
 
 func plainValue(text string) spec.Value { return spec.Value{Source: spec.Literal, Text: text} }
 func referred(name string) spec.Value   { return spec.Value{Source: spec.FromEnv, Name: name} }
 
-// fake is a credential that nobody else has.
+// fake returns a unique fake credential.
 func fake() string { return "fake-" + rand.Text() }
 
-// misconfigured checks that an error is of class config, and no order lost by it.
+// misconfigured checks that an error has class config and keeps the order.
 func misconfigured(t testing.TB, err error) *problem.Error {
 	t.Helper()
 	var e *problem.Error
@@ -118,7 +118,7 @@ func misconfigured(t testing.TB, err error) *problem.Error {
 	return e
 }
 
-// comesAbout polls for a condition that another process brings about.
+// comesAbout polls for a condition that another process fulfills.
 func comesAbout(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {

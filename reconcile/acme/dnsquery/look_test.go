@@ -6,7 +6,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Only an authoritative answer without the record is waited for.
+// Only an authoritative answer that lacks the record makes the client keep polling.
 func TestJudge(t *testing.T) {
 	const name = "_acme-challenge.x.lab.test."
 	msg := func(rcode int, authoritative bool, values ...string) *dns.Msg {

@@ -42,7 +42,7 @@ func TestLookIsComplete(t *testing.T) {
 	}
 }
 
-// One name server whose address cannot be found counts as one that is down.
+// A name server whose address cannot be resolved counts as down.
 func TestNameserverWithoutAddress(t *testing.T) {
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
@@ -56,7 +56,7 @@ func TestNameserverWithoutAddress(t *testing.T) {
 		default:
 			m.Rcode = dns.RcodeServerFailure
 		}
-		_ = w.WriteMsg(m) // the test fails by itself without
+		_ = w.WriteMsg(m) // if this fails, the test fails too
 	}
 	server := &dns.Server{PacketConn: conn, Handler: dns.HandlerFunc(answer)}
 	done := make(chan error)

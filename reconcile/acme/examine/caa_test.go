@@ -20,19 +20,19 @@ func caaSet(t testing.TB, records ...string) (set []*dns.CAA) {
 	return set
 }
 
-// TestJudgeCAA: the cases of RFC 8659 and RFC 8657. The CA is
-// ca.example.net, our account there is /acct/1.
+// TestJudgeCAA covers the cases of RFC 8659 and RFC 8657. The CA is ca.example.net; our
+// account there is /acct/1.
 func TestJudgeCAA(t *testing.T) {
 	const ours, other = "https://ca.example.net/acct/1", "https://ca.example.net/acct/2"
 	for name, test := range map[string]struct {
-		records  string // one a line
+		records  string // one per line
 		wildcard bool
 		methods  string // "dns-01" unless given
-		account  string // ours unless given
-		failure  error  // of asking for the account
-		nobody   bool   // the CA says no domain of its own
+		account  string // empty: our account
+		failure  error  // of looking up the account
+		nobody   bool   // the CA publishes no CAA domain
 		want     caaAnswer
-		why      string // a part of it
+		why      string // part of the reason
 	}{
 		"no records":                        {},
 		"it is named":                       {records: `0 issue "ca.example.net"`},

@@ -67,7 +67,8 @@ func TestOrderClass(t *testing.T) {
 	}
 }
 
-// TestCompound: what all the subproblems are is what the problem is.
+// TestCompound checks that a compound problem gets the class that all its subproblems
+// share.
 func TestCompound(t *testing.T) {
 	for want, kinds := range map[ledger.Class][]string{
 		ledger.ClassCAA: {"caa", "caa"}, ledger.ClassCAUnavailable: {"serverInternal"}, ledger.ClassValidation: {"caa", "dns"},

@@ -77,7 +77,8 @@ func TestQuiet(t *testing.T) {
 	}
 }
 
-// TestWaitIsReported: the wait for another publication at the name, and its end.
+// TestWaitIsReported checks that the publisher reports when a wait for another
+// publication at the name begins and ends.
 func TestWaitIsReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNames(time.Now)
@@ -98,7 +99,7 @@ func TestWaitIsReported(t *testing.T) {
 		}
 		time.AfterFunc(time.Minute, unlock)
 		take()
-		take() // it is free
+		take() // the name is free again
 		if want := []string{"turn waiting", "turn "}; !slices.Equal(said, want) {
 			t.Errorf("said %q, want %q", said, want)
 		}

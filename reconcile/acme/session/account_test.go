@@ -32,14 +32,14 @@ func TestAccountID(t *testing.T) {
 	if got := DocumentID("https://127.0.0.1:14000/dir", "", ""); !strings.HasPrefix(got, "127.0.0.1-14000-") {
 		t.Errorf("got the id %q", got)
 	}
-	// As an earlier certroll wrote it.
+	// The ID that an earlier certroll used.
 	if got := FormerDocumentID(ca, "Ops@Example.com", ""); got != FormerDocumentID(ca, "ops@example.com", "") || got == FormerDocumentID(ca, "dev@example.com", "") {
 		t.Errorf("got the former id %q", got)
 	}
 }
 
-// TestTakeOverAccounts: what is there of an earlier certroll is taken over, and
-// stays where it finds it.
+// TestTakeOverAccounts checks that certroll uses the account documents of an earlier
+// version and leaves them in place.
 func TestTakeOverAccounts(t *testing.T) {
 	const ca = "https://ca.example.com/directory"
 	formerly := func(email, eab, created string) (string, map[string]string) {
@@ -56,9 +56,9 @@ func TestTakeOverAccounts(t *testing.T) {
 		docs    docs
 		issuer  spec.Issuer
 		eab     string
-		want    string // the id
+		want    string // ID of the document
 		there   bool
-		pointer string // the id of the pointer that is made
+		pointer string // ID of the new pointer document
 	}{
 		"nothing":                   {docs{other: otherDoc}, spec.Issuer{Email: "ops@example.com"}, "", own, false, ""},
 		"the same email":            {docs{ops: opsDoc, dev: devDoc}, spec.Issuer{Email: "Ops@example.com"}, "", ops, true, own},
@@ -79,12 +79,12 @@ func TestTakeOverAccounts(t *testing.T) {
 			maps.Copy(store, tc.docs)
 			accounts := New(store, nil, Options{Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
 			tc.issuer.Directory = ca
-			for range 2 { // what was found once is found again
+			for range 2 { // a second call finds the same document
 				id, doc, err := accounts.locate(t.Context(), &tc.issuer, tc.eab, true)
 				if err != nil || id != tc.want || (doc != nil) != tc.there {
 					t.Fatalf("got %s, %v, %v; want %s, there: %v", id, doc, err, tc.want, tc.there)
 				}
-				// A document that was made in between is no reason to change.
+				// A document created in the meantime changes nothing.
 				store[FormerDocumentID(ca, "late@example.com", tc.eab)] = map[string]string{FieldDirectory: ca, fieldEAB: tc.eab, FieldKey: "late", fieldCreated: "2025-01-01T00:00:00Z"}
 				if !tc.there {
 					return
@@ -102,7 +102,7 @@ func TestTakeOverAccounts(t *testing.T) {
 	}
 }
 
-// shelf is an Store that keeps documents for one test.
+// shelf is a Store that keeps documents for one test.
 type shelf map[string]map[string]string
 
 func (s shelf) Load(_ context.Context, id string) (map[string]string, error) {

@@ -10,8 +10,9 @@ import (
 	"testing"
 )
 
-// TestKeyAuthorizationAsksNobody: it is the token and the thumbprint of the account's key
-// (RFC 8555 section 8.1, RFC 7638), and needs no CA.
+// TestKeyAuthorizationAsksNobody checks that a key authorization is computed from the
+// token and the thumbprint of the account's key (RFC 8555 section 8.1, RFC 7638),
+// without the CA.
 func TestKeyAuthorizationAsksNobody(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

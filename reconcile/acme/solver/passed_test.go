@@ -9,9 +9,9 @@ import (
 	"certroll/spec"
 )
 
-// TestPassedOverForOneZone: an account that published for one name of an order
-// and could not for another is not told as passed over; one that is not in charge
-// of a zone is tried first for the next one all the same.
+// TestPassedOverForOneZone checks that an account that published one name of an order
+// but could not publish another is not reported as passed over. An account that lacks
+// one zone is still tried first for the next zone.
 func TestPassedOverForOneZone(t *testing.T) {
 	lab, second := &spec.DNSAccount{Name: "lab"}, &spec.DNSAccount{Name: "second"}
 	j := &Job{Accounts: []*spec.DNSAccount{lab, second}, Report: func(string, string) {}}

@@ -7,8 +7,8 @@ import (
 	"certroll/spec"
 )
 
-// TestServersDoNotWaitForEachOther: a listener that is slow to stop holds up no other
-// address.
+// TestServersDoNotWaitForEachOther checks that a listener that stops slowly does not
+// delay the listeners of other addresses.
 func TestServersDoNotWaitForEachOther(t *testing.T) {
 	s := newServers()
 	stopping, stopped := make(chan struct{}), make(chan struct{})

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// accepting tells when it has accepted a connection.
+// accepting is a listener that signals when it has accepted a connection.
 type accepting struct {
 	net.Listener
 	accepted chan struct{}
@@ -20,8 +20,8 @@ func (l *accepting) Accept() (net.Conn, error) {
 	return conn, err
 }
 
-// A connection that says nothing, as port scanners and health checks make
-// them, does not hold the listener's end up.
+// A connection that sends nothing, as port scanners and health checks open, does not
+// delay the shutdown of the listener.
 func TestSilentConnection(t *testing.T) {
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

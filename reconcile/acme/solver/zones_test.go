@@ -12,7 +12,7 @@ import (
 	"certroll/spec"
 )
 
-// group1 is the work on one name.
+// group1 returns the tasks for one name.
 func group1(name string, wildcard bool) []task {
 	kind := "dns"
 	if name == "192.0.2.1" {
@@ -21,8 +21,8 @@ func group1(name string, wildcard bool) []task {
 	return []task{{authz: acme.Authorization{Identifier: acme.Identifier{Type: kind, Value: name}, Wildcard: wildcard}}}
 }
 
-// TestAccountsByZone: each name uses the accounts that can prove it, those that state
-// its zone first, in the order of the spec.
+// TestAccountsByZone checks the accounts that each name uses: those that can validate
+// it, the ones that declare its zone first, in spec order.
 func TestAccountsByZone(t *testing.T) {
 	com := &spec.DNSAccount{Name: "com", Challenge: spec.DNS01, Zones: []string{"example.com"}}
 	net := &spec.DNSAccount{Name: "net", Challenge: spec.DNS01, Zones: []string{"example.net", "sub.example.com"}}
@@ -55,7 +55,8 @@ func TestAccountsByZone(t *testing.T) {
 	}
 }
 
-// TestEachPublisherIsReportedOnce: all accounts that answered are credited.
+// TestEachPublisherIsReportedOnce checks that every account that published a record is
+// reported, once.
 func TestEachPublisherIsReportedOnce(t *testing.T) {
 	var got []string
 	j := &Job{Report: func(step, detail string) {
