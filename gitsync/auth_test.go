@@ -13,7 +13,7 @@ import (
 	"certroll/gitsync/remote"
 )
 
-// However somebody prints it, an Auth shows no secret.
+// TestAuthShowsNoSecret: no way of printing an Auth shows a secret.
 func TestAuthShowsNoSecret(t *testing.T) {
 	a := remote.Auth{Username: "bot", Token: secret(), SSHKeyFile: "/keys/id", SSHKeyPassphrase: secret()}
 	var logged bytes.Buffer
@@ -35,7 +35,7 @@ func TestAuthShowsNoSecret(t *testing.T) {
 	}
 }
 
-// sentForms are the forms in which a token goes to a server.
+// sentForms returns the forms in which certroll sends a token to a server.
 func sentForms(user, token string) []string {
 	return []string{token, url.QueryEscape(token), base64.StdEncoding.EncodeToString([]byte(user + ":" + token))}
 }

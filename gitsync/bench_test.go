@@ -16,13 +16,13 @@ import (
 	"time"
 )
 
-// toll stands before a server and counts the bytes that go by, headers and all.
+// toll is a proxy that counts the bytes of all requests and responses, headers included.
 type toll struct {
 	net.Listener
 	up, down atomic.Int64
 }
 
-// newToll forwards to an address; it gives its own.
+// newToll starts a proxy to an address.
 func newToll(b testing.TB, to string) *toll {
 	b.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -59,8 +59,8 @@ func (c counted) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// havePast gives a branch a history of n commits that each rewrite one of a
-// hundred records. What is live is the same whatever n is.
+// havePast gives a branch a history of n commits, each of which rewrites one of a hundred records. The head has the
+// same size for every n.
 func havePast(b *testing.B, p place, n int) {
 	b.Helper()
 	var in bytes.Buffer
@@ -92,8 +92,7 @@ func benchLine(n int) string {
 	return fmt.Sprintf(`{"schema":1,"id":"%024d","operation":"renew","status":"success","detail":"%s"}`, n, strings.Repeat("x", 400)) + "\n"
 }
 
-// BenchmarkPush commits one record and one event over HTTP, after a history of
-// few and of many commits.
+// BenchmarkPush commits one record and one event over HTTP, on top of a short and of a long history.
 func BenchmarkPush(b *testing.B) {
 	for _, past := range []int{10, 10_000} {
 		b.Run(fmt.Sprintf("after-%d", past), func(b *testing.B) {
@@ -125,7 +124,7 @@ func BenchmarkPush(b *testing.B) {
 	}
 }
 
-// cpuTime is what this process took, the server's git not included.
+// cpuTime returns the CPU time of this process, without the server's git.
 func cpuTime(b *testing.B) time.Duration {
 	var u syscall.Rusage
 	must(b, syscall.Getrusage(syscall.RUSAGE_SELF, &u))

@@ -31,10 +31,10 @@ import (
 	"certroll/gitsync/signature"
 )
 
-// mostMemory is what a reconciler may need at most, whatever somebody pushes.
+// mostMemory is the most memory that a reconciler may need, whatever is pushed.
 const mostMemory = 200 << 20
 
-// bombs are what a process of its own does, whose memory is measured.
+// bombs are the functions that a child process runs while the test measures its memory.
 var bombs = map[string]func() error{
 	"source":       bombSource,
 	"ledger":       bombLedger,
@@ -47,7 +47,7 @@ var bombs = map[string]func() error{
 	"large tree":   bombTree,
 }
 
-// TestBombChild is no test: it is what inChild runs.
+// TestBombChild is not a test: inChild runs it in a child process.
 func TestBombChild(t *testing.T) {
 	name := os.Getenv("CERTROLL_TEST_BOMB")
 	if name == "" {
@@ -64,9 +64,8 @@ func TestBombChild(t *testing.T) {
 	fmt.Println("PEAK", rest)
 }
 
-// inChild runs a bomb, and holds what it needed against what it may. The child reads
-// that itself: the resource usage of one that has ended has in it what its parent
-// had, before the child was another program.
+// inChild runs a bomb in a child process and compares its memory use with mostMemory. The child reads its own peak: the
+// rusage of an ended child includes its parent's memory from before exec.
 func inChild(t *testing.T, bomb string, env ...string) string {
 	t.Helper()
 	exe, err := os.Executable()
@@ -81,7 +80,7 @@ func inChild(t *testing.T, bomb string, env ...string) string {
 	var peak int64
 	_, err = fmt.Sscan(status, &peak)
 	must(t, err)
-	peak <<= 10 // it is in kB
+	peak <<= 10 // in kB
 	t.Logf("peak memory %d MB, CPU %s", peak>>20, cmd.ProcessState.UserTime())
 	if peak > mostMemory && !raced {
 		t.Errorf("it needed %d MB", peak>>20)
@@ -96,8 +95,7 @@ func (p place) pushZeros(t testing.TB, branch, file string, size int64) {
 	must(t, lab.PushZeros(t.Context(), p.path, branch, file, size))
 }
 
-// huge is more than a file may have that is packed so densely, and as quick to
-// push as can be.
+// huge is larger than a file that compresses this well may be, and still quick to push.
 const huge = 600_000_000
 
 func bombSource() error {
@@ -114,14 +112,14 @@ func bombSource() error {
 	return err
 }
 
-// A pushed file of zeros is a few megabytes of pack and more memory than a
-// machine has: it is refused by its size, by its name, without being held.
+// TestPushOfZerosIsRefused: a pushed file of zeros is a few megabytes of pack and more memory than the machine has. The
+// fetch rejects it by size, names it, and never holds it in memory.
 func TestPushOfZerosIsRefused(t *testing.T) {
 	t.Parallel()
 	signers := t.TempDir() + "/signers"
 	must(t, os.WriteFile(signers, nil, 0o600))
 	most := int64(1_500_000_000)
-	if labtest.Only() { // which leaves out what takes long
+	if labtest.Only() { // labtest.Only leaves out slow cases
 		most = huge
 	}
 	for name, tc := range map[string]struct {
@@ -141,17 +139,16 @@ func TestPushOfZerosIsRefused(t *testing.T) {
 	}
 }
 
-// noise commits a file that no compression makes smaller, as archives and images
-// are. The same seed gives the same bytes.
+// noise commits an incompressible file, like an archive or an image. The same seed gives the same bytes.
 func (p place) noise(t testing.TB, file string, size int, seed byte) {
 	t.Helper()
 	b := make([]byte, size)
-	_, _ = rand.NewChaCha8([32]byte{seed}).Read(b) // it never fails
+	_, _ = rand.NewChaCha8([32]byte{seed}).Read(b) // never fails
 	p.push(t, "main", map[string]string{file: string(b)})
 }
 
-// A monorepo may have files that are larger than a bomb may be: they stay packed.
-// One of HCL is read, and refused by its name.
+// TestLargeFilesThatAreNotRead: a monorepo may contain files above the limit, and they stay packed. A large HCL file is
+// read, so it is rejected by name.
 func TestLargeFilesThatAreNotRead(t *testing.T) {
 	t.Parallel()
 	overAll(t, func(t *testing.T, p place) {
@@ -172,8 +169,8 @@ func TestLargeFilesThatAreNotRead(t *testing.T) {
 	})
 }
 
-// What is too large is not fetched again as long as it is there, and once it is
-// out of the branch's head the next revision is taken, though its history has it.
+// TestTooLargeIsGoneAgain: the source does not fetch the same oversized revision twice. Once the head no longer
+// contains the file, the source accepts the next revision although the history contains it.
 func TestTooLargeIsGoneAgain(t *testing.T) {
 	overAll(t, func(t *testing.T, p place) {
 		if p.url == p.path {
@@ -219,7 +216,8 @@ func bombLedger() error {
 	return err
 }
 
-// In the ledger it is a file that cannot be read, and stops nothing.
+// TestZerosInTheLedgerStopNothing: an oversized file in the ledger is an unreadable file and does not stop anything
+// else.
 func TestZerosInTheLedgerStopNothing(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int64{huge, objects.MaxFile + 1} {
@@ -236,7 +234,7 @@ func TestZerosInTheLedgerStopNothing(t *testing.T) {
 	}
 }
 
-// bombPack keeps what is written as a pack in a store as a Source has it.
+// bombPack stores the written objects as a pack in a Source's store.
 func bombPack(write func(w io.Writer) error) error {
 	dir, err := os.MkdirTemp("", "")
 	if err != nil {
@@ -254,12 +252,12 @@ func bombPack(write func(w io.Writer) error) error {
 	}
 	list, err := filepath.Glob(filepath.Join(dir, "*", "1", "objects", "pack", "*"))
 	fmt.Println(len(list), "files; deltas stay packed:", s.StaysPacked())
-	// Whatever is here can be looked up.
+	// Every stored object can be looked up.
 	s.Has(plumbing.ComputeHash(plumbing.BlobObject, []byte("0")))
 	return err
 }
 
-// copies is a delta that makes size bytes of a base by copying its beginning.
+// copies returns a delta that builds size bytes by copying the beginning of its base again and again.
 func copies(base, size int) []byte {
 	d := binary.AppendUvarint(binary.AppendUvarint(nil, uint64(base)), uint64(size))
 	const step = 0xffffff
@@ -271,8 +269,7 @@ func copies(base, size int) []byte {
 	return d
 }
 
-// deltaBomb has a base of 16 MB, of which 2,000 objects of 16 MB and as many of
-// 400 MB are made by a few bytes each.
+// deltaBomb writes a base of 16 MB and small deltas that expand to 2,000 objects of 16 MB and 2,000 objects of 400 MB.
 func deltaBomb(w io.Writer) error {
 	const n, small = 2000, 16 << 20
 	p, err := packfile.NewWriter(w, 2*n+1)
@@ -291,14 +288,14 @@ func deltaBomb(w io.Writer) error {
 	return errors.Join(err, p.Close())
 }
 
-// large is more than the memory that there is, and quick to make.
+// large is more than the available memory, and quick to make.
 const large = 400_000_000
 
 type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
-// deltaStreamBomb has a delta that is itself large.
+// deltaStreamBomb writes a delta that is itself large.
 func deltaStreamBomb(w io.Writer) error {
 	p, err := packfile.NewWriter(w, 2)
 	if err != nil {
@@ -316,7 +313,7 @@ func deltaStreamBomb(w io.Writer) error {
 	return errors.Join(err, werr, z.Close(), p.Close())
 }
 
-// manyObjects has a number of the smallest blobs.
+// manyObjects writes n blobs of the smallest size.
 func manyObjects(n int) func(io.Writer) error {
 	return func(w io.Writer) error {
 		p, err := packfile.NewWriter(w, n)
@@ -327,8 +324,8 @@ func manyObjects(n int) func(io.Writer) error {
 	}
 }
 
-// stored writes a blob that is not compressed (RFC 1950, RFC 1951 section 3.2.4),
-// since to compress a million of them takes a minute.
+// stored writes a blob without compression (RFC 1950, RFC 1951 section 3.2.4), because compressing a million blobs
+// takes a minute.
 func stored(p *packfile.Writer, data []byte) error {
 	b := append(packfile.EntryHead(plumbing.BlobObject, len(data)), 0x78, 0x01, 1)
 	b = binary.LittleEndian.AppendUint16(b, uint16(len(data)))
@@ -338,8 +335,8 @@ func stored(p *packfile.Writer, data []byte) error {
 	return err
 }
 
-// claimBomb says that it has as many objects as there may be, and an object of
-// as many bytes as can be written down.
+// claimBomb claims the largest permitted number of objects and one object of the largest size that the format can
+// express.
 func claimBomb(w io.Writer) error {
 	p, err := packfile.NewWriter(w, 1_000_000)
 	if err == nil {
@@ -348,14 +345,14 @@ func claimBomb(w io.Writer) error {
 	return errors.Join(err, p.Close())
 }
 
-// bombTree has a tree that is large.
+// bombTree writes a large tree object.
 func bombTree() error {
 	dir, err := os.MkdirTemp("", "")
 	if err != nil {
 		return err
 	}
 	b := Limits{}.withDefaults().bounds()
-	b.Object = 4 << 30 // it is only read later
+	b.Object = 4 << 30 // only read later
 	s, err := objects.Open(dir, "bomb", "", b, nil)
 	if err != nil {
 		return err
@@ -379,7 +376,7 @@ func bombTree() error {
 	return err
 }
 
-// Packs that are made to cost more than they weigh cost no memory.
+// TestPackBombs: packs that expand far beyond their size do not use memory.
 func TestPackBombs(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{
@@ -402,7 +399,7 @@ func TestPackBombs(t *testing.T) {
 	}
 }
 
-// A tree of many paths, of few objects, is not walked for ever.
+// TestTreeBomb: reading a tree that has few objects but a huge number of paths ends early.
 func TestTreeBomb(t *testing.T) {
 	t.Parallel()
 	bomb := func(p place, leaf string) {
@@ -432,14 +429,14 @@ func TestTreeBomb(t *testing.T) {
 	})
 }
 
-// head makes a commit of a tree the head of main.
+// head commits a tree as the head of main.
 func (p place) head(t testing.TB, tree string) {
 	t.Helper()
 	commit := p.git(t, "-c", "user.name=x", "-c", "user.email=x@example.com", "commit-tree", "-m", "bomb", tree)
 	p.git(t, "update-ref", "refs/heads/main", commit)
 }
 
-// Directories that nest without end are refused, and end no stack.
+// TestDeepTree: directories nested without end are rejected and do not overflow the stack.
 func TestDeepTree(t *testing.T) {
 	p := transports["http"](t)
 	tip := p.push(t, "main", map[string]string{"a.hcl": "x"})

@@ -32,7 +32,7 @@ func (w *warnings) Handle(_ context.Context, r slog.Record) error {
 func (w *warnings) WithAttrs([]slog.Attr) slog.Handler { return w }
 func (w *warnings) WithGroup(string) slog.Handler      { return w }
 
-// damages are what a loss of power, a bad disk or a person does to a file.
+// damages are the kinds of damage that a power loss, a bad disk or a person can do to a file.
 var damages = map[string]func(path string, r *rand.Rand) error{
 	"empty": func(path string, _ *rand.Rand) error { return os.WriteFile(path, nil, 0o600) },
 	"cut": func(path string, r *rand.Rand) error {
@@ -49,7 +49,7 @@ var damages = map[string]func(path string, r *rand.Rand) error{
 		}
 		return os.WriteFile(path, make([]byte, info.Size()), 0o600)
 	},
-	"torn": func(path string, r *rand.Rand) error { // one sector of it is another's
+	"torn": func(path string, r *rand.Rand) error { // one sector has another's content
 		b, err := os.ReadFile(path)
 		if err != nil || len(b) == 0 {
 			return err
@@ -80,7 +80,7 @@ func filesBelow(t *testing.T, dir string) []string {
 	return list
 }
 
-// copyDir copies a directory, for one damage each.
+// copyDir copies a directory, so that each damage starts from an intact one.
 func copyDir(t *testing.T, from string) string {
 	t.Helper()
 	to := t.TempDir()
@@ -91,9 +91,8 @@ func copyDir(t *testing.T, from string) string {
 	return to
 }
 
-// TestAnyDamageOfALedgersCache: each file of the cache of a ledger is damaged in
-// each way. The first Snapshot and the first Commit after that succeed, with the
-// right content, and whatever was fetched again was warned of.
+// TestAnyDamageOfALedgersCache damages each file of a ledger's cache in each way. The next Snapshot and the next Commit
+// succeed with the right content, and a warning reports every repeated fetch.
 func TestAnyDamageOfALedgersCache(t *testing.T) {
 	t.Parallel()
 	p := local(t)
@@ -101,7 +100,7 @@ func TestAnyDamageOfALedgersCache(t *testing.T) {
 	l := p.ledger(t, LedgerOptions{CacheDir: cache})
 	commit(t, l, write(map[string]string{"certificates/a.json": strings.Repeat("a", 700), "STATUS.md": "one"}))
 	must(t, l.Close())
-	must(t, os.RemoveAll(cache)) // the next has a pack, and then loose objects
+	must(t, os.RemoveAll(cache)) // the next cache has a pack, and then loose objects
 	l = p.ledger(t, LedgerOptions{CacheDir: cache})
 	commit(t, l, write(map[string]string{"certificates/b.json": strings.Repeat("b", 700), "STATUS.md": "two"}))
 	must(t, l.Close())
@@ -136,15 +135,15 @@ func TestAnyDamageOfALedgersCache(t *testing.T) {
 	}
 }
 
-// TestDamagedSizeInAPack: the size of a file in a cached pack is damaged to one that is
-// never read. That is noticed as damage of the cache, and not taken for a large file.
+// TestDamagedSizeInAPack: the size of a file in a cached pack is damaged to one above the limit. The source reports a
+// damaged cache, not a large file.
 func TestDamagedSizeInAPack(t *testing.T) {
 	t.Parallel()
 	p := local(t)
 	l := p.ledger(t, LedgerOptions{})
 	commit(t, l, write(map[string]string{"certificates/a.json": strings.Repeat("a", 700)}))
 	must(t, l.Close())
-	cache := filepath.Join(t.TempDir(), "[a]") // no pattern
+	cache := filepath.Join(t.TempDir(), "[a]") // must not act as a glob pattern
 	l = p.ledger(t, LedgerOptions{CacheDir: cache})
 	_, _, err := l.Snapshot(t.Context())
 	must(t, err)
@@ -180,7 +179,7 @@ func TestDamagedSizeInAPack(t *testing.T) {
 	}
 }
 
-// cacheOf is the directory of the only remote that uses a cache.
+// cacheOf returns the directory of the only remote in a cache.
 func cacheOf(t *testing.T, cache string) string {
 	t.Helper()
 	dirs, err := filepath.Glob(filepath.Join(cache, "*"))
@@ -191,7 +190,7 @@ func cacheOf(t *testing.T, cache string) string {
 	return dirs[0]
 }
 
-// objectsIn is where a cache that one remote uses keeps its objects.
+// objectsIn returns the object directory of a cache with one remote.
 func objectsIn(t *testing.T, cache string) string {
 	t.Helper()
 	dirs, err := filepath.Glob(filepath.Join(cacheOf(t, cache), "*", "objects"))
@@ -202,9 +201,8 @@ func objectsIn(t *testing.T, cache string) string {
 	return dirs[0]
 }
 
-// TestDamageWhileALedgerIsOpen: an object that cannot be read any more after the
-// cache was opened fails the reads of that tree, and the next Snapshot or Commit
-// fetches all of it again.
+// TestDamageWhileALedgerIsOpen: an object becomes unreadable after the ledger opened its cache. Reads of that tree
+// fail, and the next Snapshot or Commit fetches everything again.
 func TestDamageWhileALedgerIsOpen(t *testing.T) {
 	p := local(t)
 	warn := &warnings{}
@@ -216,7 +214,7 @@ func TestDamageWhileALedgerIsOpen(t *testing.T) {
 		must(t, os.RemoveAll(objectsIn(t, cache)))
 	}
 	spoil()
-	commit(t, l, appendLine("a.json", "b")) // its edit reads the file
+	commit(t, l, appendLine("a.json", "b")) // the edit reads the file
 	if n := warn.n.Load(); n != 1 {
 		t.Errorf("%d warnings", n)
 	}
@@ -233,7 +231,7 @@ func TestDamageWhileALedgerIsOpen(t *testing.T) {
 	}
 }
 
-// TestAnyDamageOfASourcesCache: as that of a ledger's.
+// TestAnyDamageOfASourcesCache is TestAnyDamageOfALedgersCache for a source.
 func TestAnyDamageOfASourcesCache(t *testing.T) {
 	p := transports["http"](t)
 	p.push(t, "main", map[string]string{"a.hcl": strings.Repeat("a", 700), "below/b.hcl": "b"})
@@ -258,9 +256,8 @@ func TestAnyDamageOfASourcesCache(t *testing.T) {
 	}
 }
 
-// TestCacheThatTakesNothing: where the disk takes no object, as a full one, ledger
-// and source go on without their caches, and the remote is not blamed. A file in a
-// directory's place stands for the full disk.
+// TestCacheThatTakesNothing: when the disk accepts no object, for example because it is full, ledger and source work
+// without their caches and do not blame the remote. A file in place of the directory stands for the full disk.
 func TestCacheThatTakesNothing(t *testing.T) {
 	p := transports["http"](t)
 	p.push(t, "main", map[string]string{"a.hcl": "1"})

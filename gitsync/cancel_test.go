@@ -23,11 +23,11 @@ import (
 	"certroll/gitsync/remote"
 )
 
-// soon is how long something may take to end once its context has.
+// soon is the longest time that an operation may take to end after its context has ended.
 const soon = 30 * time.Second
 
-// endsWith runs do, ends its context once ready says that it is in the midst,
-// and asserts that it comes back soon and says why.
+// endsWith runs do, cancels its context once ready reports that do is in progress, and asserts that do returns within
+// soon with the context's error.
 func endsWith(t *testing.T, ready func() bool, do func(ctx context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -52,7 +52,7 @@ func endsWith(t *testing.T, ready func() bool, do func(ctx context.Context) erro
 	}
 }
 
-// silent accepts connections and never says a word; count tells how many.
+// silent accepts connections and never sends a byte; count is the number of connections.
 func silent(t *testing.T, network, address string) (addr string, count *atomic.Int32) {
 	t.Helper()
 	l, err := net.Listen(network, address)
@@ -67,7 +67,7 @@ func silent(t *testing.T, network, address string) (addr string, count *atomic.I
 			}
 			count.Add(1)
 			go func() {
-				_, _ = io.Copy(io.Discard, conn) // until the client leaves
+				_, _ = io.Copy(io.Discard, conn) // until the client disconnects
 				_ = conn.Close()
 			}()
 		}
@@ -75,7 +75,7 @@ func silent(t *testing.T, network, address string) (addr string, count *atomic.I
 	return l.Addr().String(), count
 }
 
-// operations are what may hang.
+// operations are the calls that can hang.
 func operations(t *testing.T, p place) map[string]func(ctx context.Context) error {
 	t.Helper()
 	s, l := p.source(t, SourceOptions{}), p.ledger(t, LedgerOptions{})
@@ -123,7 +123,7 @@ func TestCancelSilentAgent(t *testing.T) {
 	}
 }
 
-// A server may let us in and then not open the session.
+// TestCancelSilentSession: an SSH server accepts the login and never opens the session.
 func TestCancelSilentSession(t *testing.T) {
 	var in atomic.Int32
 	host := sshSigner(t, newKey(t))
@@ -137,7 +137,7 @@ func TestCancelSilentSession(t *testing.T) {
 	}
 }
 
-// A server may let us in and then hang up.
+// TestServerHangsUp: an SSH server accepts the login and closes the connection.
 func TestServerHangsUp(t *testing.T) {
 	host := sshSigner(t, newKey(t))
 	addr := handshaker(t, func(conn net.Conn) { _ = conn.Close() }, host)
@@ -147,8 +147,8 @@ func TestServerHangsUp(t *testing.T) {
 	}
 }
 
-// A server may say what x/crypto's connection stands still at: its goroutines
-// wait for each other then, and neither the session nor the connection ends.
+// TestCancelUnrulyServer: a malformed message makes the goroutines of x/crypto's connection wait for each other, so
+// that neither the session nor the connection ends. Canceling must still return.
 func TestCancelUnrulyServer(t *testing.T) {
 	var said atomic.Int32
 	host := sshSigner(t, newKey(t))
@@ -159,7 +159,7 @@ func TestCancelUnrulyServer(t *testing.T) {
 				return
 			}
 			_ = (<-requests).Reply(true, nil)
-			_, _ = ch.SendRequest("exit-status", false, []byte{0}) // it has four bytes
+			_, _ = ch.SendRequest("exit-status", false, []byte{0}) // a valid one has four bytes
 			for range 100 {
 				_, _ = ch.SendRequest("noise", false, nil)
 			}
@@ -175,14 +175,14 @@ func TestCancelUnrulyServer(t *testing.T) {
 	}
 }
 
-// The program may be a script whose child lives on, with the pipes of both.
+// TestCancelSurvivor: the program is a script whose child outlives it and keeps both pipes open.
 func TestCancelSurvivor(t *testing.T) {
 	dir := t.TempDir()
 	hold, started := filepath.Join(dir, "hold"), filepath.Join(dir, "started")
 	must(t, syscall.Mkfifo(hold, 0o600))
 	pipe, err := os.OpenFile(hold, os.O_RDWR, 0)
 	must(t, err)
-	t.Cleanup(func() { _ = pipe.Close() }) // which ends the child
+	t.Cleanup(func() { _ = pipe.Close() }) // ends the child
 	script := "#!/bin/sh\ntouch " + started + "\ncat " + hold + " 2>/dev/null\nexit 1\n"
 	must(t, lab.WriteProgram(filepath.Join(dir, "git"), []byte(script)))
 	l := local(t).ledger(t, LedgerOptions{})
@@ -193,8 +193,7 @@ func TestCancelSurvivor(t *testing.T) {
 	})
 }
 
-// Who waits for another's operation to end waits no longer than their own
-// context lasts.
+// TestCancelWaiting: a call that waits for another operation waits no longer than its own context.
 func TestCancelWaiting(t *testing.T) {
 	addr, asked := silent(t, "tcp", "127.0.0.1:0")
 	p := place{url: "http://" + addr + "/repo.git"}
@@ -206,7 +205,7 @@ func TestCancelWaiting(t *testing.T) {
 	defer hung.Wait()
 	defer cancel()
 	eventually(t, "both are asked", func() bool { return asked.Load() == 2 })
-	if _, _, ok := l.Rewound(); ok { // it does not wait at all
+	if _, _, ok := l.Rewound(); ok { // Rewound does not wait at all
 		t.Error("a ledger that was never seen is rewound")
 	}
 	impatient, stop := context.WithCancel(t.Context())
@@ -230,10 +229,10 @@ func TestCancelWaiting(t *testing.T) {
 	}
 }
 
-// A hook of the remote may take for ever.
+// TestCancelPush: a hook of the remote never ends.
 func TestCancelPush(t *testing.T) {
 	overAll(t, func(t *testing.T, p place) {
-		// Nobody writes into the pipe, which is held open until the test ends.
+		// The hook blocks on a pipe that has no writer and stays open until the test ends.
 		hold := filepath.Join(p.path, "hold")
 		must(t, syscall.Mkfifo(hold, 0o600))
 		pipe, err := os.OpenFile(hold, os.O_RDWR, 0)
@@ -269,7 +268,7 @@ func halfway(p *proxy, rest func(w http.ResponseWriter, r *http.Request)) {
 	})
 }
 
-// noHalves asserts that nothing is left of packs that did not come whole.
+// noHalves asserts that no part of an incomplete pack is left.
 func noHalves(t *testing.T, cache string) {
 	t.Helper()
 	left, err := filepath.Glob(filepath.Join(cache, "*", "*", "objects", "pack", "tmp*"))
@@ -300,8 +299,8 @@ func TestCancelDownload(t *testing.T) {
 	}
 }
 
-// A connection that breaks in the midst of a pack leaves nothing behind, and
-// the next try does it.
+// TestBrokenDownload: a connection that breaks in the middle of a pack leaves nothing behind, and the next fetch
+// succeeds.
 func TestBrokenDownload(t *testing.T) {
 	p := newProxy(t)
 	p.push(t, "main", map[string]string{"a.hcl": strings.Repeat(secret(), 200)})
@@ -317,7 +316,7 @@ func TestBrokenDownload(t *testing.T) {
 	p.set(nil)
 	fetch(t, s)
 	snapshot(t, l)
-	// The same where something is here already.
+	// The same with a cache that already has objects.
 	p.push(t, "main", map[string]string{"b.hcl": strings.Repeat(secret(), 200)})
 	p.push(t, "certroll/status", map[string]string{"more": strings.Repeat(secret(), 200)})
 	halfway(p, func(w http.ResponseWriter, _ *http.Request) { hangUp(w) })
@@ -345,9 +344,10 @@ func TestTimeout(t *testing.T) {
 	failure(t, err, fault.Stopped, "it took longer than allowed")
 }
 
-// A push whose answer takes too long is looked for before it is tried again.
+// TestLedgerAnswerTooLate: after a push whose response takes too long, the ledger looks for the commit on the remote
+// before it retries.
 func TestLedgerAnswerTooLate(t *testing.T) {
-	t.Parallel() // it is waited for as long as its other exchanges may take
+	t.Parallel() // waits as long as the ledger's other requests may take
 	p := newProxy(t)
 	l := p.ledger(t, LedgerOptions{Timeout: 10 * time.Second})
 	commit(t, l, appendLine("log", "zero"))

@@ -11,7 +11,7 @@ import (
 	"certroll/gitsync/fault"
 )
 
-// cloned is a work tree as CI has it.
+// cloned returns a work tree like the one that CI makes.
 func cloned(t *testing.T, p place, args ...string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "work")
@@ -34,8 +34,8 @@ func commitIn(t *testing.T, dir string, files map[string]string) {
 	}
 }
 
-// TestCheckoutBase: the base is where HEAD left the ref, whatever came onto it
-// since, and is read under the rules of a Source.
+// TestCheckoutBase: the base is the commit where HEAD branched off the ref, even if the ref has newer commits. The
+// checkout reads it under the rules of a Source.
 func TestCheckoutBase(t *testing.T) {
 	p := local(t)
 	first := p.push(t, "main", map[string]string{"certs/a.hcl": "one", "certs/note.txt": "no", "other/b.hcl": "no"})
@@ -62,7 +62,7 @@ func TestCheckoutBase(t *testing.T) {
 	_, _, err = c.Base("origin/nowhere")
 	failure(t, err, fault.RefNotFound, "origin/nowhere", "fetch it")
 
-	// A directory that the change brings along has no files in the base.
+	// The base has no files in a directory that the change adds.
 	c, err = OpenCheckout(filepath.Join(dir, "fresh"))
 	must(t, err)
 	if rev, _, err := c.Base("origin/main"); err != nil || len(rev.Files) != 0 || rev.Commit != first {
@@ -75,8 +75,7 @@ func TestCheckoutBase(t *testing.T) {
 	failure(t, err, fault.Invalid, "leads out of the work tree")
 }
 
-// TestCheckoutShallow: where the history does not reach, the ref itself is the
-// base, and that is said.
+// TestCheckoutShallow: where the history is too short, the ref itself is the base, and the checkout reports that.
 func TestCheckoutShallow(t *testing.T) {
 	p := local(t)
 	p.push(t, "main", map[string]string{"a.hcl": "one"})
@@ -94,7 +93,7 @@ func TestCheckoutShallow(t *testing.T) {
 	}
 }
 
-// TestCheckoutLedger: the branch as the checkout last fetched it.
+// TestCheckoutLedger reads the branch as the checkout fetched it last.
 func TestCheckoutLedger(t *testing.T) {
 	p := local(t)
 	p.push(t, "main", map[string]string{"a.hcl": "one"})
@@ -114,8 +113,7 @@ func TestCheckoutLedger(t *testing.T) {
 	}
 }
 
-// TestCheckoutRepacked: git may repack a checkout between its opening and any read.
-// What moved to another pack is found there.
+// TestCheckoutRepacked: git can repack a checkout after it was opened. Reads find the objects in the new pack.
 func TestCheckoutRepacked(t *testing.T) {
 	p := local(t)
 	p.push(t, "main", map[string]string{"a.hcl": "one"})
@@ -146,8 +144,7 @@ func TestCheckoutRepacked(t *testing.T) {
 	}
 }
 
-// TestCheckoutUnreadable: an object that the checkout lost is an error, and never an
-// absent file or an empty directory.
+// TestCheckoutUnreadable: a missing object is an error, never an absent file or an empty directory.
 func TestCheckoutUnreadable(t *testing.T) {
 	p := local(t)
 	p.push(t, "main", map[string]string{"a.hcl": "one"})

@@ -5,8 +5,7 @@ import (
 	"testing"
 )
 
-// TestDescends: a ledger that has fetched the head alone still knows what the
-// branch goes on from.
+// TestDescends: a ledger that fetched only the head still knows which commits the branch descends from.
 func TestDescends(t *testing.T) {
 	overAll(t, func(t *testing.T, p place) {
 		l := p.ledger(t, LedgerOptions{})
@@ -17,7 +16,7 @@ func TestDescends(t *testing.T) {
 				t.Errorf("Descends(%s) is %v, %v; want %v", commit, got, err, want)
 			}
 		}
-		descends(l, strings.Repeat("1", 40), false) // nothing was seen yet
+		descends(l, strings.Repeat("1", 40), false) // the ledger has seen nothing yet
 		var commits []string
 		for _, n := range []string{"1", "2", "3", "4"} {
 			commits = append(commits, commit(t, l, write(map[string]string{"a": n})))
@@ -29,12 +28,12 @@ func TestDescends(t *testing.T) {
 		_, head, err := fresh.Snapshot(t.Context())
 		must(t, err)
 		descends(fresh, head, true)
-		descends(fresh, commits[2], true) // the head names it as its parent
+		descends(fresh, commits[2], true) // the head names the commit as its parent
 		descends(fresh, commits[0], true)
 		descends(fresh, strings.Repeat("1", 40), false)
 		descends(fresh, "", false)
 
-		// Made anew: neither the remote nor this one goes on from what was.
+		// The new commit has no parents: it descends from no commit that the remote or this ledger knew.
 		anew := p.git(t, "commit-tree", "-m", "Anew", head+"^{tree}")
 		p.git(t, "update-ref", "refs/heads/certroll/status", anew)
 		for _, l := range []*Ledger{fresh, p.ledger(t, LedgerOptions{})} {

@@ -17,14 +17,14 @@ import (
 	"certroll/gitsync/remote"
 )
 
-// place is one repository and the way to it.
+// place is a repository and the transport to it.
 type place struct {
 	url  string
 	path string // the bare repository on disk
 	auth remote.Auth
 }
 
-// transports are the ways to a repository that the suites run over.
+// transports are the transports over which the suites reach a repository.
 var transports = map[string]func(t testing.TB) place{
 	"file": func(t testing.TB) place {
 		path, err := lab.CreateBare(t.TempDir(), "repo")
@@ -105,7 +105,7 @@ func fetch(t testing.TB, s *Source) *Revision {
 	return rev
 }
 
-// contents shows a revision's files as one line.
+// contents returns a revision's files as one line.
 func contents(rev *Revision) string {
 	parts := make([]string, len(rev.Files))
 	for i, f := range rev.Files {
@@ -114,7 +114,7 @@ func contents(rev *Revision) string {
 	return strings.Join(parts, " ")
 }
 
-// write is an edit that sets files whatever is there.
+// write returns an edit that sets files regardless of the current ones.
 func write(files map[string]string) func(fs.FS) (map[string][]byte, error) {
 	return func(fs.FS) (map[string][]byte, error) {
 		out := map[string][]byte{}
@@ -125,7 +125,7 @@ func write(files map[string]string) func(fs.FS) (map[string][]byte, error) {
 	}
 }
 
-// appendLine is an edit that adds a line to a file, unless it has it already.
+// appendLine returns an edit that adds a line to a file that lacks it.
 func appendLine(name, line string) func(fs.FS) (map[string][]byte, error) {
 	return func(tree fs.FS) (map[string][]byte, error) {
 		old, err := fs.ReadFile(tree, name)
@@ -146,13 +146,13 @@ func commit(t testing.TB, l *Ledger, edit func(fs.FS) (map[string][]byte, error)
 	return h
 }
 
-// failure is gitsynctest's.
+// failure is gitsynctest.Failure.
 func failure(t *testing.T, err error, kind fault.Kind, words ...string) {
 	t.Helper()
 	gitsynctest.Failure(t, err, kind, words...)
 }
 
-// eventually polls with a deadline.
+// eventually polls until ok or a deadline.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
@@ -162,10 +162,10 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	}
 }
 
-// secret is an obviously fake value made anew for each run.
+// secret returns an obviously fake value, different in each call.
 func secret() string { return "not-a-secret-" + rand.Text() }
 
-// mktree writes a tree object from what git ls-tree would print.
+// mktree writes a tree object from a listing in the format of git ls-tree.
 func mktree(t testing.TB, p place, listing string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "git", "mktree", "--missing")

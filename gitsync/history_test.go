@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// object is the id of an entry of a tree; "" where there is none.
+// objectOf returns the object ID of an entry of a tree, or "" for a missing entry.
 func objectOf(t *testing.T, tree fs.FS, dir, name string) string {
 	t.Helper()
 	entries, err := fs.ReadDir(tree, dir)
@@ -69,7 +69,7 @@ func TestLedgerWalkErrors(t *testing.T) {
 	if !errors.Is(err, errEdit) || n != 1 {
 		t.Errorf("after %d commits: %v", n, err)
 	}
-	// A remote whose own history is cut off cannot be checked, and says so.
+	// A remote with a shallow history cannot be checked, and the error says so.
 	shallow := t.TempDir() + "/shallow.git"
 	p.git(t, "clone", "-q", "--bare", "--depth=1", "--branch=certroll/status", "file://"+p.path, shallow)
 	cut := place{url: shallow, path: shallow}.ledger(t, LedgerOptions{})
@@ -79,7 +79,8 @@ func TestLedgerWalkErrors(t *testing.T) {
 	}
 }
 
-// Beside the process that has the cache, another one knows what that one saw.
+// TestLedgerRewoundBeside: while one process has the cache, a second process still knows the head that the first one
+// saw.
 func TestLedgerRewoundBeside(t *testing.T) {
 	p := local(t)
 	o := LedgerOptions{CacheDir: t.TempDir()}

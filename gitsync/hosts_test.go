@@ -16,8 +16,8 @@ import (
 	"certroll/gitsync/remote"
 )
 
-// TestAzureDevOps imitates the one thing that Azure DevOps is known to demand: it
-// answers 400 to a fetch without multi_ack. The rest is git's own http-backend.
+// TestAzureDevOps imitates the known peculiarity of Azure DevOps: it answers 400 to a fetch without multi_ack. The rest
+// is git's http-backend.
 func TestAzureDevOps(t *testing.T) {
 	t.Parallel()
 	g := labtest.GitHTTP(t)
@@ -74,7 +74,7 @@ func TestAzureDevOps(t *testing.T) {
 	}
 }
 
-// TestAWebPageIsNoRepository: hosts answer an expired token with a page to log in by.
+// TestAWebPageIsNoRepository: some hosts answer an expired token with a login page.
 func TestAWebPageIsNoRepository(t *testing.T) {
 	for name, c := range map[string]struct{ page, want string }{
 		"a title":    {"<html><head><title>\n Sign in &middot; GitLab\n</title></head>", "it answered with a web page (Sign in \u00b7 GitLab)"},
@@ -102,8 +102,7 @@ func TestAWebPageIsNoRepository(t *testing.T) {
 	}
 }
 
-// TestOtherHashes: a repository with SHA-256 names is called one, however it is
-// reached.
+// TestOtherHashes: the error names a SHA-256 repository as such over every transport.
 func TestOtherHashes(t *testing.T) {
 	g := labtest.GitHTTP(t)
 	dir := g.Path("modern")
@@ -129,7 +128,7 @@ func TestOtherHashes(t *testing.T) {
 	}
 }
 
-// pushSHA256 commits an empty tree to a branch of such a repository.
+// pushSHA256 commits an empty tree to a branch of a SHA-256 repository.
 func pushSHA256(t *testing.T, dir, branch string) error {
 	t.Helper()
 	tree, err := lab.Git(t.Context(), dir, "hash-object", "-w", "-t", "tree", "/dev/null")

@@ -89,8 +89,8 @@ func TestLedgerEditErrors(t *testing.T) {
 	}
 }
 
-// The ledger may live in the config branch itself, below a directory. What
-// others have on the branch stays as it is.
+// TestLedgerInConfigBranch: the ledger can be a directory of the config branch. Commits of the ledger keep the other
+// files of the branch.
 func TestLedgerInConfigBranch(t *testing.T) {
 	overAll(t, func(t *testing.T, p place) {
 		p.push(t, "main", map[string]string{"certs/a.hcl": "a", "status/old": "old", "run.sh": "x"})
@@ -118,7 +118,7 @@ func TestLedgerInConfigBranch(t *testing.T) {
 func TestLedgerTreeIsAnFS(t *testing.T) {
 	p := local(t)
 	l := p.ledger(t, LedgerOptions{})
-	// "a" sorts after "a.b" for git, and before it for io/fs.
+	// git sorts "a" after "a.b"; io/fs sorts it before.
 	commit(t, l, write(map[string]string{"a/x": "1", "a.b": "2", "a0": "3", "d/e/f/g": "4", "empty": ""}))
 	tree, _, err := l.Snapshot(t.Context())
 	must(t, err)
@@ -131,14 +131,14 @@ func TestLedgerTreeIsAnFS(t *testing.T) {
 	if _, err := fs.ReadFile(tree, "a/absent"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %v", err)
 	}
-	// It stays as it is whatever comes after.
+	// A snapshot does not change when later commits follow.
 	commit(t, l, write(map[string]string{"a/x": "changed"}))
 	if b, err := fs.ReadFile(tree, "a/x"); err != nil || string(b) != "1" {
 		t.Errorf("got %q, %v", b, err)
 	}
 }
 
-// Ten writers, each with its own ledger, add lines to one file side by side.
+// TestLedgerConcurrentWriters: ten writers, each with its own ledger, add lines to one file concurrently.
 func TestLedgerConcurrentWriters(t *testing.T) {
 	t.Parallel()
 	const writers, each = 10, 4
@@ -180,8 +180,7 @@ func TestLedgerConcurrentWriters(t *testing.T) {
 	})
 }
 
-// A hook pushes first, in the moment between our look at the branch and the
-// remote's compare and swap.
+// TestLedgerRaceInsideTheRemote: a hook pushes between the ledger's fetch and the remote's compare-and-swap.
 func TestLedgerRaceInsideTheRemote(t *testing.T) {
 	overAll(t, func(t *testing.T, p place) {
 		l := p.ledger(t, LedgerOptions{})
@@ -199,7 +198,7 @@ git update-ref refs/heads/certroll/status $c
 		if got := p.git(t, "log", "--format=%s", "certroll/status"); got != "Test\nother\nTest" {
 			t.Errorf("the history is %q", got)
 		}
-		// The other one's tree has x alone: our line came on top of that.
+		// The hook's tree has only x; the ledger's line was committed on top of it.
 		if got := p.git(t, "show", "certroll/status:log"); got != "one" {
 			t.Errorf("the log is %q", got)
 		}
@@ -217,7 +216,7 @@ exit 1
 		_, err := l.Commit(t.Context(), "m", write(map[string]string{"a": "x"}))
 		failure(t, err, fault.Refused, "pushing the ledger certroll/status at", "pre-receive hook declined",
 			"Protected branch update failed", "through a pull request", "branch protection")
-		// Nothing of it stays behind.
+		// No object of the failed push is left.
 		must(t, removeHook(p))
 		if h := commit(t, l, write(map[string]string{"a": "x"})); h == "" {
 			t.Error("after the refusal the ledger believes that it was pushed")
@@ -225,8 +224,8 @@ exit 1
 	})
 }
 
-// A branch named "certroll" leaves no room for "certroll/status": no race, and
-// told as what it is.
+// TestLedgerBranchInTheWay: a branch named "certroll" prevents a branch "certroll/status". The error names this cause
+// and is not a race.
 func TestLedgerBranchInTheWay(t *testing.T) {
 	overAll(t, func(t *testing.T, p place) {
 		p.push(t, "certroll", map[string]string{"x": "x"})
@@ -235,11 +234,11 @@ func TestLedgerBranchInTheWay(t *testing.T) {
 	})
 }
 
-// The remote takes the push, and its answer never arrives.
+// TestLedgerAnswerLost: the remote accepts the push, and its response is lost.
 func TestLedgerAnswerLost(t *testing.T) {
 	tests := map[string]struct {
-		after    func(t *testing.T, p *proxy) // between the lost answer and the next look
-		existing bool                         // whether the branch exists before
+		after    func(t *testing.T, p *proxy) // runs between the lost response and the next fetch
+		existing bool                         // the branch existed before
 		commits  string
 	}{
 		"nobody else":                   {existing: true, commits: "2"},
@@ -292,7 +291,8 @@ func onTop(t *testing.T, p *proxy) {
 	p.push(t, "certroll/status", map[string]string{"theirs": "x"})
 }
 
-// A remote that takes pushes and never answers is given up on, with its words.
+// TestLedgerNeverAnswers: the ledger gives up on a remote that accepts pushes and never responds. The error contains
+// the remote's text.
 func TestLedgerNeverAnswers(t *testing.T) {
 	p := newProxy(t)
 	p.set(func(w http.ResponseWriter, r *http.Request, pass func()) {
@@ -368,7 +368,7 @@ func TestLedgerRewound(t *testing.T) {
 	}
 }
 
-// The commit that tells of it stands, and its answer is lost.
+// TestLedgerRewoundAnswerLost: the remote stores the commit that records the rewind, and its response is lost.
 func TestLedgerRewoundAnswerLost(t *testing.T) {
 	t.Parallel()
 	p := newProxy(t)
@@ -403,7 +403,7 @@ func TestLedgerRewoundAnswerLost(t *testing.T) {
 	}
 }
 
-// A commit that happens before anybody asked does not make it forgotten.
+// TestLedgerRewoundInsideCommit: a commit before the first call of Rewound does not hide the rewind.
 func TestLedgerRewoundInsideCommit(t *testing.T) {
 	p := local(t)
 	l := p.ledger(t, LedgerOptions{CacheDir: t.TempDir()})
@@ -416,8 +416,8 @@ func TestLedgerRewoundInsideCommit(t *testing.T) {
 	}
 }
 
-// What others push is no rewind, however much of it and whatever became of
-// the cache's objects.
+// TestLedgerForwardIsNoRewind: commits pushed by others are not a rewind, however many there are and even if the cache
+// lost its objects.
 func TestLedgerForwardIsNoRewind(t *testing.T) {
 	overAll(t, func(t *testing.T, p place) {
 		o := LedgerOptions{CacheDir: t.TempDir()}
@@ -427,7 +427,7 @@ func TestLedgerForwardIsNoRewind(t *testing.T) {
 			p.push(t, "certroll/status", map[string]string{"n": fmt.Sprint(n)})
 		}
 		snapshot(t, l)
-		must(t, l.store.Renew()) // the objects are lost, what was seen is not
+		must(t, l.store.Renew()) // loses the objects, keeps the head seen last
 		l.store.Settle()
 		p.push(t, "certroll/status", map[string]string{"n": "more"})
 		must(t, l.Close())
@@ -450,8 +450,8 @@ func snapshot(t testing.TB, l *Ledger) string {
 	return head
 }
 
-// Compaction keeps the head's files and forgets the rest; snapshots taken
-// before can still be read.
+// TestLedgerCompacts: compaction keeps the head's files and drops the older history. Snapshots from before remain
+// readable.
 func TestLedgerCompacts(t *testing.T) {
 	for mode, cached := range map[string]bool{"memory": false, "cache": true} {
 		t.Run(mode, func(t *testing.T) {
@@ -491,7 +491,7 @@ func TestLedgerCompacts(t *testing.T) {
 	}
 }
 
-// What is asked of the remote for each thing done.
+// TestCostInRequests counts the requests that each operation sends to the remote.
 func TestCostInRequests(t *testing.T) {
 	const list, get = "info/refsservice=git-upload-pack", "git-upload-pack"
 	const listPush, send = "info/refsservice=git-receive-pack", "git-receive-pack"
@@ -525,8 +525,8 @@ func TestCostInRequests(t *testing.T) {
 	}
 }
 
-// A push sends the objects on the way to the change, as deltas: no more after
-// a thousand commits than after ten, and no more for a long log than a short.
+// TestCostOfPushDoesNotGrow: a push sends only the objects on the path to the change, as deltas. A thousand commits or
+// a long log cost no more than ten commits or a short log.
 func TestCostOfPushDoesNotGrow(t *testing.T) {
 	t.Parallel()
 	p := newProxy(t)

@@ -23,10 +23,10 @@ import (
 	"certroll/gitsync/packfile"
 )
 
-// tooBig is more than mostMemory, and quick to make.
+// tooBig is larger than mostMemory, and quick to make.
 const tooBig = 250_000_000
 
-// plant has git itself keep a pack in the repository, as it does with what is pushed.
+// plant has git itself store a pack in the repository, as it does for a push.
 func (p place) plant(t *testing.T, write func(*packfile.Writer) error, n int) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "git", "index-pack", "--stdin")
@@ -45,13 +45,13 @@ func (p place) plant(t *testing.T, write func(*packfile.Writer) error, n int) {
 	}
 }
 
-// declares makes a.hcl of the head of main this blob.
+// declares makes the blob the content of a.hcl at the head of main.
 func (p place) declares(t *testing.T, blob plumbing.Hash) {
 	t.Helper()
 	p.head(t, mktree(t, p, "100644 blob "+blob.String()+"\ta.hcl\n"))
 }
 
-// noughts writes an object of zeros, without holding it.
+// noughts writes an object of zeros without holding it in memory.
 func noughts(p *packfile.Writer, kind plumbing.ObjectType, size int64) (plumbing.Hash, error) {
 	h := plumbing.NewHasher(kind, size)
 	_, err := p.Write(packfile.EntryHead(kind, int(size)))
@@ -60,7 +60,7 @@ func noughts(p *packfile.Writer, kind plumbing.ObjectType, size int64) (plumbing
 	return h.Sum(), errors.Join(err, cerr, z.Close())
 }
 
-// loose keeps an object as a file of its own, whose head may be anything.
+// loose stores a loose object with an arbitrary header.
 func (p place) loose(t *testing.T, h plumbing.Hash, head string, size int64) {
 	t.Helper()
 	name := h.String()
@@ -73,15 +73,15 @@ func (p place) loose(t *testing.T, h plumbing.Hash, head string, size int64) {
 	must(t, errors.Join(err, z.Close(), f.Close()))
 }
 
-// zeroHash is what an object of zeros is named by.
+// zeroHash returns the hash of an object of zeros.
 func zeroHash(kind plumbing.ObjectType, size int64) plumbing.Hash {
 	h := plumbing.NewHasher(kind, size)
-	_, _ = io.Copy(h, io.LimitReader(zeros{}, size)) // it never fails
+	_, _ = io.Copy(h, io.LimitReader(zeros{}, size)) // never fails
 	return h.Sum()
 }
 
-// chainOf writes a blob and so many deltas, each of the one before: each inserts some
-// zeros and copies the beginning. It returns the last one.
+// chainOf writes a blob and a chain of n deltas. Each delta inserts some zeros and copies the beginning of the one
+// before. It returns the last one.
 func chainOf(pack *packfile.Writer, n, size, inserted int) (plumbing.Hash, error) {
 	data := bytes.Repeat([]byte("x"), size)
 	err := pack.Whole(plumbing.BlobObject, data)
@@ -100,15 +100,14 @@ func chainOf(pack *packfile.Writer, n, size, inserted int) (plumbing.Hash, error
 	return at, err
 }
 
-// localBombs are repositories on this machine that cost more than they weigh, each
-// with how reading them ends.
+// localBombs are local repositories that expand far beyond their size, each with the expected result of reading it.
 var localBombs = map[string]struct {
 	want string
 	make func(t *testing.T, p place)
 }{
 	"zeros": {"a.hcl has ", func(t *testing.T, p place) {
 		size := int64(1_500_000_000)
-		if labtest.Only() { // which leaves out what takes long
+		if labtest.Only() { // labtest.Only leaves out slow cases
 			size = huge
 		}
 		p.pushZeros(t, "main", "a.hcl", size)
@@ -199,12 +198,12 @@ var localBombs = map[string]struct {
 	}},
 }
 
-// TestLocalBombs: a repository on this machine is read within the same bounds as what
-// is fetched, whether the objects are its own or borrowed from another one.
+// TestLocalBombs: reading a local repository stays within the same bounds as a fetch, whether the repository owns its
+// objects or borrows them from another one.
 func TestLocalBombs(t *testing.T) {
 	for name, tc := range localBombs {
 		t.Run(name, func(t *testing.T) {
-			labtest.GitHTTP(t) // a server of the lab: as these, it is left out under -short
+			labtest.GitHTTP(t) // uses the lab's server: left out under -short
 			if (labtest.Only() || labtest.Race) && name == "chain" {
 				t.Skip("takes long; `make integration` runs it")
 			}
@@ -212,7 +211,7 @@ func TestLocalBombs(t *testing.T) {
 			tc.make(t, p)
 			head := p.git(t, "rev-parse", "refs/heads/main")
 			places := map[string]place{"itself": p}
-			if !labtest.Only() && !labtest.Race || name == "base" { // a borrowed object is read as one's own: one bomb shows it
+			if !labtest.Only() && !labtest.Race || name == "base" { // borrowed objects take the same code path: one bomb is enough
 				places["absolute"] = borrower(t, p, head, p.path+"/objects")
 				places["relative"] = borrower(t, p, head, "")
 			}
@@ -225,8 +224,8 @@ func TestLocalBombs(t *testing.T) {
 	}
 }
 
-// borrower is a repository beside another one that has none of its objects, but
-// borrows them; "" is a path that is relative to its own objects.
+// borrower makes a repository without objects of its own that borrows another one's through alternates. With objects ""
+// the path is relative to its own object directory.
 func borrower(t *testing.T, from place, head, objects string) place {
 	t.Helper()
 	path, err := lab.CreateBare(t.TempDir(), "borrower")
@@ -240,10 +239,9 @@ func borrower(t *testing.T, from place, head, objects string) place {
 	return place{url: path, path: path}
 }
 
-// TestCheckoutBombs: CI compares a change of a stranger in a checkout. What its history
-// has is bounded too.
+// TestCheckoutBombs: CI compares a stranger's change in a checkout. Its history is bounded as well.
 func TestCheckoutBombs(t *testing.T) {
-	labtest.GitHTTP(t) // a server of the lab: as these, it is left out under -short
+	labtest.GitHTTP(t) // uses the lab's server: left out under -short
 	p := local(t)
 	base := p.push(t, "main", map[string]string{"a.hcl": "a"})
 	tree := p.git(t, "rev-parse", base+"^{tree}")
@@ -264,7 +262,7 @@ func TestCheckoutBombs(t *testing.T) {
 	}
 }
 
-// bombCheckout compares with main, which is found whatever the history of HEAD holds.
+// bombCheckout compares the checkout with main, which it finds whatever the history of HEAD contains.
 func bombCheckout() error {
 	c, err := OpenCheckout(os.Getenv("BOMB_DIR"))
 	if err != nil {
@@ -277,9 +275,8 @@ func bombCheckout() error {
 	return nil
 }
 
-// TestLocalRepositories: what git makes of a repository that lives long is read as
-// git reads it: packs with deltas of both kinds, loose objects, work trees beside
-// the main one, and borrowed objects, over several repositories.
+// TestLocalRepositories: certroll reads the layouts that git creates over a repository's life in the same way as git:
+// packs with both kinds of deltas, loose objects, linked work trees, and objects borrowed over several repositories.
 func TestLocalRepositories(t *testing.T) {
 	p := local(t)
 	var text strings.Builder
@@ -336,8 +333,7 @@ func TestLocalRepositories(t *testing.T) {
 	}
 }
 
-// TestALockIsNoRef: a ref that git is about to write, or was when it died, keeps
-// nobody from reading the others.
+// TestALockIsNoRef: the lock file of a ref, of a running or killed git, does not prevent reading the other refs.
 func TestALockIsNoRef(t *testing.T) {
 	p := local(t)
 	p.push(t, "main", map[string]string{"a.hcl": "a"})

@@ -7,7 +7,7 @@ import (
 	"certroll/examples/lab"
 )
 
-// TestNames: a completion offers what --base takes.
+// TestNames: the completion offers the names that --base accepts.
 func TestNames(t *testing.T) {
 	p := local(t)
 	p.push(t, "main", map[string]string{"certs/a.hcl": "one"})

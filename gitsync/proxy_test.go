@@ -18,18 +18,18 @@ import (
 	"certroll/gitsync/remote"
 )
 
-// proxy stands between a client and the lab's Git over HTTP, behind TLS. It
-// counts, and can be told to misbehave.
+// proxy is a TLS proxy in front of the lab's Git server over HTTP. It records requests, and a test can make it
+// misbehave.
 type proxy struct {
 	place
 	origin   http.Handler
 	mu       sync.Mutex
 	requests []string                                                  // "GET /info/refs" and so on
-	pushed   []pack                                                    // each pack that was sent
-	meddle   func(w http.ResponseWriter, r *http.Request, pass func()) // nil: pass everything
+	pushed   []pack                                                    // the packs sent in pushes
+	meddle   func(w http.ResponseWriter, r *http.Request, pass func()) // nil: pass everything on
 }
 
-// pack is what a push sent.
+// pack is the size of a pack in a push.
 type pack struct{ objects, bytes int }
 
 func newProxy(t testing.TB) *proxy {
@@ -45,7 +45,7 @@ func newProxy(t testing.TB) *proxy {
 		}
 		next()
 	}))
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // handshakes that a test breaks off
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // hides handshakes that a test breaks off
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	p.url = server.URL + origin.Path
@@ -69,14 +69,14 @@ func (p *proxy) note(t testing.TB, r *http.Request) func(http.ResponseWriter, *h
 	return p.meddle
 }
 
-// set changes what the proxy does.
+// set replaces the proxy's meddle function.
 func (p *proxy) set(meddle func(w http.ResponseWriter, r *http.Request, pass func())) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.meddle = meddle
 }
 
-// take gives the requests since the last time.
+// take returns the requests since the last call.
 func (p *proxy) take() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -91,7 +91,7 @@ func (p *proxy) lastPack() pack {
 	return p.pushed[len(p.pushed)-1]
 }
 
-// hangUp ends the connection without an answer.
+// hangUp closes the connection without a response.
 func hangUp(w http.ResponseWriter) {
 	conn, _, err := w.(http.Hijacker).Hijack()
 	if err == nil {
@@ -99,17 +99,17 @@ func hangUp(w http.ResponseWriter) {
 	}
 }
 
-// passQuietly lets the origin do the request and keeps its answer.
+// passQuietly forwards the request to the origin and discards the response.
 func passQuietly(p *proxy, r *http.Request) {
 	p.origin.ServeHTTP(httptest.NewRecorder(), r)
 }
 
-// A list of refs that does not end is cut off.
+// TestEndlessRefs: certroll cuts off an endless list of refs.
 func TestEndlessRefs(t *testing.T) {
 	p := newProxy(t)
 	p.set(func(w http.ResponseWriter, _ *http.Request, _ func()) {
 		w.Header().Set("Content-Type", "application/x-git-upload-pack-advertisement")
-		first := "\x00" // capabilities follow it: none
+		first := "\x00" // an empty list of capabilities follows
 		_, err := io.WriteString(w, "001e# service=git-upload-pack\n0000")
 		for i := 0; err == nil && i < 2*remote.MaxRefs; {
 			line := fmt.Sprintf("%040x refs/heads/%0100d%s\n", i+1, i, first)

@@ -11,7 +11,7 @@ import (
 	"certroll/gitsync/remote"
 )
 
-// both runs a test with what a source and what a ledger say.
+// both runs a test with the error of a source and with the error of a ledger.
 func both(t *testing.T, p place, test func(t *testing.T, err error)) {
 	t.Helper()
 	t.Run("source", func(t *testing.T) {
@@ -37,7 +37,7 @@ func TestRepositoryNotFound(t *testing.T) {
 	})
 }
 
-// file:// is the same as the path.
+// TestFileURL: file:// gives the same result as the path.
 func TestFileURL(t *testing.T) {
 	p := local(t)
 	tip := p.push(t, "main", map[string]string{"a.hcl": "a"})
@@ -67,7 +67,7 @@ func TestWrongToken(t *testing.T) {
 	}
 }
 
-// A token may stand in the URL, and is not shown either.
+// TestTokenInURL: a URL may contain a token, and no message shows it.
 func TestTokenInURL(t *testing.T) {
 	p := transports["http"](t)
 	p.push(t, "main", map[string]string{"a.hcl": "a"})
@@ -88,7 +88,7 @@ func TestTokenInURL(t *testing.T) {
 	})
 }
 
-// What a server says of a request may hold the request.
+// TestServerEchoesToken: a server's error text can contain the request, token included.
 func TestServerEchoesToken(t *testing.T) {
 	token := secret()
 	for name, status := range map[string]int{"400": 400, "401": 401, "403": 403, "404": 404, "500": 500, "503": 503} {
@@ -113,7 +113,7 @@ func TestServerEchoesToken(t *testing.T) {
 	}
 }
 
-// A token is for the host that it was given for.
+// TestRedirectKeepsToken: certroll sends a token only to the host that it is configured for.
 func TestRedirectKeepsToken(t *testing.T) {
 	p := transports["http"](t)
 	p.push(t, "main", map[string]string{"a.hcl": "a"})
@@ -133,7 +133,7 @@ func TestRedirectKeepsToken(t *testing.T) {
 }
 
 func TestUnreachable(t *testing.T) {
-	const addr = "127.0.0.1:1" // a port that was free a moment ago may be another's by now
+	const addr = "127.0.0.1:1" // another process can take a port that was free a moment ago
 	key := newKey(t)
 	for name, p := range map[string]place{
 		"http":  {url: "http://" + addr + "/repo.git"},

@@ -9,13 +9,12 @@ import (
 	"certroll/gitsync/fault"
 )
 
-// options are those of a person who changes p.
+// options returns the options of a person who changes p.
 func (p place) options() ReviseOptions {
 	return ReviseOptions{URL: p.url, Auth: p.auth, AuthorName: "A. Owner", AuthorEmail: "owner@example.com", Now: at("2026-11-25T10:00:00Z")}
 }
 
-// adding is an edit that adds a word to a file, after meanwhile was called with
-// how often it ran before.
+// adding returns an edit that adds a word to a file. It first calls meanwhile with the number of earlier runs.
 func adding(word string, meanwhile func(ran int)) func([]File) (map[string][]byte, error) {
 	ran := 0
 	return func(files []File) (map[string][]byte, error) {
@@ -33,7 +32,7 @@ func TestRevise(t *testing.T) {
 		o := p.options()
 		o.Ref, o.Directory = "main", "certs"
 		done, err := Revise(t.Context(), o, "Rotate api: leaked\n\nOperation: rotate", adding("1", func(ran int) {
-			if ran == 0 { // somebody else is first
+			if ran == 0 { // another push comes first
 				p.push(t, "main", map[string]string{"certs/a.hcl": "other "})
 			}
 		}))
@@ -58,7 +57,7 @@ func TestReviseNewBranch(t *testing.T) {
 	overAll(t, func(t *testing.T, p place) {
 		main := p.push(t, "main", map[string]string{"a.hcl": "a"})
 		o := p.options()
-		o.NewBranch = "rotate/api" // of the branch that HEAD names
+		o.NewBranch = "rotate/api" // based on the branch that HEAD names
 		done, err := Revise(t.Context(), o, "Rotate api", adding("1", nil))
 		must(t, err)
 		if done.Branch != "rotate/api" || done.From != "main" || done.Commit != p.git(t, "rev-parse", "rotate/api") {
@@ -75,7 +74,7 @@ func TestReviseNewBranch(t *testing.T) {
 	})
 }
 
-// Somebody else makes the branch in the moment before we do.
+// TestReviseNewBranchRaced: another client creates the branch just before certroll does.
 func TestReviseNewBranchRaced(t *testing.T) {
 	p := local(t)
 	p.push(t, "main", map[string]string{"a.hcl": "a"})
@@ -88,7 +87,7 @@ func TestReviseNewBranchRaced(t *testing.T) {
 	}
 }
 
-// The remote takes the push of a new branch, and its answer never arrives.
+// TestReviseNewBranchAnswerLost: the remote accepts the push of a new branch, and its response is lost.
 func TestReviseNewBranchAnswerLost(t *testing.T) {
 	p := newProxy(t)
 	p.push(t, "main", map[string]string{"a.hcl": "a"})

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestUsualLimits: what one fetch may bring is what docs/spec.md promises.
+// TestUsualLimits: the default limits of a fetch are those in docs/spec.md.
 func TestUsualLimits(t *testing.T) {
 	t.Parallel()
 	want := Limits{FileSize: 1 << 20, Files: 50_000, Total: 256 << 20, Pack: 1 << 30, Object: 512 << 20, Objects: 1_000_000, Inflated: 8 << 30}

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// importing feeds git fast-import of the bare repository.
+// importing feeds git fast-import in the bare repository.
 func (p place) importing(b *testing.B, parts ...io.Reader) {
 	b.Helper()
 	cmd := exec.CommandContext(b.Context(), "git", "-C", p.path, "fast-import", "--quiet")
@@ -22,13 +22,13 @@ func (p place) importing(b *testing.B, parts ...io.Reader) {
 	}
 }
 
-// commitLine is a commit of fast-import that sets a.hcl; more stands before that.
+// commitLine returns a fast-import commit that sets a.hcl; more precedes the file command.
 func commitLine(n int, more string) string {
 	text := fmt.Sprintf("# %d", n)
 	return fmt.Sprintf("commit refs/heads/main\ncommitter Lab <lab@example.com> %d +0000\ndata 1\nx\n%sM 100644 inline a.hcl\ndata %d\n%s\n", 1_700_000_000+n, more, len(text), text)
 }
 
-// resident is how much memory this process has now, in MB.
+// resident returns the resident memory of this process in MB.
 func resident(b *testing.B) float64 {
 	b.Helper()
 	status, err := os.ReadFile("/proc/self/status")
@@ -40,9 +40,8 @@ func resident(b *testing.B) float64 {
 	return kB / 1e3
 }
 
-// BenchmarkSecondFetch fetches a change of one line from a repository of 300 MB that
-// no compression makes smaller: the bytes on the wire, and the memory after the first
-// fetch and after the last.
+// BenchmarkSecondFetch fetches a change of one line from an incompressible repository of 300 MB. It reports the bytes
+// on the wire, and the memory after the first and the last fetch.
 func BenchmarkSecondFetch(b *testing.B) {
 	const size = 300_000_000
 	p := transports["http"](b)

@@ -7,9 +7,8 @@ import (
 	"testing"
 )
 
-// TestTheSecondFetchIsSmall: what is here already is not sent again, counted in
-// bytes on the wire, headers and all: a repository of megabytes, and a change of
-// one line.
+// TestTheSecondFetchIsSmall: a fetch does not transfer objects that the cache has. The test counts all bytes on the
+// wire for a change of one line in a repository of several megabytes.
 func TestTheSecondFetchIsSmall(t *testing.T) {
 	t.Parallel()
 	p := transports["http"](t)

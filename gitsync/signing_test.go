@@ -12,7 +12,7 @@ import (
 	"certroll/gitsync/signature"
 )
 
-// keyring makes keys for a ledger, with the programs that people use.
+// keyring makes keys for a ledger with ssh-keygen and gpg.
 type keyring struct {
 	*gitsynctest.Signer
 	t testing.TB
@@ -20,7 +20,7 @@ type keyring struct {
 
 func newKeyring(t testing.TB) keyring { return keyring{gitsynctest.NewSigner(t), t} }
 
-// ssh makes a key that is allowed to sign.
+// ssh makes a key that the allowed signers file lists.
 func (k keyring) ssh(passphrase string, kind ...string) string {
 	k.t.Helper()
 	k.Run("ssh-keygen", append([]string{"-q", "-N", passphrase, "-C", "test", "-f", "id"}, kind...)...)
@@ -30,7 +30,7 @@ func (k keyring) ssh(passphrase string, kind ...string) string {
 	return k.Path("id")
 }
 
-// gpg makes a key and exports its secret half.
+// gpg makes a key and exports its secret part.
 func (k keyring) gpg(passphrase, algorithm, usage string, export ...string) string {
 	k.t.Helper()
 	k.Run("gpg", "--batch", "--quiet", "--pinentry-mode", "loopback", "--passphrase", passphrase,
@@ -47,7 +47,7 @@ func (k keyring) secret(passphrase string, how ...string) string {
 	return k.Path("secret")
 }
 
-// git runs git in a ledger's repository, as somebody who trusts the keys.
+// git runs git in a ledger's repository with the keys trusted.
 func (k keyring) git(p place, args ...string) (string, error) {
 	cmd := exec.CommandContext(k.t.Context(), "git", append([]string{"-C", p.path, "-c", "gpg.ssh.allowedSignersFile=" + k.Path("allowed")}, args...)...)
 	cmd.Env = k.Env
@@ -55,8 +55,7 @@ func (k keyring) git(p place, args ...string) (string, error) {
 	return string(out), err
 }
 
-// TestSignedCommits: git itself finds good what the ledger signs, with a key of
-// each kind that people have.
+// TestSignedCommits: git verifies the ledger's signatures, for each common kind of key.
 func TestSignedCommits(t *testing.T) {
 	secret := secret()
 	for name, key := range map[string]func(k keyring) (*signature.Key, error){
@@ -74,7 +73,7 @@ func TestSignedCommits(t *testing.T) {
 		"openpgp binary": func(k keyring) (*signature.Key, error) {
 			return signature.ReadOpenPGPKey(k.gpg("", "ed25519", "sign", "--export-secret-keys"), "")
 		},
-		// The primary key stays at home; only a subkey is given out.
+		// The primary key stays offline; only a subkey is exported.
 		"openpgp subkey": func(k keyring) (*signature.Key, error) {
 			k.gpg("", "ed25519", "cert")
 			fields := strings.Split(k.Run("gpg", "--list-keys", "--with-colons"), "\nfpr:")
@@ -103,7 +102,7 @@ func TestSignedCommits(t *testing.T) {
 				t.Errorf("git log shows %v\n%s", err, shown)
 			}
 			p.git(t, "fsck", "--strict", "--full")
-			// What was signed is all of it: another message has no good signature.
+			// The signature covers the whole commit: changing the message invalidates it.
 			raw := p.git(t, "cat-file", "commit", second) + "\n"
 			forged := k.Write("forged", strings.Replace(raw, "Operation: test", "Operation: mist", 1))
 			h := p.git(t, "hash-object", "-t", "commit", "-w", forged)
@@ -145,7 +144,7 @@ func TestSigningKeyErrors(t *testing.T) {
 	}
 }
 
-// TestSkipCI: the marker stands before the trailers, whatever the message has.
+// TestSkipCI: the marker precedes the trailers in every kind of message.
 func TestSkipCI(t *testing.T) {
 	for message, want := range map[string]string{
 		"one":                      "one\n\n[skip ci]",
@@ -159,8 +158,7 @@ func TestSkipCI(t *testing.T) {
 	}
 }
 
-// TestLedgerOutsideBranches: a ref that is no branch is under no branch
-// protection, and starts no pipeline.
+// TestLedgerOutsideBranches: a ref outside refs/heads has no branch protection and starts no pipeline.
 func TestLedgerOutsideBranches(t *testing.T) {
 	overAll(t, func(t *testing.T, p place) {
 		p.push(t, "main", map[string]string{"a.hcl": "a"})

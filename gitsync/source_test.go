@@ -13,7 +13,7 @@ import (
 	"certroll/gitsync/fault"
 )
 
-// history pushes main with two commits and a tag of each sort at the first.
+// history pushes two commits to main, and a tag of each kind at the first.
 func history(t testing.TB, p place) (first, second string) {
 	t.Helper()
 	first = p.push(t, "main", map[string]string{
@@ -32,7 +32,7 @@ func TestFetchRefs(t *testing.T) {
 	tests := map[string]struct {
 		ref, dir string
 		want     string
-		first    bool // the first commit rather than the second
+		first    bool // expect the first commit rather than the second
 	}{
 		"remote's HEAD":        {ref: "", want: now},
 		"branch":               {ref: "main", want: now},
@@ -65,8 +65,8 @@ func TestFetchRefs(t *testing.T) {
 	})
 }
 
-// A commit that no ref names is given by servers that allow it, and found in
-// the whole history of those that do not.
+// TestFetchCommitBehindTip: no ref names the pinned commit. Some servers send it on request; with others the source
+// finds it in the whole history.
 func TestFetchCommitBehindTip(t *testing.T) {
 	overAll(t, func(t *testing.T, p place) {
 		p.push(t, "main", map[string]string{"a.hcl": "zero"})
@@ -86,8 +86,8 @@ func TestFetchCommitBehindTip(t *testing.T) {
 	})
 }
 
-// TestFetchCommitWrittenDown: a commit that is pinned stays the one that is
-// read, also where somebody pushes a branch or a tag of that name.
+// TestFetchCommitWrittenDown: the source reads the pinned commit even if someone pushes a branch or tag with the hash
+// as its name.
 func TestFetchCommitWrittenDown(t *testing.T) {
 	overAll(t, func(t *testing.T, p place) {
 		pinned := p.push(t, "main", map[string]string{"a.hcl": "looked at"})
@@ -133,9 +133,8 @@ func TestFetchEmptyRepository(t *testing.T) {
 	})
 }
 
-// A source follows its branch: forward, backward, and onto a history that has
-// nothing to do with the old one; from memory, and from a cache that an
-// earlier process left.
+// TestFetchFollows: a source follows its branch forward, backward, and onto an unrelated history, both from memory and
+// from an earlier process's cache.
 func TestFetchFollows(t *testing.T) {
 	for mode, cached := range map[string]bool{"memory": false, "cache": true} {
 		t.Run(mode, func(t *testing.T) {
@@ -150,7 +149,7 @@ func TestFetchFollows(t *testing.T) {
 					if got := contents(fetch(t, s)); got != want {
 						t.Fatalf("got %s, want %s", got, want)
 					}
-					if cached { // the next step is another process's
+					if cached { // another process makes the next step
 						must(t, s.Close())
 						s = p.source(t, o)
 						if got := contents(fetch(t, s)); got != want {
@@ -177,14 +176,14 @@ func TestFetchFollows(t *testing.T) {
 	}
 }
 
-// Deeper copies work the same.
+// TestFetchDepth: fetches with a larger depth give the same results.
 func TestFetchDepth(t *testing.T) {
 	overAll(t, func(t *testing.T, p place) {
 		s := p.source(t, SourceOptions{Ref: "main", Depth: 3})
 		for _, v := range []string{"1", "2", "3", "4", "5", "6", "7"} {
 			p.push(t, "main", map[string]string{"a.hcl": v})
 			if v == "2" || v == "3" {
-				continue // two steps at once, and a boundary that moves
+				continue // two steps at once, with a moving shallow boundary
 			}
 			if got := contents(fetch(t, s)); got != "a.hcl="+v {
 				t.Fatalf("got %s, want %s", got, v)
@@ -193,7 +192,7 @@ func TestFetchDepth(t *testing.T) {
 	})
 }
 
-// While a process holds the cache, another one works without.
+// TestCacheIsShared: while one process holds the cache, another works without it.
 func TestCacheIsShared(t *testing.T) {
 	p := transports["http"](t)
 	p.push(t, "main", map[string]string{"a.hcl": "1"})
@@ -209,7 +208,7 @@ func TestCacheIsShared(t *testing.T) {
 	}
 }
 
-// A cache that was damaged is made anew.
+// TestCacheDamaged: the source rebuilds a damaged cache.
 func TestCacheDamaged(t *testing.T) {
 	damage := map[string]func(t *testing.T, base string){
 		"state": func(t *testing.T, base string) {
@@ -249,7 +248,7 @@ func TestCacheDamaged(t *testing.T) {
 			p.push(t, "main", map[string]string{"a.hcl": "2"})
 			s = p.source(t, o)
 			rev, err := s.Fetch(t.Context())
-			if err != nil { // noticed when reading: dropped, so the next one mends it
+			if err != nil { // the read noticed the damage and dropped the cache; the next fetch repairs it
 				rev, err = s.Fetch(t.Context())
 			}
 			must(t, err)
@@ -280,7 +279,7 @@ func TestFetchLimits(t *testing.T) {
 	}
 }
 
-// A file that is much too large is refused by its size, not read first.
+// TestFetchHugeFile: the source rejects a much too large file by its size, before reading it.
 func TestFetchHugeFile(t *testing.T) {
 	overAll(t, func(t *testing.T, p place) {
 		p.push(t, "main", map[string]string{"a.hcl": "a", "huge.hcl": strings.Repeat("x", 5<<20)})
@@ -289,7 +288,7 @@ func TestFetchHugeFile(t *testing.T) {
 	})
 }
 
-// Links, submodules and names that only an attacker writes are not followed.
+// TestFetchSkipsWhatIsNoFile: the source skips links, submodules and names that only an attacker writes.
 func TestFetchSkipsWhatIsNoFile(t *testing.T) {
 	p := local(t)
 	tip := p.push(t, "main", map[string]string{"a.hcl": "a", "sub/b.hcl": "b"})
@@ -365,8 +364,7 @@ func TestReadDir(t *testing.T) {
 	check(t, head)
 }
 
-// TestNamesAreSeen: a name that would begin a line of its own in a log, or be
-// read as another, is refused.
+// TestNamesAreSeen: the source rejects a file name that could begin a new log line or be misread as another name.
 func TestNamesAreSeen(t *testing.T) {
 	for _, name := range []string{"a\n::error::b.hcl", "a\x1b[2Jb.hcl", "a\u202eb.hcl", "a\xffb.hcl", "x\rx/b.hcl", "a\u200bb.hcl"} {
 		dir := t.TempDir()
@@ -386,8 +384,7 @@ func TestNamesAreSeen(t *testing.T) {
 	}
 }
 
-// TestReadDirLeadsOut: a directory that a change makes a symbolic link has no
-// other directory read.
+// TestReadDirLeadsOut: replacing a directory by a symbolic link does not make certroll read another directory.
 func TestReadDirLeadsOut(t *testing.T) {
 	top := t.TempDir()
 	work, other := filepath.Join(top, "work"), filepath.Join(top, "other")

@@ -24,7 +24,7 @@ import (
 	"certroll/gitsync/remote"
 )
 
-// newKey writes a private key that nobody knows.
+// newKey writes a new private key.
 func newKey(t testing.TB) string {
 	t.Helper()
 	_, key, err := ed25519.GenerateKey(rand.Reader)
@@ -44,7 +44,7 @@ func writeKey(t testing.TB, key ed25519.PrivateKey, passphrase string) string {
 	return file
 }
 
-// sshPlace is a repository over SSH together with its server.
+// sshPlace returns a repository over SSH and its server.
 func sshPlace(t *testing.T) (place, *lab.GitSSH) {
 	t.Helper()
 	g := labtest.GitSSH(t)
@@ -55,7 +55,7 @@ func sshPlace(t *testing.T) (place, *lab.GitSSH) {
 	return p, g
 }
 
-// hostKey is the server's, and the address that it goes by.
+// hostKey returns the server's known_hosts line, its address and its key.
 func hostKey(t *testing.T, g *lab.GitSSH) (line, addr string, key ssh.PublicKey) {
 	t.Helper()
 	b, err := os.ReadFile(g.KnownHosts)
@@ -91,7 +91,7 @@ func TestHostKeyUnknown(t *testing.T) {
 	}
 }
 
-// What the error says to run makes the host known.
+// TestHostKeyScan: running the command in the error makes the host known.
 func TestHostKeyScan(t *testing.T) {
 	p, _ := sshPlace(t)
 	p.auth.KnownHostsFile = filepath.Join(t.TempDir(), "known_hosts")
@@ -134,7 +134,7 @@ func TestHostKeyChanged(t *testing.T) {
 	}
 }
 
-// The file may have the host by a hash of its name, and keys of other hosts.
+// TestHostKeyHashed: known_hosts can contain the host under a hashed name, and keys of other hosts.
 func TestHostKeyHashed(t *testing.T) {
 	p, g := sshPlace(t)
 	_, addr, key := hostKey(t, g)
@@ -145,8 +145,8 @@ func TestHostKeyHashed(t *testing.T) {
 	}
 }
 
-// handshaker is an SSH server with several host keys that opens no session. It
-// lets nobody in, or where it has somebody to tell, everybody.
+// handshaker is an SSH server with several host keys that opens no session. Without letIn it rejects every login; with
+// letIn it accepts every login and calls letIn.
 func handshaker(t *testing.T, letIn func(net.Conn), keys ...ssh.Signer) (addr string) {
 	t.Helper()
 	if letIn == nil {
@@ -155,7 +155,7 @@ func handshaker(t *testing.T, letIn func(net.Conn), keys ...ssh.Signer) (addr st
 	return sshServer(t, func(conn net.Conn, _ <-chan ssh.NewChannel, _ <-chan *ssh.Request) { letIn(conn) }, keys...)
 }
 
-// sshServer lets serve have each connection; nil: it lets nobody in.
+// sshServer calls serve for each connection. If serve is nil, it rejects every login.
 func sshServer(t *testing.T, serve func(net.Conn, <-chan ssh.NewChannel, <-chan *ssh.Request), keys ...ssh.Signer) (addr string) {
 	t.Helper()
 	config := &ssh.ServerConfig{PublicKeyCallback: func(ssh.ConnMetadata, ssh.PublicKey) (*ssh.Permissions, error) {
@@ -186,7 +186,7 @@ func sshServer(t *testing.T, serve func(net.Conn, <-chan ssh.NewChannel, <-chan 
 	return l.Addr().String()
 }
 
-// knowHost writes a known_hosts file with a server's key.
+// knowHost writes a known_hosts file that contains a server's key.
 func knowHost(t *testing.T, addr string, key ssh.PublicKey) (file string) {
 	t.Helper()
 	file = filepath.Join(t.TempDir(), "known_hosts")
@@ -194,8 +194,8 @@ func knowHost(t *testing.T, addr string, key ssh.PublicKey) (file string) {
 	return file
 }
 
-// A server with several keys is asked for the one on file, whichever it likes
-// best; only a server that has none of that type any more counts as changed.
+// TestHostKeyOfSeveral: certroll requests the key type in known_hosts from a server with several keys, whatever the
+// server prefers. The key counts as changed only if the server has none of that type any more.
 func TestHostKeyOfSeveral(t *testing.T) {
 	_, edKey, err := ed25519.GenerateKey(rand.Reader)
 	must(t, err)
@@ -268,7 +268,7 @@ func TestSSHKeyFileErrors(t *testing.T) {
 	must(t, err)
 }
 
-// serveAgent answers at a socket like ssh-agent(1).
+// serveAgent listens on a socket like ssh-agent(1).
 func serveAgent(t *testing.T, serve func(net.Conn)) {
 	t.Helper()
 	socket := filepath.Join(t.TempDir(), "agent")

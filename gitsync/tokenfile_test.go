@@ -14,8 +14,8 @@ import (
 	"certroll/spec/redact"
 )
 
-// TestTokenFile: a token is rotated while the process lives. The next
-// conversation has the new one, and neither is shown.
+// TestTokenFile: an operator rotates a token while the process runs. The next connection uses the new token, and no
+// message shows either one.
 func TestTokenFile(t *testing.T) {
 	p := newProxy(t)
 	wanted := secret()
@@ -49,7 +49,7 @@ func TestTokenFile(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 
-	// A server may still speak of the old one.
+	// A server's message can still contain the old token.
 	p.set(func(w http.ResponseWriter, r *http.Request, _ func()) {
 		http.Error(w, "revoked: "+old+", sent: "+r.Header.Get("Authorization"), http.StatusForbidden)
 	})
@@ -71,7 +71,7 @@ func TestTokenFile(t *testing.T) {
 	failure(t, err, fault.Invalid, file, "no such file")
 }
 
-// A file that is none holds nothing up: it is read while others wait.
+// TestTokenFileIsNone: a pipe or device in place of the token file gives an error in bounded time.
 func TestTokenFileIsNone(t *testing.T) {
 	dir := t.TempDir()
 	silent, quiet := filepath.Join(dir, "silent"), filepath.Join(dir, "quiet")
@@ -95,7 +95,7 @@ func TestTokenFileIsNone(t *testing.T) {
 	}
 }
 
-// TestCABundleFile: the bundle is read from its file, anew where that changes.
+// TestCABundleFile: certroll reads the bundle again when its file changes.
 func TestCABundleFile(t *testing.T) {
 	p := newProxy(t)
 	file := filepath.Join(t.TempDir(), "ca.pem")

@@ -11,8 +11,8 @@ import (
 	"certroll/gitsync/signature"
 )
 
-// TestFetchSigned: a head that is not signed is held back, and taken once its
-// signer is allowed; what is signed is taken. With the real git.
+// TestFetchSigned: the source holds an unsigned head and accepts it once its signer is allowed. It accepts a signed
+// head. The commits come from the real git.
 func TestFetchSigned(t *testing.T) {
 	s := gitsynctest.NewSigner(t)
 	ada, eve := s.SSHKey("ada"), s.SSHKey("eve")
@@ -34,7 +34,7 @@ func TestFetchSigned(t *testing.T) {
 			_, err := src.Fetch(t.Context())
 			held(t, err, fault.Unsigned, fault.Held{Commit: plain, Author: "Ada <ada@example.com>"}, "the commit is not signed", "git commit --amend -S")
 		}
-		// Only the head is demanded to be signed.
+		// Only the head needs a signature.
 		onTop := push(s.Commit("on top", nil, gitsynctest.BySSH(s.Path("ada"))...))
 		if rev := fetch(t, src); rev.Commit != onTop {
 			t.Errorf("got %s", rev.Commit)
@@ -56,7 +56,7 @@ func TestFetchSigned(t *testing.T) {
 	})
 }
 
-// held asserts an error about a head that is held back.
+// held asserts an error about a held head.
 func held(t *testing.T, err error, kind fault.Kind, want fault.Held, words ...string) {
 	t.Helper()
 	failure2(t, err, kind, words...)
@@ -78,15 +78,15 @@ func failure2(t *testing.T, err error, kind fault.Kind, words ...string) {
 	}
 }
 
-// fetchAfter fetches, for one who has taken a commit before.
+// fetchAfter fetches as a source that accepted the commit good before.
 func fetchAfter(t *testing.T, s *Source, good string) (*Revision, error) {
 	t.Helper()
 	rev := fetch(t, s)
 	return rev, s.Follows(t.Context(), rev, good)
 }
 
-// TestFollows: a branch goes on from what was taken, or is held back. The
-// source is shallow, and sees some steps one by one and others at once.
+// TestFollows: a head that does not descend from the accepted commit is held. The source is shallow; it sees some steps
+// one by one and others at once.
 func TestFollows(t *testing.T) {
 	overAll(t, func(t *testing.T, p place) {
 		var commits []string
@@ -132,7 +132,7 @@ func TestFollows(t *testing.T) {
 				fresh := p.source(t, SourceOptions{Ref: "watched"})
 				check(fresh)
 				check(fresh)
-				// One that has a commit already asks for what is new since then.
+				// A source that has a commit fetches only the newer ones.
 				p.git(t, "update-ref", "refs/heads/watched", commits[1])
 				warm := p.source(t, SourceOptions{Ref: "watched"})
 				fetch(t, warm)
@@ -157,8 +157,7 @@ func TestFollows(t *testing.T) {
 	})
 }
 
-// TestFollowsLooksOnce: while a head is held back, the remote is not asked
-// for the history again.
+// TestFollowsLooksOnce: while a head is held, the source does not fetch the history again.
 func TestFollowsLooksOnce(t *testing.T) {
 	p := transports["http"](t)
 	good := p.push(t, "main", map[string]string{"a.hcl": "1"})
@@ -169,7 +168,7 @@ func TestFollowsLooksOnce(t *testing.T) {
 	for range 2 {
 		_, err := fetchAfter(t, src, good)
 		held(t, err, fault.Rewritten, fault.Held{Commit: head, Author: "Lab <lab@example.com>", Old: good})
-		// From here on the remote lists its refs, and can send no history.
+		// From here on the remote can list its refs but not send its history.
 		blob := p.git(t, "rev-parse", head+":a.hcl")
 		_ = os.Remove(filepath.Join(p.path, "objects", blob[:2], blob[2:]))
 	}
@@ -177,8 +176,8 @@ func TestFollowsLooksOnce(t *testing.T) {
 	failure(t, err, fault.Failed)
 }
 
-// TestStrictPath: where signatures count, a repository at a path is not
-// believed to hold what its names say.
+// TestStrictPath: where signatures are required, certroll does not trust that the objects of a local repository match
+// their hashes.
 func TestStrictPath(t *testing.T) {
 	s := gitsynctest.NewSigner(t)
 	file := s.Write("allowed", "ada@example.com "+s.SSHKey("ada"))
@@ -186,7 +185,7 @@ func TestStrictPath(t *testing.T) {
 	p := local(t)
 	s.Run("git", "push", "--quiet", p.path, commit+":refs/heads/main")
 	blob := p.git(t, "rev-parse", commit+":a.hcl")
-	evil := p.git(t, "hash-object", "-w", "--stdin") // of nothing
+	evil := p.git(t, "hash-object", "-w", "--stdin") // of empty content
 	object := func(name string) string { return filepath.Join(p.path, "objects", name[:2], name[2:]) }
 	must(t, os.Chmod(object(blob), 0o600))
 	b, err := os.ReadFile(object(evil))

@@ -12,7 +12,7 @@ import (
 	"certroll/gitsync/fault"
 )
 
-// gitIn runs git in a directory, without anybody's configuration.
+// gitIn runs git in a directory without system or user configuration.
 func gitIn(t *testing.T, dir string, args ...string) string {
 	t.Helper()
 	cmd := exec.Command("git", append([]string{"-c", "protocol.file.allow=always", "-c", "user.name=A", "-c", "user.email=a@example.com", "-c", "init.defaultBranch=main"}, args...)...)
@@ -33,8 +33,8 @@ func put(t *testing.T, dir, name, text string) {
 	must(t, os.WriteFile(file, []byte(text), 0o644))
 }
 
-// TestUnread: both readers see the same files, and both say what they pass over:
-// links, submodules, names that end otherwise.
+// TestUnread: both readers see the same files and report the same skipped ones: links, submodules, and names with
+// another extension.
 func TestUnread(t *testing.T) {
 	other := t.TempDir()
 	gitIn(t, other, "init", "-q")
@@ -93,8 +93,7 @@ func TestUnread(t *testing.T) {
 	failure(t, err, fault.Invalid, "lfs.hcl is a Git LFS pointer")
 }
 
-// TestOddNames: both readers do the same about names that are no UTF-8, or have a
-// backslash.
+// TestOddNames: both readers treat names that are not UTF-8 or contain a backslash in the same way.
 func TestOddNames(t *testing.T) {
 	for name, c := range map[string]struct{ file, unread, refused string }{
 		"a directory without *.hcl":   {file: "d\xffr/notes.txt"},
@@ -136,7 +135,7 @@ func TestOddNames(t *testing.T) {
 			if onDisk.Commit != inGit.Commit {
 				t.Errorf("commit %s on the disk, %s in Git", onDisk.Commit, inGit.Commit)
 			}
-			gitIn(t, dir, "checkout", "-q", "--detach") // so that the branch may be pushed to
+			gitIn(t, dir, "checkout", "-q", "--detach") // so that a push to the branch is possible
 			o := place{url: dir, path: dir}.options()
 			o.Ref = "main"
 			if _, err := Revise(t.Context(), o, "Rotate", adding("1", nil)); err != nil {
@@ -146,8 +145,7 @@ func TestOddNames(t *testing.T) {
 	}
 }
 
-// TestCheckoutsThatGitTakes: what git itself takes is taken, whatever stands in
-// its configuration.
+// TestCheckoutsThatGitTakes: certroll opens every checkout that git accepts, whatever its configuration.
 func TestCheckoutsThatGitTakes(t *testing.T) {
 	origin := t.TempDir()
 	gitIn(t, origin, "init", "-q")
@@ -219,7 +217,7 @@ func TestCheckoutsThatGitTakes(t *testing.T) {
 			dir := t.TempDir()
 			if c.args != "" {
 				gitIn(t, dir, "init", "-q", c.args)
-			} else { // git before 2.45 cannot make one
+			} else { // git before 2.45 has no such format
 				gitIn(t, dir, "init", "-q")
 				gitIn(t, dir, "config", "extensions.refStorage", "reftable")
 			}
@@ -235,8 +233,7 @@ func TestCheckoutsThatGitTakes(t *testing.T) {
 	}
 }
 
-// TestAstray: what was read in a work tree and Git does not have is named, and
-// whether Git ignores it.
+// TestAstray: ReadDir reports each file of the work tree that is not in Git, and whether Git ignores it.
 func TestAstray(t *testing.T) {
 	dir := t.TempDir()
 	gitIn(t, dir, "init", "-q")
@@ -262,7 +259,7 @@ func TestAstray(t *testing.T) {
 	if !maps.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	for name, ignored := range want { // as git itself has it
+	for name, ignored := range want { // git itself agrees
 		err := exec.CommandContext(t.Context(), "git", "-C", dir, "check-ignore", "-q", name).Run()
 		if (err == nil) != ignored {
 			t.Errorf("git check-ignore %s: %v", name, err)
@@ -274,7 +271,7 @@ func TestAstray(t *testing.T) {
 	if len(rev.Files) != 10 {
 		t.Errorf("read: %s", contents(rev))
 	}
-	for _, sub := range []string{"out", "certs"} { // a directory that is ignored itself is read as it is
+	for _, sub := range []string{"out", "certs"} { // an ignored directory is still read itself
 		rev, err := ReadDir(filepath.Join(dir, sub))
 		must(t, err)
 		if n := len(rev.Astray); n != map[string]int{"out": 0, "certs": 2}[sub] {

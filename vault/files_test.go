@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// TestFilesOfTLSAreFiles: a pipe, a directory or a device in place of a certificate or key is
-// an error that names the setting and the path, and nobody waits for it.
+// TestFilesOfTLSAreFiles: a pipe, a directory or a device in place of a certificate or key gives an error with the
+// setting and the path, and never blocks.
 func TestFilesOfTLSAreFiles(t *testing.T) {
 	pipes, dir := t.TempDir(), t.TempDir()
 	pipe := filepath.Join(pipes, "pipe")
@@ -47,7 +47,7 @@ func TestFilesOfTLSAreFiles(t *testing.T) {
 					}
 				}
 			case <-time.After(10 * time.Second):
-				_ = os.WriteFile(pipe, nil, 0o600) // let the reader go
+				_ = os.WriteFile(pipe, nil, 0o600) // unblock the reader
 				t.Fatal("it is waited for")
 			}
 		})

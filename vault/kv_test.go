@@ -78,8 +78,7 @@ func TestKV(t *testing.T) {
 	}
 }
 
-// TestMetadataBeforeData: KV v2 takes metadata for a secret that has no
-// version yet, which is none that could be read.
+// TestMetadataBeforeData: KV v2 accepts metadata for a secret without versions. Such a secret has no version to read.
 func TestMetadataBeforeData(t *testing.T) {
 	v := server(t)
 	kv := NewKV(newClient(t, v, v.Token))
@@ -94,8 +93,8 @@ func TestMetadataBeforeData(t *testing.T) {
 	}
 }
 
-// TestDeletionToCome: delete_version_after gives every version a deletion
-// time, which is no deletion until then.
+// TestDeletionToCome: delete_version_after gives every version a future deletion time. The version is not deleted
+// before that time.
 func TestDeletionToCome(t *testing.T) {
 	v := server(t)
 	kv := NewKV(newClient(t, v, v.Token))
@@ -126,8 +125,8 @@ func TestCheckAndSet(t *testing.T) {
 	}
 }
 
-// TestAnswerLost: the request reaches Vault, its answer is lost, and the api's
-// client asks again. The write that succeeded is no conflict.
+// TestAnswerLost: Vault executes a write, the response is lost, and the API client retries. The retry of the successful
+// write must not count as a conflict.
 func TestAnswerLost(t *testing.T) {
 	v := server(t)
 	target, err := url.Parse(v.Addr)
@@ -139,7 +138,7 @@ func TestAnswerLost(t *testing.T) {
 		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) },
 		ModifyResponse: func(r *http.Response) error {
 			if r.Request.Method == http.MethodPut && r.StatusCode == http.StatusOK && lost.Add(1) == 1 {
-				return errors.New("the answer is lost") // told as 502
+				return errors.New("the answer is lost") // the client sees a 502
 			}
 			return nil
 		},
@@ -161,8 +160,7 @@ func TestAnswerLost(t *testing.T) {
 	}
 }
 
-// TestMetadataPolicy: what a plan needs is metadata, and a token that may read
-// that may read no secret.
+// TestMetadataPolicy: plan works with a token that can read metadata and no secret.
 func TestMetadataPolicy(t *testing.T) {
 	v := server(t)
 	call(t, v, http.MethodPost, "secret/data/tls/api", map[string]any{"data": map[string]string{"private_key": "x"}}, nil)
@@ -202,8 +200,7 @@ func TestMounts(t *testing.T) {
 	mustSay(t, kv.Check(ctx, "old"), v, "KV version 1", "vault kv enable-versioning old/")
 	mustSay(t, kv.Check(ctx, "pki"), v, "no KV secrets engine")
 	mustSay(t, kv.Check(ctx, "nowhere"), v, "nowhere", "no such mount")
-	// The engine's own routes are no mounts: secret/data/certroll/data/x is a
-	// secret of secret/.
+	// Paths of the KV engine's own API are not mounts: secret/data/certroll/data/x is a secret in the mount secret/.
 	for _, at := range []string{"secret/data/certroll", "secret/tls", "deep/kv/data", "deep/kv/metadata"} {
 		mount := map[bool]string{true: "secret", false: "deep/kv"}[at[0] == 's']
 		mustSay(t, kv.Check(ctx, at), v, "it is no mount", "mount = \""+mount+"\"")
@@ -244,8 +241,8 @@ func TestSealed(t *testing.T) {
 	}
 }
 
-// TestOfPlace: a path that the policy leaves out, and a mount that is none, say
-// nothing of the rest; a Vault that takes no token does.
+// TestOfPlace: a path outside the policy or a missing mount is an error of that path alone. A Vault that rejects the
+// token is an error of all paths.
 func TestOfPlace(t *testing.T) {
 	v := server(t)
 	kv := NewKV(limited(t, v, "narrow", `path "secret/metadata/tls/*" { capabilities = ["read"] }`))

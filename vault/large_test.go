@@ -10,8 +10,7 @@ import (
 	"testing"
 )
 
-// endless answers with a text that does not end, as Vault never does, but what
-// stands between certroll and Vault may.
+// endless sends a response without end. Vault never does, but a proxy in front of it can.
 func endless(w http.ResponseWriter, r *http.Request) {
 	if strings.HasPrefix(r.URL.Path, "/v1/sys/internal/ui/mounts/") {
 		fmt.Fprint(w, `{"data": {"type": "kv", "path": "secret/", "options": {"version": "2"}}}`)
@@ -27,7 +26,7 @@ func endless(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, `"]}}`)
 }
 
-// TestEndlessAnswers: an answer is cut off, and said to be too large.
+// TestEndlessAnswers: certroll cuts off an endless response and reports that it is too large.
 func TestEndlessAnswers(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(endless))
 	t.Cleanup(server.Close)
@@ -51,7 +50,7 @@ func TestEndlessAnswers(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("it has more than %d bytes", tc.most)) {
 				t.Errorf("got %v", err)
 			}
-			// A buffer that doubles was three times as much in all, and the api reads twice.
+			// A doubling buffer allocates up to three times its final size, and the API client reads the body twice.
 			if got := after.TotalAlloc - before.TotalAlloc; got > 10*uint64(tc.most) && !raced {
 				t.Errorf("%d MB were allocated", got>>20)
 			}

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// clock is one that tests turn.
+// clock is a clock that the test advances.
 type clock struct {
 	mu sync.Mutex
 	at time.Time
@@ -38,7 +38,7 @@ func TestLease(t *testing.T) {
 		l.now = at.now
 		return l
 	}
-	// In containers every process has the same name.
+	// In containers every process has the same host name and PID.
 	a, b := lease("certroll pid 1"), lease("certroll pid 1")
 	acquire := func(l *Lease, want bool) time.Time {
 		t.Helper()
@@ -55,27 +55,27 @@ func TestLease(t *testing.T) {
 	at.turn(30 * time.Second)
 	acquire(a, true)
 	at.turn(50 * time.Second)
-	acquire(b, false) // it was renewed
+	acquire(b, false) // A renewed the lease
 
 	at.turn(16 * time.Second) // A was killed
 	acquire(b, true)
-	acquire(a, false) // A comes back and must not think it has it still
+	acquire(a, false) // A comes back and must not assume that it still has the lease
 	if err := a.Release(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	acquire(a, false) // and what it releases is not B's
+	acquire(a, false) // and A's release must not release B's lease
 
 	if err := b.Release(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	acquire(a, true)
-	call(t, v, http.MethodDelete, "secret/data/certroll/lease", nil, nil) // somebody forces it
+	call(t, v, http.MethodDelete, "secret/data/certroll/lease", nil, nil) // an operator deletes the lease
 	acquire(b, true)
 	acquire(a, false)
 }
 
-// TestLeaseOfAClockAhead: who was killed while its clock ran ahead locks nobody
-// out until then; who is alive keeps what it renews.
+// TestLeaseOfAClockAhead: a process that is killed while its clock runs ahead does not lock others out until that time.
+// A live process keeps the lease that it renews.
 func TestLeaseOfAClockAhead(t *testing.T) {
 	v := server(t)
 	kv := NewKV(newClient(t, v, v.Token))
@@ -100,7 +100,7 @@ func TestLeaseOfAClockAhead(t *testing.T) {
 	acquire(b, true)
 }
 
-// TestLeaseRace: of many that come at once exactly one gets it.
+// TestLeaseRace: of many concurrent callers exactly one acquires the lease.
 func TestLeaseRace(t *testing.T) {
 	v := server(t)
 	kv := NewKV(newClient(t, v, v.Token))
@@ -136,8 +136,7 @@ func TestLeaseUnreadable(t *testing.T) {
 	mustSay(t, err, v, "secret/certroll/lease", `"soon"`, "vault kv metadata delete")
 }
 
-// TestDocuments: of two replicas that start together both end up with the
-// document that was there first.
+// TestDocuments: two replicas that start together both get the document that was written first.
 func TestDocuments(t *testing.T) {
 	v := server(t)
 	docs := NewDocuments(NewKV(newClient(t, v, v.Token)), "secret", "certroll/accounts")
@@ -164,15 +163,15 @@ func TestDocuments(t *testing.T) {
 	if doc, err := docs.Load(t.Context(), "ca"); doc["account_url"] != "u" || err != nil {
 		t.Errorf("document: %v %v", doc, err)
 	}
-	// A document deleted by hand is made anew.
+	// The client creates a document again after someone deleted it by hand.
 	call(t, v, http.MethodDelete, "secret/data/certroll/accounts/ca", nil, nil)
 	if doc, err := docs.Create(t.Context(), "ca", map[string]string{"private_key": "new"}); doc["private_key"] != "new" || err != nil {
 		t.Errorf("document: %v %v", doc, err)
 	}
 }
 
-// TestWaitsForTheServerEndWithTheirCaller: while one call waits for a silent server, the
-// wait of another for its turn ends with its own context.
+// TestWaitsForTheServerEndWithTheirCaller: one call waits for a silent server and a second call waits for the first.
+// The second wait ends with its own context.
 func TestWaitsForTheServerEndWithTheirCaller(t *testing.T) {
 	asked, answer := make(chan struct{}, 1), make(chan struct{})
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -189,7 +188,7 @@ func TestWaitsForTheServerEndWithTheirCaller(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.api.SetToken("a-token") // nobody asks about none
+	c.api.SetToken("a-token") // without a token the client sends no lookup
 	l := NewLease(NewKV(c), "secret", "certroll/lease", "us", time.Minute)
 	for name, call := range map[string]func(context.Context) error{
 		"acquire": func(ctx context.Context) error { _, _, _, err := l.Acquire(ctx); return err },

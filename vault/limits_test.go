@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// TestLimitsOfOneSecret: what a secret's own metadata sets comes with the metadata
-// that is read anyway, and is forgotten once it is taken off.
+// TestLimitsOfOneSecret: the client learns the limits in a secret's own metadata from the metadata reads that it makes
+// anyway, and drops them when the secret no longer has them.
 func TestLimitsOfOneSecret(t *testing.T) {
 	v := server(t)
 	kv := NewKV(newClient(t, v, v.Token))

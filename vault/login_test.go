@@ -22,7 +22,7 @@ import (
 
 const readAll = `path "secret/*" { capabilities = ["create", "read", "update", "delete", "list"] }`
 
-// works tells whether a login may do what its policy says.
+// works checks that a login can do what its policy permits.
 func works(t testing.TB, c *Client) error {
 	t.Helper()
 	_, _, _, err := NewKV(c).ReadMetadata(t.Context(), "secret", "tls/api")
@@ -111,8 +111,7 @@ func TestAppRole(t *testing.T) {
 	mustSay(t, err, v, "there is no role_id", "auth/approle/role/NAME/role-id")
 }
 
-// TestKeep: a token that ends is followed by another login, for as long as the
-// process lives.
+// TestKeep: the client logs in again whenever a token expires, for as long as the process lives.
 func TestKeep(t *testing.T) {
 	v := server(t)
 	c, err := login(t, v, enableAppRole(t, v, "2s"))
@@ -125,8 +124,8 @@ func TestKeep(t *testing.T) {
 	keepUntilAnother(t, c, func() {})
 }
 
-// keepUntilAnother has the client keep its login until it has another token than the one that
-// it has now, which refused may see to.
+// keepUntilAnother runs Keep until the client has a new token. The callback refused can make Vault reject the current
+// one.
 func keepUntilAnother(t *testing.T, c *Client, refused func()) {
 	t.Helper()
 	first := c.api.Token()
@@ -152,8 +151,8 @@ func keepUntilAnother(t *testing.T, c *Client, refused func()) {
 	<-keptAlive
 }
 
-// TestKeepRevoked: a token that is revoked long before its end is followed by
-// another login as soon as a call was refused, and the call goes on with it.
+// TestKeepRevoked: after Vault rejects a call because the token was revoked early, the client logs in again and the
+// call continues with the new token.
 func TestKeepRevoked(t *testing.T) {
 	v := server(t)
 	c, err := login(t, v, enableAppRole(t, v, "1h"))
@@ -168,8 +167,7 @@ func TestKeepRevoked(t *testing.T) {
 	})
 }
 
-// TestJWT logs in with a token signed by a key of the test, as a CI system's
-// would be.
+// TestJWT logs in with a token signed by a test key, as a CI system would issue it.
 func TestJWT(t *testing.T) {
 	v := labtest.RealVault(t)
 	key := newKey(t)
@@ -204,8 +202,8 @@ func TestJWT(t *testing.T) {
 	mustSay(t, err, v, "NOT_SET", "is empty")
 }
 
-// TestKubernetes logs in with a service account's token, of which Vault asks
-// an API server that knows no more than to answer that.
+// TestKubernetes logs in with a service account's token. Vault verifies it at an API server that implements only the
+// token review.
 func TestKubernetes(t *testing.T) {
 	const reviewer = "the-reviewers-own-token"
 	v := labtest.RealVault(t)
@@ -266,7 +264,7 @@ func newKey(t testing.TB) *ecdsa.PrivateKey {
 	return key
 }
 
-// ci is what a CI system's token says, in part.
+// ci returns some of the claims in a CI system's token.
 func ci(subject string) map[string]any {
 	now := time.Now()
 	return map[string]any{"sub": subject, "aud": "vault", "iss": "test", "iat": now.Unix(), "exp": now.Add(time.Hour).Unix()}
@@ -308,8 +306,8 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
-// TestCredentialsThatCannotWork: a line break at the end of what certroll logs in
-// with is named before Vault is asked, and nothing of the credential is told.
+// TestCredentialsThatCannotWork: a trailing line break in a credential is reported before certroll contacts Vault, and
+// the message contains nothing of the credential.
 func TestCredentialsThatCannotWork(t *testing.T) {
 	approle := Auth{Method: "approle", RoleID: "role", SecretIDEnv: "SECRET_ID"}
 	cases := map[string]struct {

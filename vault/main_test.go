@@ -10,7 +10,7 @@ import (
 	"certroll/examples/lab/labtest"
 )
 
-// newClient logs in to a lab server with a token.
+// newClient returns a client of a lab server that uses the given token.
 func newClient(t testing.TB, v *lab.Vault, token string) *Client {
 	t.Helper()
 	t.Setenv("VAULT_TOKEN", token)
@@ -24,14 +24,14 @@ func newClient(t testing.TB, v *lab.Vault, token string) *Client {
 	return c
 }
 
-// limited is a client whose token has one policy.
+// limited returns a client whose token has one policy.
 func limited(t testing.TB, v *lab.Vault, name, rules string) *Client {
 	t.Helper()
 	labtest.NeedsPolicies(t, v)
 	return newClient(t, v, labtest.Token(t, v, name, rules))
 }
 
-// mustSay fails unless an error has all of the texts and no secret.
+// mustSay fails unless the error contains all of the texts and no secret.
 func mustSay(t testing.TB, err error, v *lab.Vault, texts ...string) {
 	t.Helper()
 	if err == nil {
@@ -56,7 +56,7 @@ func write(t testing.TB, name, text string) string {
 	return path
 }
 
-// policy is one of the examples.
+// policy returns one of the example policies.
 func policy(t testing.TB, name string) string {
 	t.Helper()
 	b, err := os.ReadFile("../examples/vault-policies/" + name + ".hcl")
@@ -66,7 +66,7 @@ func policy(t testing.TB, name string) string {
 	return string(b)
 }
 
-// call is a call as root whose failure ends the test.
+// call sends a request as root and fails the test on an error.
 func call(t testing.TB, v *lab.Vault, method, path string, in, out any) {
 	t.Helper()
 	if err := v.API(t.Context(), method, path, in, out); err != nil {

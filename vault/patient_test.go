@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// answers is a Vault that is made of one function.
+// answers is a fake Vault made of one function.
 type answers func(*http.Request) (status int, header http.Header, body string)
 
 func (a answers) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -27,8 +27,8 @@ func (a answers) RoundTrip(req *http.Request) (*http.Response, error) {
 	return w.Result(), req.Context().Err()
 }
 
-// TestQuota: Vault lets eight calls a second through. Sixty-four readers are all
-// served, within the time that the quota takes, and Vault is not hammered.
+// TestQuota: Vault's quota permits eight calls per second. All of sixty-four readers succeed within the time that the
+// quota needs, without flooding Vault with retries.
 func TestQuota(t *testing.T) {
 	for name, header := range map[string]http.Header{"Retry-After": {"Retry-After": {"1"}}, "no word": {}} {
 		t.Run(name, func(t *testing.T) {
@@ -71,8 +71,8 @@ func TestQuota(t *testing.T) {
 	}
 }
 
-// TestPatienceEnds: a Vault that never has time ends a call, after a bound of
-// our own, whatever it asks for.
+// TestPatienceEnds: calls to a Vault that is always overloaded end after certroll's own bound, whatever Retry-After
+// says.
 func TestPatienceEnds(t *testing.T) {
 	for name, c := range map[string]struct {
 		status int
@@ -105,8 +105,8 @@ func TestPatienceEnds(t *testing.T) {
 	}
 }
 
-// TestPaceRecovers: after a refusal fewer are on their way, and all again once
-// Vault takes them. A caller that goes away holds nobody up.
+// TestPaceRecovers: a rejected call lowers the number of concurrent calls, and successful calls raise it again. A
+// canceled caller blocks no other.
 func TestPaceRecovers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &pace{}
@@ -114,7 +114,7 @@ func TestPaceRecovers(t *testing.T) {
 			_ = p.enter(t.Context())
 		}
 		p.refused(time.Second, 0)
-		p.refused(time.Second, 0) // at the same time: the pace is halved once
+		p.refused(time.Second, 0) // at the same time: halves the pace only once
 		if p.limit != 8 {
 			t.Errorf("limit %d", p.limit)
 		}
@@ -135,16 +135,16 @@ func TestPaceRecovers(t *testing.T) {
 	})
 }
 
-// openBao is a front that answers as OpenBao 2.6 does: a token that was revoked
-// gets "permission denied" and nothing more, as one that may not do this does.
+// openBao is a fake that behaves like OpenBao 2.6: it answers a revoked token with "permission denied" and nothing
+// more, as it answers a token without the capability.
 type openBao struct {
 	mu       sync.Mutex
 	live     map[string]bool
-	noSelf   bool // policies do not let tokens look themselves up
+	noSelf   bool // policies do not permit a token's lookup of itself
 	logins   int
 	lookups  atomic.Int64
-	forbids  string // a path that no token may read
-	vaultish bool   // "invalid token" beside it, as Vault answers
+	forbids  string // a path that no token can read
+	vaultish bool   // adds "invalid token" to the response, as Vault does
 }
 
 func (b *openBao) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -212,8 +212,8 @@ func baoClient(t *testing.T, b *openBao, a Auth) (*Client, *KV) {
 
 var byRole = Auth{Method: "approle", RoleID: "r", SecretIDEnv: "SECRET_ID"}
 
-// TestDeadTokenOfOpenBao: a token that was revoked is told from one that may not
-// do this, and the call that found it goes on with the token of a new login.
+// TestDeadTokenOfOpenBao: certroll tells a revoked token from one without the capability, and the call continues with
+// the token of a new login.
 func TestDeadTokenOfOpenBao(t *testing.T) {
 	for name, b := range map[string]*openBao{"OpenBao": {}, "Vault": {vaultish: true}, "no lookup-self": {noSelf: true}} {
 		t.Run(name, func(t *testing.T) {
@@ -235,8 +235,7 @@ func TestDeadTokenOfOpenBao(t *testing.T) {
 	}
 }
 
-// TestForbiddenIsNotDead: a path that the policy leaves out is the policy's
-// matter: no login, and few questions about the token.
+// TestForbiddenIsNotDead: a path outside the policy causes no login and few token lookups.
 func TestForbiddenIsNotDead(t *testing.T) {
 	for name, a := range map[string]Auth{"approle": byRole, "given": {}} {
 		b := &openBao{forbids: "tls/forbidden"}
@@ -254,8 +253,8 @@ func TestForbiddenIsNotDead(t *testing.T) {
 	}
 }
 
-// TestGivenTokenDead: a token that was given has no other, and it is said that
-// it is at its end, not that its policy lacks something.
+// TestGivenTokenDead: certroll cannot replace a token that it was started with. The error says that the token has
+// ended, not that its policy lacks a capability.
 func TestGivenTokenDead(t *testing.T) {
 	b := &openBao{}
 	_, kv := baoClient(t, b, Auth{})
@@ -269,14 +268,14 @@ func TestGivenTokenDead(t *testing.T) {
 			t.Error("it is taken for a fault of one path")
 		}
 	}
-	// Beside the token's own, one of a token that nobody has.
+	// One lookup of the token itself and one of a token that does not exist.
 	if n := b.lookups.Load(); n > 2 {
 		t.Errorf("%d lookups", n)
 	}
 }
 
-// TestTokenUsedUp: a role whose token_num_uses is not 0 hands out tokens that end
-// after so many calls, sooner than certroll logs in again. The setting is named.
+// TestTokenUsedUp: a role with token_num_uses other than 0 issues tokens that end after that many calls, before
+// certroll logs in again. The error names the setting.
 func TestTokenUsedUp(t *testing.T) {
 	for name, b := range map[string]*openBao{"OpenBao": {}, "Vault": {vaultish: true}} {
 		t.Run(name, func(t *testing.T) {
@@ -294,8 +293,8 @@ func TestTokenUsedUp(t *testing.T) {
 	}
 }
 
-// TestMetadataCASRequiredIsNamed: OpenBao refuses metadata without check-and-set where a
-// mount or secret demands it, which is said with the setting; it is no conflict.
+// TestMetadataCASRequiredIsNamed: where a mount or secret has cas_required, OpenBao rejects metadata writes without
+// check-and-set. The error names the setting and is not a conflict.
 func TestMetadataCASRequiredIsNamed(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")

@@ -12,8 +12,8 @@ import (
 	"certroll/examples/lab/labtest"
 )
 
-// TestSetUp: what is missing is made, what is there is kept, and a second run makes
-// nothing; the role logs in with the secret id.
+// TestSetUp: setup creates what is missing, keeps what exists, and creates nothing in a second run. The role logs in
+// with the secret ID.
 func TestSetUp(t *testing.T) {
 	v := labtest.RealVault(t)
 	t.Setenv("VAULT_TOKEN", v.Token)
@@ -60,9 +60,8 @@ func TestSetUp(t *testing.T) {
 	}
 }
 
-// TestSetUpLooksFirst: what stands in the way of one thing is found before anything
-// is made, and what is missing alone is made. The imitation answers
-// as Vault's API documentation has it; TestSetUp makes the same requests of a real one.
+// TestSetUpLooksFirst: setup finds every obstacle before it creates anything, and creates only what is missing. The
+// fake follows Vault's API documentation; TestSetUp sends the same requests to a real Vault.
 func TestSetUpLooksFirst(t *testing.T) {
 	for name, tc := range map[string]struct {
 		mounts, auth, policy, role string

@@ -9,8 +9,7 @@ import (
 	"certroll/examples/lab/labtest"
 )
 
-// TestTokenLease: a token that was given is looked up and renewed; one without
-// an end has none.
+// TestTokenLease: the client looks up and renews the token that it was given. A token without an expiry has no lease.
 func TestTokenLease(t *testing.T) {
 	v := server(t)
 	policy := labtest.Policy(t, v, "certroll", readAll)
@@ -38,7 +37,7 @@ func TestTokenLease(t *testing.T) {
 			first = until
 		}
 		if until.After(first.Add(time.Second/2)) && lifetime > time.Second && lifetime <= 3*time.Second {
-			break // it was renewed, which is told
+			break // the renewed lease was reported
 		}
 		if time.Now().After(deadline) {
 			t.Fatalf("it lives %s until %s, and until %s at first", lifetime, until, first)
@@ -55,7 +54,7 @@ func TestTokenLease(t *testing.T) {
 	}
 }
 
-// TestReach: a mount is asked about anew each time.
+// TestReach: every call checks the mount again.
 func TestReach(t *testing.T) {
 	v := server(t)
 	kv := NewKV(newClient(t, v, v.Token))

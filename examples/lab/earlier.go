@@ -96,7 +96,7 @@ func archive(ctx context.Context, repo, commit, to string) error {
 		return fmt.Errorf("git archive: %w", err)
 	}
 	err = extract(out, to)
-	_, _ = io.Copy(io.Discard, out) // git would wait for its reader otherwise
+	_, _ = io.Copy(io.Discard, out) // git would block without a reader
 	return errors.Join(err, cmd.Wait())
 }
 

@@ -201,7 +201,7 @@ func TestProcessOfSurvivor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = pipe.Close() }() // which ends the child
+	defer func() { _ = pipe.Close() }() // ends the child
 	p, err := lab.StartProgram(dir, nil, "sh", "-c", "cat hold & echo up; read -r line < hold")
 	if err != nil {
 		t.Fatal(err)

@@ -5,9 +5,9 @@ import (
 	"syscall"
 )
 
-// WriteProgram writes a program that is run soon after, by this process or one that it
-// starts. No child is forked while the file is open: it would have the file open until its
-// own exec, and meanwhile nobody can run the program ("text file busy", execve(2)).
+// WriteProgram writes a program that this process or a child runs soon after. It forks no child while the file is open:
+// a child keeps the file open until its own exec, and until then nothing can run the program ("text file busy",
+// execve(2)).
 func WriteProgram(path string, content []byte) error {
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()

@@ -26,8 +26,7 @@ func names(t *testing.T, dir string) []string {
 	return list
 }
 
-// TestWriteReplacesWhole: content and mode are the new ones, and nothing else is
-// left in the directory.
+// TestWriteReplacesWhole: the file has the new content and mode, and the directory contains no other file.
 func TestWriteReplacesWhole(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "state.json")
@@ -45,8 +44,7 @@ func TestWriteReplacesWhole(t *testing.T) {
 	}
 }
 
-// TestWriteFailsWhole: where the new content cannot take the old one's place, that
-// is an error, and nothing is left behind.
+// TestWriteFailsWhole: a write that cannot replace the old file returns an error and leaves nothing behind.
 func TestWriteFailsWhole(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "state.json")
@@ -59,8 +57,7 @@ func TestWriteFailsWhole(t *testing.T) {
 	}
 }
 
-// TestSweep removes what crashes left, of this version and of earlier ones, and
-// no other file.
+// TestSweep removes the temporary files that crashes of this and earlier versions left, and no other file.
 func TestSweep(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"a.json", ".a.json-123", "a.json.tmp", ".ab.json-1", "b.json"} {
@@ -72,7 +69,7 @@ func TestSweep(t *testing.T) {
 	}
 }
 
-// TestSweepOfOneDirectory: a directory whose name is a pattern matches no other.
+// TestSweepOfOneDirectory: a directory whose name looks like a pattern matches no other directory.
 func TestSweepOfOneDirectory(t *testing.T) {
 	root := t.TempDir()
 	for _, file := range []string{"st*/.journal-1", "state/.journal-2"} {
@@ -92,8 +89,7 @@ func TestSweepOfOneDirectory(t *testing.T) {
 	}
 }
 
-// TestSetAside: the newest unreadable file replaces the one before, whatever
-// either is.
+// TestSetAside: the newest unreadable file replaces the one set aside before, whether either is a file or a directory.
 func TestSetAside(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.json")
 	must(t, os.WriteFile(path, []byte("one"), 0o000))
@@ -110,15 +106,15 @@ func TestSetAside(t *testing.T) {
 	}
 }
 
-// TestWriteThroughLinks: a link stays one, in any number, and its target is written, also
-// where that is missing. A loop is an error that names the path.
+// TestWriteThroughLinks: a write follows any number of symbolic links and keeps them, even if the target does not
+// exist. A loop of links gives an error with the path.
 func TestWriteThroughLinks(t *testing.T) {
 	root := t.TempDir()
 	in := func(name string) string { return filepath.Join(root, name) }
 	for _, dir := range []string{"state", "disk/deep"} {
 		must(t, os.MkdirAll(in(dir), 0o700))
 	}
-	must(t, os.Symlink(in("disk/deep"), in("away"))) // "away/.." is disk, whatever the text says
+	must(t, os.Symlink(in("disk/deep"), in("away"))) // the kernel resolves "away/.." to disk, whatever the text suggests
 	must(t, os.WriteFile(in("disk/a.json"), []byte("old"), 0o600))
 	must(t, os.Symlink("../disk/a.json", in("state/a.json")))
 	must(t, os.Symlink("a.json", in("state/twice.json")))
@@ -158,7 +154,7 @@ func TestWriteThroughLinks(t *testing.T) {
 	}
 }
 
-// TestLinksAreSweptAndSetAside: both act where the file is, and the link stays.
+// TestLinksAreSweptAndSetAside: Sweep and SetAside act in the directory of the link's target and keep the link.
 func TestLinksAreSweptAndSetAside(t *testing.T) {
 	root := t.TempDir()
 	link, target := filepath.Join(root, "a.json"), filepath.Join(root, "disk", "b.json")

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// A remote's words become one line that does nothing to a terminal.
+// TestLines: the remote's text becomes one line without terminal control characters.
 func TestLines(t *testing.T) {
 	said := "\x1b[31mremote\x1b[0m: no\r\n\n 10%\r 50%\rdone\n\x07bell\u009b\n" + strings.Repeat("x", 1000)
 	got := strings.Join(Lines(said), "|")

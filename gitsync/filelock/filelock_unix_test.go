@@ -10,8 +10,8 @@ import (
 	"certroll/gitsync/gitsynctest"
 )
 
-// A child that was forked and has not called exec yet has every descriptor of its
-// parent, and a lock lasts as long as one of them.
+// TestLockIsGivenBackBesideAChild: a forked child that has not called exec yet has every descriptor of its parent, and
+// a lock lasts until the last descriptor is closed. Release must free the lock anyway.
 func TestLockIsGivenBackBesideAChild(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "lock")
@@ -28,7 +28,7 @@ func TestLockIsGivenBackBesideAChild(t *testing.T) {
 	gitsynctest.Must(t, again.Release())
 }
 
-// descriptorOf finds this process's descriptor of a file.
+// descriptorOf returns this process's descriptor of a file.
 func descriptorOf(t *testing.T, path string) int {
 	t.Helper()
 	var want, got syscall.Stat_t

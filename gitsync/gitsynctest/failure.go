@@ -15,7 +15,7 @@ func Must(t testing.TB, err error) {
 	}
 }
 
-// Failure asserts that err has the kind and that its text contains the words, in one line.
+// Failure asserts that err has the kind and that its text is one line that contains the words.
 func Failure(t testing.TB, err error, kind fault.Kind, words ...string) {
 	t.Helper()
 	if err == nil {

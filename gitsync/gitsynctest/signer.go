@@ -16,7 +16,7 @@ import (
 type Signer struct {
 	t   testing.TB
 	dir string   // the keys, and a repository to commit in
-	Env []string // the environment of the programs
+	Env []string // the programs' environment
 }
 
 // NewSigner returns a Signer in a directory that the test's cleanup removes. It needs

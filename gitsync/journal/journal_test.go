@@ -31,8 +31,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// appendForEver numbers its entries from where the journal and the file "ack"
-// stand, says each when it is on the disk, and acknowledges some now and then.
+// appendForEver numbers its entries from the end of the journal and of the file "ack". It prints each number once the
+// entry is on disk, and acknowledges some entries now and then.
 func appendForEver(dir string) error {
 	j, err := Open(dir)
 	if err != nil {
@@ -60,7 +60,7 @@ func appendForEver(dir string) error {
 	}
 }
 
-// entryOf is an entry that tells whether all of it is there.
+// entryOf returns an entry whose content shows whether it is complete.
 func entryOf(n int) []byte {
 	return fmt.Appendf(nil, "%d %s", n, strings.Repeat("x", n%300))
 }
@@ -84,15 +84,15 @@ func entries(t testing.TB, j *Journal) []string {
 	return out
 }
 
-// childSaid is what a killed child said, line by line.
+// childSaid is the output of a killed child, line by line.
 type childSaid struct {
-	appended int // the last entry that it said was on the disk
-	sure     int // entries acknowledged for certain
-	perhaps  int // entries of an Ack of which nobody heard the end
+	appended int // the last entry that the child reported as on disk
+	sure     int // entries whose Ack returned
+	perhaps  int // entries whose Ack may not have returned
 }
 
-// killOne runs a child from entry `next`, kills it at some moment after it
-// said `lines` lines, and gives all it said until then.
+// killOne runs a child from entry `next`, kills it at a random moment after it printed `lines` lines, and returns its
+// output.
 func killOne(t *testing.T, dir string, next, lines int) childSaid {
 	t.Helper()
 	child := exec.CommandContext(t.Context(), os.Args[0], strconv.Itoa(next))
@@ -106,13 +106,13 @@ func killOne(t *testing.T, dir string, next, lines int) childSaid {
 	scanner := bufio.NewScanner(out)
 	for n := 0; scanner.Scan(); n++ {
 		if n == lines {
-			// Somewhere in the next step, seldom in the same place of it.
+			// Kill the child somewhere in its next step, at a different point each time.
 			time.AfterFunc(rand.N(300*time.Microsecond), func() { _ = child.Process.Kill() })
 		}
 		var what string
 		var number int
 		if _, err := fmt.Sscan(scanner.Text(), &what, &number); err != nil {
-			break // the pipe's last line may be cut as well
+			break // the last line in the pipe can be incomplete
 		}
 		switch what {
 		case "append":
@@ -129,11 +129,11 @@ func killOne(t *testing.T, dir string, next, lines int) childSaid {
 	return said
 }
 
-// A process killed at any point between Append and Ack loses nothing that it
-// was told is on the disk, and brings back nothing that it was told is gone.
+// TestJournalKilled: a process killed at any point between Append and Ack loses no entry that Append reported as on
+// disk, and restores no entry that Ack reported as removed.
 func TestJournalKilled(t *testing.T) {
 	dir := t.TempDir()
-	next, gone := 1, 0 // the next entry, and the last that is acknowledged
+	next, gone := 1, 0 // the next entry, and the last acknowledged one
 	unheard := 0
 	for round := range 60 {
 		said := killOne(t, dir, next, rand.N(25))
@@ -168,7 +168,7 @@ func TestJournalKilled(t *testing.T) {
 	t.Logf("%d entries; the kill fell into a step %d times", next-1, unheard)
 }
 
-// Whatever part of the last line reaches the disk, it goes and all before it
+// TestJournalTorn: if only a part of the last line reached the disk, that line is dropped and every line before it
 // stays.
 func TestJournalTorn(t *testing.T) {
 	whole := append(formatLine([]byte("one")), formatLine([]byte("two"))...)
@@ -196,7 +196,7 @@ func TestJournalDamage(t *testing.T) {
 	one, two := string(formatLine([]byte("one"))), string(formatLine([]byte("two")))
 	tests := map[string]struct {
 		file string
-		line string // named in the error; empty: opens, with the entry "one"
+		line string // the line that the error names; empty: the journal opens with the entry "one"
 	}{
 		"last line lacks its middle":  {file: one + strings.Replace(two, "tw", "\x00\x00", 1)},
 		"first line changed":          {file: strings.Replace(one, "one", "own", 1) + two, line: "line 1"},
@@ -217,7 +217,7 @@ func TestJournalDamage(t *testing.T) {
 			}
 			_, err := Open(dir)
 			gitsynctest.Failure(t, err, fault.Failed, "opening the journal in "+dir, tc.line, "fix the line")
-			// It is not touched, and not locked either.
+			// The rejected file is neither changed nor locked.
 			if b, err := os.ReadFile(path); err != nil || string(b) != tc.file {
 				t.Errorf("the file is %q now, %v", b, err)
 			}
@@ -267,7 +267,7 @@ func TestJournalQueue(t *testing.T) {
 	}
 }
 
-// What the caller does with a slice afterwards does not change the journal.
+// TestJournalKeepsItsOwn: the journal does not change when the caller modifies a slice that it passed.
 func TestJournalKeepsItsOwn(t *testing.T) {
 	j := openJournal(t, t.TempDir())
 	e := []byte("entry")
@@ -281,7 +281,7 @@ func TestJournalKeepsItsOwn(t *testing.T) {
 	}
 }
 
-// A second process is told who has the journal.
+// TestJournalHeld: a second process gets an error that names the process that has the journal.
 func TestJournalHeld(t *testing.T) {
 	dir := t.TempDir()
 	j := openJournal(t, dir)
@@ -310,8 +310,8 @@ func TestJournalClosed(t *testing.T) {
 	}
 }
 
-// A write that fails is as if it had not been tried, and one of which nobody
-// can say is not followed by another.
+// TestJournalWriteFails: a failed write changes nothing. After a write with an unknown outcome the journal accepts no
+// other write.
 func TestJournalWriteFails(t *testing.T) {
 	dir := t.TempDir()
 	j := openJournal(t, dir)
@@ -345,8 +345,8 @@ func BenchmarkJournalAppend(b *testing.B) {
 	}
 }
 
-// TestJournalAckMovedAway: an Ack that cannot tell what the disk has now changes
-// nothing in memory, and the next call reads the disk again.
+// TestJournalAckMovedAway: an Ack that cannot determine what the disk contains changes nothing in memory, and the next
+// call reads the disk again.
 func TestJournalAckMovedAway(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "journal")
 	j := openJournal(t, dir)

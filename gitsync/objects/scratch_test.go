@@ -13,8 +13,8 @@ import (
 	"certroll/gitsync/packfile"
 )
 
-// TestScratchIsSwept: a new temporary directory removes those of processes that were killed,
-// and none that may be somebody's.
+// TestScratchIsSwept: creating a temporary directory removes the directories of killed processes, and none that another
+// live process may own.
 func TestScratchIsSwept(t *testing.T) {
 	tmp := t.TempDir()
 	t.Setenv("TMPDIR", tmp)
@@ -33,10 +33,10 @@ func TestScratchIsSwept(t *testing.T) {
 	plant("certroll-git-killed", "lock", killed)
 	plant("certroll-history-killed", "history-0123/lock", killed)
 	plant("certroll-git-new", "", "")          // not locked yet
-	plant("certroll-git-unsigned", "lock", "") // locked at this moment, perhaps
+	plant("certroll-git-unsigned", "lock", "") // possibly being locked right now
 	plant("certroll-git-elsewhere", "lock", "process 1 on another-host\n")
 	plant("certroll-git-open", "lock", killed)
-	gitsynctest.Must(t, os.Chmod(filepath.Join(tmp, "certroll-git-open"), 0o777)) // anybody may have written there
+	gitsynctest.Must(t, os.Chmod(filepath.Join(tmp, "certroll-git-open"), 0o777)) // others can write into it
 	plant("certroll-other", "lock", killed)
 	plant("certroll-git-held", "lock", "")
 	held, err := filelock.Take(filepath.Join(tmp, "certroll-git-held", "lock"))

@@ -11,7 +11,7 @@ import (
 	"certroll/gitsync/packfile"
 )
 
-// generations are the generations on the disk.
+// generations returns the generations on disk.
 func generations(t *testing.T, s *Store) []int {
 	t.Helper()
 	entries, err := os.ReadDir(s.base)
@@ -26,8 +26,8 @@ func generations(t *testing.T, s *Store) []int {
 	return list
 }
 
-// TestOldGenerationsGo: each new generation that is saved removes those that no tree of a
-// Snapshot reads any more, and no other: the one before stays, however many failed in between.
+// TestOldGenerationsGo: saving a generation removes the older ones that no Snapshot's tree reads any more. The previous
+// saved generation stays, even if fetches failed in between.
 func TestOldGenerationsGo(t *testing.T) {
 	dir := t.TempDir()
 	open := func() *Store {
@@ -51,7 +51,7 @@ func TestOldGenerationsGo(t *testing.T) {
 		gitsynctest.Must(t, s.save())
 		expect(s, "renewed", n-1, n)
 	}
-	// Fetches into two new generations failed: nothing was saved, and trees of 5 are in use.
+	// Fetches into two new generations failed: neither was saved, and trees of generation 5 are in use.
 	for range 3 {
 		gitsynctest.Must(t, s.Renew())
 	}

@@ -23,7 +23,7 @@ func (c *countingDB) EncodedObject(kind plumbing.ObjectType, h plumbing.Hash) (p
 	return c.Storer.EncodedObject(kind, h)
 }
 
-// One file of ten thousand is read without the others.
+// TestReadOneOfMany: reading one of ten thousand files does not read the others.
 func TestReadOneOfMany(t *testing.T) {
 	t.Parallel()
 	files := map[string][]byte{}
@@ -52,7 +52,7 @@ func TestReadOneOfMany(t *testing.T) {
 	if b, err := fs.ReadFile(tree, "certificates/c04711.json"); err != nil || string(b) != "4711" {
 		t.Fatalf("got %q, %v", b, err)
 	}
-	if counting.reads != 3 { // the root, the directory, the file
+	if counting.reads != 3 { // root, directory, file
 		t.Errorf("it took %d objects", counting.reads)
 	}
 }

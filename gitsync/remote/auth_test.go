@@ -13,7 +13,7 @@ import (
 	"certroll/spec/redact"
 )
 
-// A server may send back what it was sent, in whatever form.
+// TestRedactor: a server can send a secret back in any form.
 func TestRedactor(t *testing.T) {
 	token := rand.Text() + "/+ =" + rand.Text()
 	for name, a := range map[string]Auth{"user": {Username: "bot", Token: token}, "no user": {Token: token}} {
@@ -28,7 +28,7 @@ func TestRedactor(t *testing.T) {
 			}
 		})
 	}
-	// One secret inside another leaves nothing of either.
+	// If one secret contains another, nothing of either remains.
 	a := Auth{Token: rand.Text()}
 	a.SSHKeyPassphrase = a.Token + rand.Text()
 	if got := newRedactor(a).Strike(a.SSHKeyPassphrase); got != redact.Struck {
@@ -36,8 +36,8 @@ func TestRedactor(t *testing.T) {
 	}
 }
 
-// TestTokenFileOfAnEditor: what Windows' editors add to a token is named before
-// the remote is asked.
+// TestTokenFileOfAnEditor: bytes that editors on Windows add to a token file are reported before certroll contacts the
+// remote.
 func TestTokenFileOfAnEditor(t *testing.T) {
 	for value, want := range map[string]string{"\ufefftok3n": "byte order mark", "t\x00o\x00k": "not UTF-8", "tok3n \r\n": ""} {
 		file := filepath.Join(t.TempDir(), "token")

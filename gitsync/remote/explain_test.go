@@ -9,8 +9,7 @@ import (
 	"certroll/gitsync/objects"
 )
 
-// TestDiskErrorsAreTheDisks: what the local disk says is never worded as the
-// remote's, whatever it says.
+// TestDiskErrorsAreTheDisks: an error of the local disk is never reported as the remote's, whatever its text.
 func TestDiskErrorsAreTheDisks(t *testing.T) {
 	r, err := Open(t.TempDir(), Auth{}, 0)
 	gitsynctest.Must(t, err)

@@ -11,8 +11,8 @@ import (
 	"certroll/gitsync/gitsynctest"
 )
 
-// TestKnownHostsFileIsNone: a pipe, a directory or a device in place of the known hosts is
-// an error that names it, and nobody waits for it.
+// TestKnownHostsFileIsNone: a pipe, a directory or a device in place of the known_hosts file gives an error with its
+// path, and never blocks.
 func TestKnownHostsFileIsNone(t *testing.T) {
 	dir := t.TempDir()
 	pipe, huge := filepath.Join(dir, "pipe"), filepath.Join(dir, "huge")

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// deafClient is a fake: a connection that ended in the moment in which the
-// session was asked for, which takes luck to meet in a real one.
+// deafClient is a fake of a connection that ends at the moment when the session is requested; a real server does so too
+// rarely.
 type deafClient struct{ ended chan error }
 
 func (c deafClient) NewSession() (*ssh.Session, error) { select {} }

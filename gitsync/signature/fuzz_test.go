@@ -11,8 +11,8 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// FuzzParseSigned: what is taken for a commit reads in one way: put together
-// from its parts it is the same again, and go-git sees the same tree.
+// FuzzParseSigned: a commit that the parser accepts has one reading: its parts assemble to the same bytes, and go-git
+// sees the same tree.
 func FuzzParseSigned(f *testing.F) {
 	const commit = "tree 4b825dc642cb6eb9a060e54bf8d69288fbee4904\nparent 5555555555555555555555555555555555555555\n" +
 		"author Ada <ada@example.com> 1700000000 +0100\ncommitter Ada <ada@example.com> 1700000000 +0100\n" +
@@ -44,7 +44,7 @@ func FuzzParseSigned(f *testing.F) {
 	})
 }
 
-// FuzzAllowedSigners: no line does anything but fail or give a key.
+// FuzzAllowedSigners: every line either fails or gives a key.
 func FuzzAllowedSigners(f *testing.F) {
 	const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
 	for _, line := range []string{"a@example.com " + key, "\"a b\" cert-authority,namespaces=\"git,file\",valid-after=\"20240101Z\" " + key, "# x", "a " + key + "\nb"} {

@@ -20,7 +20,7 @@ import (
 	"certroll/gitsync/gitsynctest"
 )
 
-// judged holds bytes against signers, as a commit with the right hash.
+// judged verifies bytes as a commit with the right hash and returns the result as text.
 func judged(g *Signers, raw []byte) string {
 	if _, err := g.Verify(plumbing.ComputeHash(plumbing.CommitObject, raw), raw); err != nil {
 		return err.Error()
@@ -35,8 +35,8 @@ func expect(t *testing.T, g *Signers, raw []byte, want string) {
 	}
 }
 
-// TestVerifySHA1: OpenSSH takes no signature by SHA-1, and ssh-keygen makes
-// none, whatever libraries say; nor does one by a certificate's key count.
+// TestVerifySHA1: certroll rejects SHA-1 signatures, also by a certified key. OpenSSH accepts none and ssh-keygen makes
+// none, whatever the libraries permit.
 func TestVerifySHA1(t *testing.T) {
 	private, err := rsa.GenerateKey(rand.Reader, 2048)
 	gitsynctest.Must(t, err)
@@ -71,7 +71,7 @@ func TestVerifySHA1(t *testing.T) {
 	}
 }
 
-// TestVerifySSH: what git and ssh-keygen sign, and what they would not verify.
+// TestVerifySSH checks signatures by git and ssh-keygen, and signatures that those programs reject.
 func TestVerifySSH(t *testing.T) {
 	s := gitsynctest.NewSigner(t)
 	ada, eve := s.SSHKey("ada"), s.SSHKey("eve")
@@ -112,7 +112,7 @@ func TestVerifySSH(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "allowed")
 			gitsynctest.Must(t, os.WriteFile(file, []byte(test.signers), 0o600))
 			expect(t, &Signers{AllowedSigners: file}, s.Raw(test.commit), test.want)
-			if test.want == "good" { // git is of the same opinion
+			if test.want == "good" { // git agrees
 				s.Run("git", "-c", "gpg.format=ssh", "-c", "gpg.ssh.allowedSignersFile="+file, "verify-commit", test.commit)
 			}
 		})
@@ -121,7 +121,7 @@ func TestVerifySSH(t *testing.T) {
 	expect(t, &Signers{Keyring: "x"}, s.Raw(signed), "no file of allowed signers is set")
 }
 
-// TestVerifyCertificate: keys that an authority has certified.
+// TestVerifyCertificate checks keys certified by an authority.
 func TestVerifyCertificate(t *testing.T) {
 	s := gitsynctest.NewSigner(t)
 	ca, other := s.SSHKey("ca"), s.SSHKey("other")
@@ -150,7 +150,7 @@ func TestVerifyCertificate(t *testing.T) {
 	}
 }
 
-// TestVerifyOpenPGP: what git and gpg sign.
+// TestVerifyOpenPGP checks signatures by git and gpg.
 func TestVerifyOpenPGP(t *testing.T) {
 	s := gitsynctest.NewSigner(t)
 	ada, eve := s.GPGKey("ada", "never"), s.GPGKey("eve", "never")
@@ -206,7 +206,7 @@ func TestVerifyOpenPGP(t *testing.T) {
 	})
 }
 
-// withSignature puts a signature where git puts it: behind the committer.
+// withSignature inserts a signature where git does: after the committer line.
 func withSignature(raw []byte, sig string) []byte {
 	headers, body, _ := bytes.Cut(raw, []byte("\n\n"))
 	return fmt.Appendf(nil, "%s\n%s\n%s", headers, gpgsig("gpgsig", sig), body)
@@ -216,8 +216,8 @@ func gpgsig(key, sig string) string {
 	return key + " " + strings.ReplaceAll(sig, "\n", "\n ") + "\n"
 }
 
-// TestVerifyCrafted: commits that nobody's git writes, each signed properly
-// where what is wrong with them is not in the signature.
+// TestVerifyCrafted checks commits that git never writes. Unless the defect is in the signature, each one is signed
+// properly.
 func TestVerifyCrafted(t *testing.T) {
 	s := gitsynctest.NewSigner(t)
 	ada := s.SSHKey("ada")
@@ -226,7 +226,7 @@ func TestVerifyCrafted(t *testing.T) {
 	sign := func(payload []byte, namespace string) string {
 		return s.Feed(nil, payload, "ssh-keygen", "-q", "-Y", "sign", "-n", namespace, "-f", s.Path("ada"))
 	}
-	// crafted signs what it makes of the commit.
+	// crafted changes the commit and signs the result.
 	crafted := func(change func(string) string) []byte {
 		payload := []byte(change(string(raw)))
 		return withSignature(payload, sign(payload, "git"))
@@ -310,7 +310,7 @@ var gpgsigHeader = regexp.MustCompile(`(?m)^gpgsig .*\n(?: .*\n)*`)
 
 var committerTime = regexp.MustCompile(`(?m)^(committer .*>).*$`)
 
-// twice adds a second signature under a key.
+// twice adds a second signature header under a key.
 func twice(good []byte, signature, key string) []byte {
 	return []byte(strings.Replace(string(good), "\n\n", "\n"+gpgsig(key, signature)+"\n", 1))
 }

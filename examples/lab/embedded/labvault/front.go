@@ -107,8 +107,7 @@ func (f *front) handle(r *request) (*logical.Response, error) {
 	return f.mounts.handle(r)
 }
 
-// errInvalidToken is Vault's for a token that it does not know, in the form of
-// the error list that Vault puts it into.
+// errInvalidToken is Vault's error for an unknown token, in the form of Vault's error lists.
 //
 //nolint:revive // the words and line breaks are Vault's
 var errInvalidToken = fmt.Errorf("2 errors occurred:\n\t* %w\n\t* invalid token\n\n", logical.ErrPermissionDenied)
