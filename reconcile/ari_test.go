@@ -26,8 +26,8 @@ func TestRenewalInfoIsJudged(t *testing.T) {
 	at := func(d time.Duration) time.Time { return reconciletest.Start.Add(d) }
 	cases := map[string]struct {
 		start, end time.Time
-		refused    string        // a part of why, or
-		from, to   time.Duration // when it is renewed then
+		refused    string        // part of the reason, or
+		from, to   time.Duration // when the certificate is renewed
 		urgent     bool
 	}{
 		"a good one":                      {start: at(58 * times.Day), end: at(60 * times.Day), from: 58 * times.Day, to: 59 * times.Day},
@@ -67,8 +67,7 @@ func TestRenewalInfoIsJudged(t *testing.T) {
 	}
 }
 
-// lateCA says of every certificate that its window is over, as a CA does whose
-// renewal information is stale.
+// lateCA is a CA with stale renewal information: every window it returns is over.
 type lateCA struct{ *reconciletest.SimCA }
 
 func (ca lateCA) RenewalInfo(context.Context, *spec.Issuer, string) (start, end time.Time, explanation string, again time.Time, err error) {
@@ -77,8 +76,9 @@ func (ca lateCA) RenewalInfo(context.Context, *spec.Issuer, string) (start, end 
 	return ca.Now().Add(-2 * time.Hour), ca.Now().Add(-time.Hour), "", ca.Now().Add(6 * time.Hour), nil
 }
 
-// TestStaleRenewalInfo: a CA that always says "now" is followed once in a tenth of the
-// life of a short-lived certificate, and not into its limits.
+// TestStaleRenewalInfo checks that a CA that always answers "renew now" gets one order
+// per tenth of a short-lived certificate's lifetime, which stays within its rate
+// limits.
 func TestStaleRenewalInfo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := reconciletest.NewSim(t, 1, 160*time.Hour, time.Hour, reconciletest.Crowd(1, "example.com")...)
@@ -92,8 +92,8 @@ func TestStaleRenewalInfo(t *testing.T) {
 	})
 }
 
-// TestMomentIsChosenOnce: the same whenever it is drawn, spread over the first
-// half of the window, another one for another window.
+// TestMomentIsChosenOnce checks that the renewal time within a window is stable, spread
+// over the first half of the window, and different for another window.
 func TestMomentIsChosenOnce(t *testing.T) {
 	l := &ledger.Live{Serial: "a1", NotBefore: reconciletest.Start, NotAfter: reconciletest.Start.Add(160 * time.Hour)}
 	from, to := reconciletest.Start.Add(78*time.Hour+24*time.Minute), reconciletest.Start.Add(81*time.Hour+36*time.Minute)
@@ -165,8 +165,8 @@ func TestSuggestionAndThreshold(t *testing.T) {
 	}
 }
 
-// TestReplaces: an order carries it for the same account alone, and is exempt
-// inside the window alone.
+// TestReplaces checks that an order carries replaces only for the account that issued
+// the certificate, and is exempt from limits only inside the window.
 func TestReplaces(t *testing.T) {
 	cases := map[string]struct {
 		view     func(*reconciletest.View)
@@ -203,7 +203,7 @@ func TestReplaces(t *testing.T) {
 	}
 }
 
-// TestARIID is the example of RFC 9773 section 4.1.
+// TestARIID uses the example of RFC 9773 section 4.1.
 func TestARIID(t *testing.T) {
 	leaf := &x509.Certificate{
 		AuthorityKeyId: []byte{0x69, 0x88, 0x5b, 0x6b, 0x87, 0x46, 0x40, 0x41, 0xe1, 0xb3, 0x7b, 0x84, 0x7b, 0xa0, 0xae, 0x2c, 0xde, 0x01, 0xc8, 0xd4},
@@ -217,8 +217,8 @@ func TestARIID(t *testing.T) {
 	}
 }
 
-// TestAskKeepsTheLastGoodAnswer: what is no window, and no answer at all, leave
-// what the CA said last; where it said nothing the threshold stands.
+// TestAskKeepsTheLastGoodAnswer checks that an invalid or missing answer does not
+// replace the CA's last valid one. Without a valid one, the thresholds apply.
 func TestAskKeepsTheLastGoodAnswer(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
 	good := func(string) (from, to, again time.Time) {
@@ -279,8 +279,8 @@ func TestAskKeepsTheLastGoodAnswer(t *testing.T) {
 	}
 }
 
-// TestAskWaits: no certificate is asked about before the CA's own time, over a
-// restart as well, and a moment from the future does not count.
+// TestAskWaits checks that certroll fetches renewal information no sooner than the CA
+// allows, also after a restart, and ignores a stored time that lies in the future.
 func TestAskWaits(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
 	w.Opts.Moments = reconciletest.MemMoments{}
@@ -303,7 +303,7 @@ func TestAskWaits(t *testing.T) {
 		}
 		return r
 	}
-	ask() // a new process asks once, and keeps when it may again
+	ask() // a new process asks once, then stores the time of its next request
 	n := w.Ca.Calls["info"]
 	for range 10 {
 		w.At = w.At.Add(30 * time.Minute)
@@ -317,15 +317,15 @@ func TestAskWaits(t *testing.T) {
 	if got := w.Ca.Calls["info"] - n; got != 1 {
 		t.Errorf("asked %d times after six hours, want once", got)
 	}
-	w.At = w.At.Add(-365 * times.Day) // the clock had been ahead
+	w.At = w.At.Add(-365 * times.Day) // the clock had run ahead
 	ask()
 	if got := w.Ca.Calls["info"] - n; got != 2 {
 		t.Errorf("asked %d times after the clock went back, want twice", got)
 	}
 }
 
-// TestAskComesByAll: more certificates than are asked about in one go, of a CA
-// that wants to be asked again soon. Each has its turn.
+// TestAskComesByAll checks that each certificate gets its turn when a CA with short
+// intervals has more certificates than one round covers.
 func TestAskComesByAll(t *testing.T) {
 	cs := reconciletest.Crowd(apply.AskAtOnce+50, "example.com")
 	w := reconciletest.NewWorld(t, cs...)
@@ -352,7 +352,7 @@ func TestAskComesByAll(t *testing.T) {
 	}
 }
 
-// TestAskAfterARefusal waits for as long as the CA said with it.
+// TestAskAfterARefusal checks that certroll waits for the Retry-After of an error.
 func TestAskAfterARefusal(t *testing.T) {
 	for name, tc := range map[string]struct{ said, want time.Duration }{
 		"no word":     {0, attempt.AskNoAnswer},
@@ -386,7 +386,8 @@ func TestAskAfterARefusal(t *testing.T) {
 	}
 }
 
-// TestNextAskOfOneNeverAsked: its time is now.
+// TestNextAskOfOneNeverAsked checks that a certificate without renewal information is
+// due for a fetch now.
 func TestNextAskOfOneNeverAsked(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
 	w.Settle()

@@ -16,8 +16,9 @@ import (
 	"certroll/reconcile/recorder"
 )
 
-// TestVaultThatGoesAwayIsOneProblem: Vault is sealed at a random call in the middle of
-// a first pass, or takes the token no more, and is back after a while.
+// TestVaultThatGoesAwayIsOneProblem seals Vault, or revokes the token, at a random call
+// during a first pass. Vault returns later, and the outage must cost one problem and no
+// extra orders.
 func TestVaultThatGoesAwayIsOneProblem(t *testing.T) {
 	const n = 20
 	for seed := range uint64(15) {
@@ -53,7 +54,8 @@ func TestVaultThatGoesAwayIsOneProblem(t *testing.T) {
 	}
 }
 
-// TestApplyWhereVaultGoesAway: the same for apply, each of which is a process of its own.
+// TestApplyWhereVaultGoesAway checks the same for certroll apply, where each run is a
+// separate process.
 func TestApplyWhereVaultGoesAway(t *testing.T) {
 	const n, parallel = 20, 4
 	for seed := range uint64(15) {
@@ -73,14 +75,17 @@ func TestApplyWhereVaultGoesAway(t *testing.T) {
 			if report.Failed() > 0 || report.Interrupted+len(report.Results) != n || report.Interrupted == 0 {
 				t.Errorf("%d failed, %d done, %d left to the next run", report.Failed(), len(report.Results), report.Interrupted)
 			}
-			// Who was at work asked once more at most, then the end: whose pending secret is to go, the anchor.
+			// After the outage begins, each running attempt may call Vault at most once
+			// more. Then come the closing calls: deleting pending secrets, and the
+			// checkpoint.
 			if s.Asked > 2*parallel+2 {
 				t.Errorf("a sealed Vault was asked %d times", s.Asked)
 			}
 			s.Unseal()
 			w.Settle()
 			w.OneProblem(t, n)
-			// An order is made again only where Vault did not take its URL.
+			// A second order is allowed only where Vault did not store the first
+			// order's URL.
 			if w.Ca.Calls["order"] > n+parallel {
 				t.Errorf("%d orders for %d certificates", w.Ca.Calls["order"], n)
 			}
@@ -88,8 +93,9 @@ func TestApplyWhereVaultGoesAway(t *testing.T) {
 	}
 }
 
-// TestVaultThatKeepsGoingAway costs no order without end: after some runs that ended
-// without a word the certificate waits as after any failure.
+// TestVaultThatKeepsGoingAway checks that a Vault that keeps failing does not cause
+// endless orders: after several runs that crashed, the certificate backs off as after
+// any failure.
 func TestVaultThatKeepsGoingAway(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
 	tries := 0
@@ -97,7 +103,7 @@ func TestVaultThatKeepsGoingAway(t *testing.T) {
 		w.Vault.Fail = nil
 		r, planned := w.Planned()
 		w.Vault.Fail = func(op, path string) error {
-			// The URL of the order is what Vault does not take any more.
+			// Vault fails at the write of the order's URL.
 			if op == "write" && path == "secret/certroll/pending/api" && w.Vault.Secrets[path] != nil && len(w.Vault.Secrets[path].Versions) > tries {
 				tries = len(w.Vault.Secrets[path].Versions)
 				return &reconciletest.SealedError{CaError: reconciletest.CaError{Code: "vault", Text: "sealed"}}
@@ -114,8 +120,8 @@ func TestVaultThatKeepsGoingAway(t *testing.T) {
 	}
 }
 
-// TestSlowCallIsNoAbsence: one call that took too long is its certificate's failure
-// where Vault answers the next one.
+// TestSlowCallIsNoAbsence checks that one Vault call that times out fails only its
+// certificate if Vault answers the next call.
 func TestSlowCallIsNoAbsence(t *testing.T) {
 	for name, reach := range map[string]error{"it answers": nil, "it does not": &reconciletest.SealedError{CaError: reconciletest.CaError{Code: "vault", Text: "timeout"}}} {
 		t.Run(name, func(t *testing.T) {
@@ -136,7 +142,7 @@ type reachable struct {
 
 func (r reachable) Reach(context.Context, string) error { return r.err }
 
-// lateError is also a deadline that passed.
+// lateError is an error that also counts as an exceeded deadline.
 type lateError struct{ *reconciletest.SealedError }
 
 func (lateError) Is(err error) bool { return err == context.DeadlineExceeded }

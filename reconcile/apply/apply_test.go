@@ -80,8 +80,8 @@ func TestRotationNeverKeepsTheKey(t *testing.T) {
 	}
 }
 
-// TestKeyStaysWithItsOwners: a kept key follows its certificate to another path,
-// and not into another team's hands.
+// TestKeyStaysWithItsOwners checks that a kept key follows its certificate to another
+// path, but never to another team.
 func TestKeyStaysWithItsOwners(t *testing.T) {
 	for file, stays := range map[string]bool{"teams/a/other.hcl": true, "teams/b/certs.hcl": false} {
 		t.Run(file, func(t *testing.T) {
@@ -102,8 +102,8 @@ func TestKeyStaysWithItsOwners(t *testing.T) {
 	}
 }
 
-// TestKeyStaysOverRenewals: nor by steps. A renewal that keeps the key keeps
-// whose it is, too.
+// TestKeyStaysOverRenewals checks that a renewal that keeps the key also keeps the
+// key's owners, so no series of renewals hands it over.
 func TestKeyStaysOverRenewals(t *testing.T) {
 	c := reconciletest.Certificate("api", "api.example.com")
 	c.Key.Rotation, c.File = spec.RotateNever, "teams/a/certs.hcl"
@@ -127,7 +127,8 @@ func TestKeyStaysOverRenewals(t *testing.T) {
 	}
 }
 
-// TestKeyStaysWhereItIsAdopted: nor by another name that adopts the secret first.
+// TestKeyStaysWhereItIsAdopted checks that a certificate under another name cannot get
+// the key by adopting the secret first.
 func TestKeyStaysWhereItIsAdopted(t *testing.T) {
 	c := reconciletest.Certificate("api", "api.example.com")
 	c.Key.Rotation, c.File = spec.RotateNever, "teams/a/certs.hcl"
@@ -182,8 +183,8 @@ func TestShapeIsFixedAtCreation(t *testing.T) {
 	}
 }
 
-// A crash is every port failing from its n-th call on: for each n the next run
-// must end in the same state with the same number of orders.
+// TestCrashAtEveryCall makes every port fail from its n-th call on. For each n, the
+// next run must reach the same state with the same number of orders.
 func TestCrashAtEveryCall(t *testing.T) {
 	for n := 1; ; n++ {
 		w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
@@ -471,8 +472,8 @@ func TestALostRaceIsReplayed(t *testing.T) {
 	}
 }
 
-// TestRecordFollowsTheSpec: what is said of on_remove holds when the block
-// goes, though nothing was issued in between.
+// TestRecordFollowsTheSpec checks that a changed on_remove applies when the block is
+// removed, even if nothing was issued in between.
 func TestRecordFollowsTheSpec(t *testing.T) {
 	c := reconciletest.Certificate("api", "api.example.com")
 	w := reconciletest.NewWorld(t, c)
@@ -496,7 +497,8 @@ func TestRecordFollowsTheSpec(t *testing.T) {
 	}
 }
 
-// TestLostLedger: it is made anew from Vault's metadata, without an order.
+// TestLostLedger checks that certroll rebuilds a lost ledger from Vault's metadata
+// without an order.
 func TestLostLedger(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
 	w.Settle()
@@ -509,7 +511,8 @@ func TestLostLedger(t *testing.T) {
 	}
 }
 
-// TestRetireWaits: a retirement that fails is not tried at each pass.
+// TestRetireWaits checks that a failed retirement backs off instead of being retried in
+// every pass.
 func TestRetireWaits(t *testing.T) {
 	c := reconciletest.Certificate("api", "api.example.com")
 	c.OnRemove = spec.Revoke
@@ -531,8 +534,8 @@ func TestRetireWaits(t *testing.T) {
 	}
 }
 
-// TestRetiredTwice: a name that is retired, comes back and is retired again has
-// two events.
+// TestRetiredTwice checks that a certificate that is retired, declared again and
+// retired again has two retire events.
 func TestRetiredTwice(t *testing.T) {
 	c := reconciletest.Certificate("api", "api.example.com")
 	w := reconciletest.NewWorld(t, c)
@@ -555,7 +558,8 @@ func TestRetiredTwice(t *testing.T) {
 	}
 }
 
-// TestBadChainIsNotAskedForAgain: the order that brought it is spent.
+// TestBadChainIsNotAskedForAgain checks that an order that delivered a bad chain is not
+// used again.
 func TestBadChainIsNotAskedForAgain(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
 	w.Ca.Wrong = func(c *x509.Certificate) { c.DNSNames = []string{"evil.example.com"} }
@@ -570,8 +574,9 @@ func TestBadChainIsNotAskedForAgain(t *testing.T) {
 	}
 }
 
-// TestDraftTellsWhatItFollows: a draft that takes another's place is found
-// again after a crash right behind its write.
+// TestDraftTellsWhatItFollows checks that a run that crashes right after writing the
+// secret is recognized by the next run, even if its pending secret replaced an earlier
+// one.
 func TestDraftTellsWhatItFollows(t *testing.T) {
 	c := reconciletest.Certificate("api", "api.example.com")
 	w := reconciletest.NewWorld(t, c)
@@ -589,7 +594,7 @@ func TestDraftTellsWhatItFollows(t *testing.T) {
 	w.Ledger.Err = errors.New("crash")
 	_, _ = r.Apply(t.Context(), w.Desired, ledger.Revision{}, planned)
 	w.Vault.Fail, w.Ledger.Err = nil, nil
-	w.Journal.Lines = nil // the disk is gone
+	w.Journal.Lines = nil // the disk is lost
 	if a := w.Only(); a.Reason != ledger.ReasonUnfinished {
 		t.Fatalf("plan: %s %s", a.Reason, a.Detail)
 	}
@@ -599,7 +604,8 @@ func TestDraftTellsWhatItFollows(t *testing.T) {
 	}
 }
 
-// TestPairInOneField: key and chain in one text are found, in either order.
+// TestPairInOneField checks that certroll finds key and chain in one field, in either
+// order.
 func TestPairInOneField(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
 	w.Settle()
@@ -615,7 +621,8 @@ func TestPairInOneField(t *testing.T) {
 	}
 }
 
-// TestRefusedRevisionIsToldOnce: at once, and not again at each pull.
+// TestRefusedRevisionIsToldOnce checks that certroll records a rejected revision at
+// once, and does not record it again with each pull.
 func TestRefusedRevisionIsToldOnce(t *testing.T) {
 	w := reconciletest.NewWorld(t)
 	for range 2 {
@@ -629,8 +636,8 @@ func TestRefusedRevisionIsToldOnce(t *testing.T) {
 	}
 }
 
-// TestWhatComesBackBeginsAnew: the failures of before its block was removed are
-// no failures in a row.
+// TestWhatComesBackBeginsAnew checks that failures from before a block was removed do
+// not count as consecutive failures when the block returns.
 func TestWhatComesBackBeginsAnew(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
 	w.Ca.Fail = func(string, int) error { return &reconciletest.CaError{Code: "ca_rejected", Text: "no"} }

@@ -8,8 +8,8 @@ import (
 	"certroll/reconcile/plan"
 )
 
-// TestEndedIsNotPlannedAgain: the plan of a pass in which an attempt ended does not
-// announce that certificate once more; what is still at work stays in it.
+// TestEndedIsNotPlannedAgain checks that the plan of a pass no longer announces a
+// certificate whose attempt has ended, and still contains attempts in progress.
 func TestEndedIsNotPlannedAgain(t *testing.T) {
 	c := &apply.Crew{Ended: map[string]bool{"over": true, "begun anew": true}}
 	actions := []plan.Action{{Certificate: "over"}, {Certificate: "due"}, {Certificate: "begun anew", AtWork: &plan.Work{}}}

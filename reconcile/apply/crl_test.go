@@ -15,7 +15,7 @@ import (
 	"certroll/spec"
 )
 
-// crlWorld is a world whose certificates say where they are revoked.
+// crlWorld is a world whose certificates name a CRL.
 func crlWorld(t testing.TB, certificates ...*spec.Certificate) (*reconciletest.World, *reconciletest.MemCRLs) {
 	w := reconciletest.NewWorld(t, certificates...)
 	w.Ca.SignBy(t, reconciletest.Start.Add(1000*times.Day), false)
@@ -31,8 +31,9 @@ func live(w *reconciletest.World, name string) *ledger.Live {
 	return w.Ledger.Record(w.T, name).Live
 }
 
-// TestRevokedByCRL: what a CRL lists is a state, an event of severity page, and a
-// renewal now; a list is read once a day, once for all certificates.
+// TestRevokedByCRL checks that a certificate listed in a CRL gets its state, an event
+// of severity page and an immediate renewal. certroll fetches each CRL once a day for
+// all certificates.
 func TestRevokedByCRL(t *testing.T) {
 	w, crls := crlWorld(t, reconciletest.Certificate("api", "api.example.com"), reconciletest.Certificate("web", "web.example.com"))
 	w.Settle()
@@ -80,8 +81,8 @@ func TestRevokedByCRL(t *testing.T) {
 	}
 }
 
-// TestWrongCRL: a CA whose list has each certificate that it issues costs one order,
-// and from then on no more than one for a tenth of the life.
+// TestWrongCRL checks that a CA whose CRL lists every certificate it issues costs one
+// order, and then at most one per tenth of the certificate's lifetime.
 func TestWrongCRL(t *testing.T) {
 	w, crls := crlWorld(t, reconciletest.Certificate("api", "api.example.com"))
 	w.Settle()
@@ -94,7 +95,7 @@ func TestWrongCRL(t *testing.T) {
 	if n := len(w.Ca.Replaced); n > 3 {
 		t.Errorf("%d orders in 12 days, want the first one, one for the list, and one for a tenth of its life", n)
 	}
-	// The list is mended.
+	// The CA corrects its CRL.
 	w.Publish(crls, 1, w.Ca.MidKey)
 	w.LookedUp()
 	w.Settle()
@@ -103,8 +104,8 @@ func TestWrongCRL(t *testing.T) {
 	}
 }
 
-// TestCRLThatCountsForNothing: nothing is believed of a list that another key signed,
-// is of the future, or cannot be read; it is read again within an hour and not before.
+// TestCRLThatCountsForNothing checks that certroll ignores a CRL that has another
+// signer, lies in the future or cannot be parsed, and fetches it again after an hour.
 func TestCRLThatCountsForNothing(t *testing.T) {
 	for name, spoil := range map[string]func(*reconciletest.World, *reconciletest.MemCRLs){
 		"another key": func(w *reconciletest.World, c *reconciletest.MemCRLs) {
@@ -146,9 +147,9 @@ func TestCRLThatCountsForNothing(t *testing.T) {
 	}
 }
 
-// TestUncheckedByCRLIsReported: a list that says nothing of some certificates is reported
-// for each of their issuers, with its URL and the time since when it says nothing; it is
-// read again within the hour. What it does prove counts.
+// TestUncheckedByCRLIsReported checks that a CRL that does not cover some certificates
+// is reported for each of their issuers, with its URL and since when. certroll fetches
+// it again within the hour and uses what it does prove.
 func TestUncheckedByCRLIsReported(t *testing.T) {
 	setup := func(t *testing.T) (*reconciletest.World, *reconciletest.MemCRLs, *[]string) {
 		w, crls := crlWorld(t, reconciletest.Certificate("api", "api.example.com"))
@@ -204,8 +205,8 @@ func TestUncheckedByCRLIsReported(t *testing.T) {
 	})
 }
 
-// TestRevokedWhilePaused: with renewal.auto off nothing is written, and a person is
-// told.
+// TestRevokedWhilePaused checks that with renewal.auto off a revocation notifies a
+// person and writes nothing.
 func TestRevokedWhilePaused(t *testing.T) {
 	w, crls := crlWorld(t, reconciletest.Certificate("api", "api.example.com"))
 	w.Settle()
@@ -222,8 +223,8 @@ func TestRevokedWhilePaused(t *testing.T) {
 	}
 }
 
-// TestCompromisedKeyIsRotated: key.rotation = "never" keeps no key that the CA revoked
-// as compromised; a revocation for another reason keeps it.
+// TestCompromisedKeyIsRotated checks that key.rotation = "never" does not keep a key
+// revoked as compromised, and keeps a key revoked for another reason.
 func TestCompromisedKeyIsRotated(t *testing.T) {
 	for code, rotates := range map[int]bool{ledger.KeyCompromise: true, 4: false} {
 		c := reconciletest.Certificate("api", "api.example.com")
@@ -250,9 +251,9 @@ func TestCompromisedKeyIsRotated(t *testing.T) {
 	}
 }
 
-// TestBlockedKey: a key that the CA does not take is replaced at once, also where it
-// is kept by key.rotation = "never", and the event says so; a CA that takes none gets
-// one order more.
+// TestBlockedKey checks that a key that the CA rejects is replaced at once, even with
+// key.rotation = "never", and that the event says so. A CA that rejects every key gets
+// one more order.
 func TestBlockedKey(t *testing.T) {
 	c := reconciletest.Certificate("api", "api.example.com")
 	c.Key.Rotation = spec.RotateNever
@@ -295,8 +296,8 @@ func TestBlockedKey(t *testing.T) {
 	}
 }
 
-// TestBackfill: what an earlier version issued is read once for what it did not note
-// of its chain, and never by a plan.
+// TestBackfill checks that certroll reads a secret of an earlier version once, to note
+// missing facts about its chain, and that a plan never reads it.
 func TestBackfill(t *testing.T) {
 	w, crls := crlWorld(t, reconciletest.Certificate("api", "api.example.com"))
 	end := reconciletest.Start.Add(20 * times.Day)

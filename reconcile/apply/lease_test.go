@@ -10,7 +10,7 @@ import (
 	"certroll/reconcile/reconciletest"
 )
 
-// leaseAfterPush is a lease that looks at the ledger when it is given back.
+// leaseAfterPush is a lease that inspects the ledger when it is released.
 type leaseAfterPush struct {
 	w      *reconciletest.World
 	pushes int
@@ -25,8 +25,9 @@ func (l *leaseAfterPush) Release(context.Context) error {
 	return nil
 }
 
-// TestLeaseIsKeptUntilTheLedgerIsTold: whoever waits for the lease reads in the
-// ledger what is held, and would ask the CA at once otherwise.
+// TestLeaseIsKeptUntilTheLedgerIsTold checks that certroll pushes the ledger before it
+// releases the lease. Otherwise the next holder would miss a hold and contact the CA at
+// once.
 func TestLeaseIsKeptUntilTheLedgerIsTold(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("a", "a.example.com"))
 	lease := &leaseAfterPush{w: w}
@@ -50,9 +51,9 @@ func (l brief) Acquire(context.Context) (bool, string, time.Time, error) {
 }
 func (l brief) Release(context.Context) error { return nil }
 
-// TestLeaseEndsWhileStopped: a process that was stopped in the middle of a step
-// takes no further one when it goes on after its lease has ended, and counts
-// that as no failure.
+// TestLeaseEndsWhileStopped checks that a process suspended in the middle of an attempt
+// takes no further step when it resumes after its lease has expired, and that this is
+// no failure.
 func TestLeaseEndsWhileStopped(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("a", "a.example.com"))
 	w.Opts.Lease = brief{w.At.Add(time.Minute)}
@@ -72,7 +73,7 @@ func TestLeaseEndsWhileStopped(t *testing.T) {
 	if e := w.Ledger.Events(t); len(e) != 0 {
 		t.Errorf("events: %+v", e)
 	}
-	// Whoever has the lease next finishes the same order.
+	// The next holder of the lease finishes the same order.
 	w.Ca.Fail, w.Opts.Lease = nil, brief{w.At.Add(time.Minute)}
 	if r, err := w.Apply(context.Background()); err != nil || len(r.Results) != 1 || r.Failed() != 0 {
 		t.Fatalf("report %+v, %v", r, err)
@@ -82,7 +83,7 @@ func TestLeaseEndsWhileStopped(t *testing.T) {
 	}
 }
 
-// mute is a lease that can be taken, and whose renewal gets no answer.
+// mute is a lease that can be acquired, but whose renewal gets no answer.
 type mute struct{ taken bool }
 
 func (l *mute) Acquire(ctx context.Context) (bool, string, time.Time, error) {
@@ -95,8 +96,8 @@ func (l *mute) Acquire(ctx context.Context) (bool, string, time.Time, error) {
 }
 func (l *mute) Release(context.Context) error { return nil }
 
-// TestLeaseEndsWithoutAnAnswer: a renewal that gets no answer ends with the lease, and what
-// runs under the lease ends then too.
+// TestLeaseEndsWithoutAnAnswer checks that a lease whose renewal gets no answer ends on
+// time, together with the work under it.
 func TestLeaseEndsWithoutAnAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := reconciletest.NewWorld(t)
@@ -118,8 +119,8 @@ func TestLeaseEndsWithoutAnAnswer(t *testing.T) {
 	})
 }
 
-// TestWaitForTheLeaseEndsWithItsCaller: one caller waits for Vault's answer; the wait of
-// another ends with its own context.
+// TestWaitForTheLeaseEndsWithItsCaller checks that a caller that waits for the lease
+// ends with its own context while another caller waits for Vault's answer.
 func TestWaitForTheLeaseEndsWithItsCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := reconciletest.NewWorld(t)

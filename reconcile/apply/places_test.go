@@ -9,8 +9,8 @@ import (
 	"certroll/reconcile/reconciletest"
 )
 
-// TestPlaces: every place that a record or an event ever named, also of what is
-// retired or moved, and whatever cannot be read beside it.
+// TestPlaces checks that PlacesOf finds every path that a record or event ever named,
+// including retired and moved secrets, despite unreadable files.
 func TestPlaces(t *testing.T) {
 	record, err := ledger.MarshalRecord(&ledger.Record{Schema: ledger.RecordSchema, Certificate: "gone", State: ledger.StateRetired, Live: &ledger.Live{Mount: "kv", Path: "old/gone"}})
 	if err != nil {
@@ -26,7 +26,8 @@ func TestPlaces(t *testing.T) {
 	}
 }
 
-// TestRecorded: what was issued is known at once, and a new event with its head.
+// TestRecorded checks that the reconciler knows the path of a newly issued certificate,
+// and no other path.
 func TestRecorded(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
 	w.Settle()

@@ -13,8 +13,8 @@ import (
 	"certroll/spec"
 )
 
-// TestUnreadableTakesNoTurn: what cannot be looked at is not taken for missing
-// by the look before an order, where it would use up what a CA allows.
+// TestUnreadableTakesNoTurn checks that the re-read before an order does not treat an
+// unreadable secret as missing: that would use up the CA's rate limit.
 func TestUnreadableTakesNoTurn(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("dark", "dark.example.com"), reconciletest.Certificate("fresh", "fresh.example.com"), reconciletest.Certificate("other", "other.example.com"))
 	w.Desired.Issuers["ca"].Limits = &spec.Limits{Orders: spec.Limit{Burst: 2, Window: 3 * time.Hour}}
@@ -35,8 +35,8 @@ func TestUnreadableTakesNoTurn(t *testing.T) {
 	}
 }
 
-// TestLookBeforeActing: before it acts, a run looks again at what it acts on, and
-// not at all that has moved, or that has a pending secret.
+// TestLookBeforeActing checks that a run re-reads a secret before it acts on it, except
+// for moves and for certificates with a pending secret.
 func TestLookBeforeActing(t *testing.T) {
 	all := reconciletest.Crowd(20, "example.com")
 	w := reconciletest.NewWorld(t, all...)

@@ -19,8 +19,8 @@ import (
 	"certroll/reconcile/times"
 )
 
-// damages are what somebody who may push can put in the place of a record, of
-// doctor.json or of a line.
+// damages maps names to contents that anybody who may push can put in place of a
+// record, doctor.json or an audit line.
 var damages = map[string]string{
 	"garbage":      "garbage",
 	"nothing":      "",
@@ -45,7 +45,7 @@ func goodRecord(t *testing.T, name string, failures int) []byte {
 	return b
 }
 
-// pastTrees are a ledger's earlier trees, the newest first.
+// pastTrees holds earlier trees of the ledger, the newest first.
 type pastTrees struct {
 	trees []fs.FS
 	asked int
@@ -62,8 +62,9 @@ func (p *pastTrees) Earlier(_ context.Context, visit func(fs.FS) bool) error {
 	return p.err
 }
 
-// TestADamagedRecordStopsNobody: it is named, the others are read, and its last
-// readable version of the history stands in for it, looked for once.
+// TestADamagedRecordStopsNobody checks that a damaged record is reported by name, that
+// the others are read, and that its last readable version from the history replaces it,
+// with one search.
 func TestADamagedRecordStopsNobody(t *testing.T) {
 	for name, damage := range damages {
 		t.Run(name, func(t *testing.T) {
@@ -104,8 +105,8 @@ func TestADamagedRecordStopsNobody(t *testing.T) {
 	}
 }
 
-// TestADamagedRecordInARun: what this process read last stands in, and nobody
-// looks into the history.
+// TestADamagedRecordInARun checks that a running process replaces a damaged record with
+// the version it read last, without a search of the history.
 func TestADamagedRecordInARun(t *testing.T) {
 	var c archive.RecordCache
 	past := &pastTrees{}
@@ -120,7 +121,8 @@ func TestADamagedRecordInARun(t *testing.T) {
 	}
 }
 
-// TestTheHistoryCannotBeRead: that is one more finding, and is tried again.
+// TestTheHistoryCannotBeRead checks that an unreadable history adds a finding and is
+// read again next time.
 func TestTheHistoryCannotBeRead(t *testing.T) {
 	tree := fstest.MapFS{"certificates/api.json": {Data: []byte("garbage")}}
 	past := &pastTrees{err: errors.New("no way there")}
@@ -130,7 +132,8 @@ func TestTheHistoryCannotBeRead(t *testing.T) {
 	}
 }
 
-// TestSomethingElseInTheirPlaces: directories and files where the other belongs.
+// TestSomethingElseInTheirPlaces covers directories in place of files, and files in
+// place of directories.
 func TestSomethingElseInTheirPlaces(t *testing.T) {
 	line, err := json.Marshal(ledger.Event{Schema: 1, ID: "a", Time: time.Now(), Operation: ledger.KindNote, Status: ledger.Failed})
 	if err != nil {
@@ -177,8 +180,8 @@ func TestSomethingElseInTheirPlaces(t *testing.T) {
 	}
 }
 
-// TestDamagedLinesStopNobody: the events around them are read, also one that is
-// there twice, and they are named by line.
+// TestDamagedLinesStopNobody checks that damaged or duplicate audit lines are reported
+// by line, and that the events around them are read.
 func TestDamagedLinesStopNobody(t *testing.T) {
 	at := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 	event := func(id string) string {
@@ -190,14 +193,14 @@ func TestDamagedLinesStopNobody(t *testing.T) {
 	}
 	for name, damage := range damages {
 		if json.Unmarshal([]byte(damage), &ledger.Event{}) == nil || damage == "" {
-			continue // it is an event of no meaning, or no line
+			continue // not a line, or an event without meaning
 		}
 		t.Run(name, func(t *testing.T) {
 			damage := strings.ReplaceAll(damage, "\n", " ")
 			body := strings.Join([]string{event("a"), damage, event("b"), event("b"), damage, event("c"), damage, ""}, "\n")
 			tree := fstest.MapFS{"audit/2026/11.jsonl": {Data: []byte(body)}}
 			var c archive.HistoryCache
-			for range 2 { // the second time nothing is new
+			for range 2 { // the second pass finds nothing new
 				events, err := c.Read(tree, at.Add(-times.Day))
 				if err != nil || len(events) != 3 {
 					t.Fatalf("%d events, %v", len(events), err)
@@ -218,7 +221,8 @@ func TestDamagedLinesStopNobody(t *testing.T) {
 	}
 }
 
-// TestAuditVerifyNamesWhatCannotBeRead.
+// TestAuditVerifyNamesWhatCannotBeRead checks that verification reports unreadable
+// lines by name.
 func TestAuditVerifyNamesWhatCannotBeRead(t *testing.T) {
 	tree := fstest.MapFS{
 		"certificates/zz.json": {Data: []byte("garbage")}, "doctor.json": {Data: []byte("{")}, "audit/2026/11.jsonl": {Data: []byte("x\n")},
@@ -242,7 +246,7 @@ func (o oneCommit) Walk(_ context.Context, visit func(string, []string, fs.FS) e
 	return visit("c0ffee", nil, o.tree)
 }
 
-// TestUnreadableEvents are told once for each content.
+// TestUnreadableEvents checks that each unreadable content is reported once.
 func TestUnreadableEvents(t *testing.T) {
 	lost := archive.Lose(archive.Lose(nil, "certificates/zz.json", 0, "garbage"), "audit/2026/11.jsonl", 3, "garbage")
 	a, b := archive.UnreadableEvents(lost, time.Now()), archive.UnreadableEvents(lost, time.Now().Add(times.Day))

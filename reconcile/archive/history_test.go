@@ -16,7 +16,8 @@ import (
 	"certroll/reconcile/times"
 )
 
-// auditTree is a ledger with events at these ages, in this order, by file.
+// auditTree returns a ledger whose audit files hold events of these ages, in this
+// order.
 func auditTree(t *testing.T, files map[string][]time.Duration) fstest.MapFS {
 	t.Helper()
 	tree := fstest.MapFS{}
@@ -37,15 +38,15 @@ func auditTree(t *testing.T, files map[string][]time.Duration) fstest.MapFS {
 func TestHistory(t *testing.T) {
 	cases := map[string]struct {
 		files map[string][]time.Duration
-		extra string // behind the last line of the newest file
-		want  string // ids
+		extra string // appended to the newest file
+		want  string // event IDs
 	}{
 		"no file":          {nil, "", ""},
 		"an empty file":    {map[string][]time.Duration{"audit/2026/11.jsonl": nil}, "", ""},
 		"all young":        {map[string][]time.Duration{"audit/2026/11.jsonl": {3 * time.Hour, 2 * time.Hour, time.Hour}}, "", "3h0m0s 2h0m0s 1h0m0s"},
 		"over a month":     {map[string][]time.Duration{"audit/2026/10.jsonl": {300 * time.Hour, 100 * time.Hour}, "audit/2026/11.jsonl": {time.Hour}}, "", "100h0m0s 1h0m0s"},
 		"an old one first": {map[string][]time.Duration{"audit/2026/11.jsonl": {500 * time.Hour, 2 * time.Hour}}, "", "2h0m0s"},
-		// An outage of Git has events told late: an older one stands behind.
+		// After an outage of Git, an older event may follow a newer one.
 		"told late":                 {map[string][]time.Duration{"audit/2026/11.jsonl": {500 * time.Hour, 3 * time.Hour, 200 * time.Hour, time.Hour}}, "", "3h0m0s 1h0m0s"},
 		"of a clock that ran ahead": {map[string][]time.Duration{"audit/2026/11.jsonl": {3 * time.Hour}, "audit/2036/01.jsonl": {-87600 * time.Hour, time.Hour}}, "", "3h0m0s -87600h0m0s 1h0m0s"},
 		"torn":                      {map[string][]time.Duration{"audit/2026/11.jsonl": {time.Hour}}, `{"schema":1,"id`, "1h0m0s"},

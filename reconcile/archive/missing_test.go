@@ -16,7 +16,7 @@ import (
 	"certroll/reconcile/times"
 )
 
-// logOf is an audit file with one event a line.
+// logOf returns an audit file with one event per line.
 func logOf(t *testing.T, events ...ledger.Event) *fstest.MapFile {
 	t.Helper()
 	var body []byte
@@ -31,8 +31,9 @@ func logOf(t *testing.T, events ...ledger.Event) *fstest.MapFile {
 	return &fstest.MapFile{Data: body}
 }
 
-// TestADeletedRecordStopsNobody: a push that deletes records, or all of them, ends no
-// back-off. Their last versions count, are named and are written again.
+// TestADeletedRecordStopsNobody checks that a push that deletes some or all records
+// does not end a back-off. Their last versions count, are reported and are written
+// again.
 func TestADeletedRecordStopsNobody(t *testing.T) {
 	at := time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC)
 	retired, err := ledger.MarshalRecord(&ledger.Record{Schema: 1, Certificate: "gone", State: ledger.StateRetired, UpdatedAt: at})
@@ -48,11 +49,11 @@ func TestADeletedRecordStopsNobody(t *testing.T) {
 			failed("gone", ledger.KindIssue, at.Add(-2*times.Day)),
 			failed("api", ledger.KindRenew, at),
 			ledger.Event{Certificate: "gone", Operation: ledger.KindRetire, Status: ledger.Success, Time: at},
-			failed("never", ledger.KindIssue, at), // forged: no commit has its record
+			failed("never", ledger.KindIssue, at), // forged: no commit contains its record
 		),
 		"certificates/api.json": {Data: goodRecord(t, "api", 7)}, "certificates/web.json": {Data: goodRecord(t, "web", 1)},
 		"certificates/gone.json": {Data: retired}, "certificates/old.json": {Data: goodRecord(t, "old", 3)},
-		// A stranger's file that a person removes again stays removed.
+		// A foreign file that a person removed again stays removed.
 		"certificates/forged.json": {Data: goodRecord(t, "forged", 9)},
 	}
 	without := func(files ...string) fstest.MapFS {
@@ -65,7 +66,7 @@ func TestADeletedRecordStopsNobody(t *testing.T) {
 	all := slices.DeleteFunc(slices.Sorted(maps.Keys(good)), func(f string) bool { return !strings.HasPrefix(f, "certificates/") })
 	for name, tc := range map[string]struct {
 		tree fstest.MapFS
-		left int // records that are still there
+		left int // number of records still present
 	}{
 		"one":            {without("certificates/api.json"), 4},
 		"and a stranger": {without("certificates/api.json", "certificates/forged.json", "certificates/gone.json"), 2},
@@ -108,7 +109,7 @@ func TestADeletedRecordStopsNobody(t *testing.T) {
 				t.Fatal(err)
 			}
 			check(t, records, c.Unreadable())
-			if past.asked > 1 { // once, for the record that no commit has
+			if past.asked > 1 { // once, for the record that no commit contains
 				t.Errorf("the history was read %d times", past.asked)
 			}
 			w := &recorder.Writer{Records: &c, Now: time.Now}
@@ -116,7 +117,7 @@ func TestADeletedRecordStopsNobody(t *testing.T) {
 			if err != nil || len(files["certificates/api.json"]) == 0 || len(files["certificates/gone.json"])+len(files["certificates/forged.json"]) > 0 {
 				t.Errorf("written are %v, %v", slices.Collect(maps.Keys(files)), err)
 			}
-			// Once it is written, nothing is missing.
+			// Once a record is rewritten, it no longer counts as missing.
 			tree := maps.Clone(tc.tree)
 			tree["certificates/api.json"] = &fstest.MapFile{Data: files["certificates/api.json"]}
 			if _, err := c.Read(tree); err != nil || len(c.Unreadable()) > 0 || len(c.Restored()) > 0 {
@@ -126,8 +127,8 @@ func TestADeletedRecordStopsNobody(t *testing.T) {
 	}
 }
 
-// TestNoRecordIsMissingInANewLedger: its history is read for nothing that the log does
-// not know.
+// TestNoRecordIsMissingInANewLedger checks that certroll does not search a new ledger's
+// history for records that the audit log never mentions.
 func TestNoRecordIsMissingInANewLedger(t *testing.T) {
 	past := &pastTrees{}
 	tree := fstest.MapFS{"STATUS.md": {}, "audit/2026/11.jsonl": logOf(t, ledger.Event{Operation: ledger.KindNote, Time: time.Now()})}

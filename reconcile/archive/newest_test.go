@@ -12,8 +12,8 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// TestNewest: the newest events of one certificate over several files, as many
-// as are asked for, and whether there are more.
+// TestNewest checks that Newest returns the requested number of a certificate's newest
+// events over several files, and whether there are more.
 func TestNewest(t *testing.T) {
 	at := time.Date(2026, 10, 30, 12, 0, 0, 0, time.UTC)
 	files := map[string]*strings.Builder{}

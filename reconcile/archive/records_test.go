@@ -14,8 +14,7 @@ import (
 	"certroll/reconcile/reconciletest"
 )
 
-// knownTree tells what objects its entries are, as Git does, and counts what
-// is read.
+// knownTree exposes object hashes as Git does, and counts reads.
 type knownTree struct {
 	fstest.MapFS
 	read int
@@ -44,9 +43,9 @@ func (t *knownTree) ReadDir(name string) ([]fs.DirEntry, error) {
 	return entries, err
 }
 
-// TestRecordsOfStrangers: one that lies where its name does not belong, or has a
-// name that no file can have, would be told of without end; after one of the year
-// 9999 no failure could be noted. They are none, and stop nothing.
+// TestRecordsOfStrangers checks that certroll ignores records at the wrong path, with
+// an impossible name, or dated in the year 9999. The first two would be reported
+// forever, and the last would keep failures from being recorded.
 func TestRecordsOfStrangers(t *testing.T) {
 	end := time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
 	if _, err := ledger.MarshalRecord(&ledger.Record{UpdatedAt: (&ledger.Record{UpdatedAt: end}).Next(reconciletest.Start)}); err == nil {
@@ -73,7 +72,8 @@ func TestRecordsOfStrangers(t *testing.T) {
 	}
 }
 
-// TestRecordsAreReadOnce: a look at a ledger of thousands reads what changed.
+// TestRecordsAreReadOnce checks that re-reading a ledger of thousands of records reads
+// only the changed ones.
 func TestRecordsAreReadOnce(t *testing.T) {
 	tree := &knownTree{MapFS: fstest.MapFS{}}
 	put := func(name string, failures int) {
@@ -100,10 +100,10 @@ func TestRecordsAreReadOnce(t *testing.T) {
 	put("b", 3)
 	look(1, 3)
 	look(0, 3)
-	put("b", 0) // and back
+	put("b", 0) // revert the change
 	look(1, 0)
 
-	// The marks of the audit log read its newest file alone.
+	// Finding the audit log's position reads only its newest file.
 	for _, month := range []string{"09", "10", "11"} {
 		tree.MapFS["audit/2026/"+month+".jsonl"] = &fstest.MapFile{Data: []byte("{\"n\":" + month + "}\n{}\n")}
 	}

@@ -15,9 +15,9 @@ import (
 	"certroll/spec"
 )
 
-// TestAnswersOfEarlierRuns: what a run was about to answer is removed by a later one:
-// for an order that was given up before the next one is answered, and once more when
-// the pair is live.
+// TestAnswersOfEarlierRuns checks that a run removes the challenge records that an
+// earlier run may have left: before the next order is answered, and again when the new
+// pair is live.
 func TestAnswersOfEarlierRuns(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
 	w.Ca.Answers = func(url string) string { return "api.example.com token-" + url[strings.LastIndex(url, "/")+1:] }
@@ -33,9 +33,9 @@ func TestAnswersOfEarlierRuns(t *testing.T) {
 	}
 	w.UntilLive(5)
 	want := []string{
-		"finish https://ca.example/order/1", // gone: its answer is in the pending secret
+		"finish https://ca.example/order/1", // gone, but its challenge record is in the pending secret
 		"remove api.example.com token-1 through 1",
-		"finish https://ca.example/order/2", // fails, and is kept
+		"finish https://ca.example/order/2", // fails, and stays pending
 		"remove api.example.com token-1 through 1",
 		"finish https://ca.example/order/2",
 		"remove api.example.com token-1, api.example.com token-2 through 1",
@@ -49,7 +49,8 @@ func TestAnswersOfEarlierRuns(t *testing.T) {
 	}
 }
 
-// TestAnswersAreKeptFirst: where the pending secret cannot be written no record is.
+// TestAnswersAreKeptFirst checks that certroll writes no DNS record unless it could
+// store it in the pending secret first.
 func TestAnswersAreKeptFirst(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
 	asked := false
@@ -72,8 +73,8 @@ func TestAnswersAreKeptFirst(t *testing.T) {
 	}
 }
 
-// begunAnd is a world in which an attempt at a first issue has begun to answer: it has
-// failed and is known to the ledger, or its run died before it could tell.
+// begunAnd returns a world with a first issue that has begun to answer challenges: it
+// either failed and was recorded, or its run died before recording anything.
 func begunAnd(t *testing.T, died bool) *reconciletest.World {
 	t.Helper()
 	for n := 1; n < 50; n++ {
@@ -102,19 +103,19 @@ func begunAnd(t *testing.T, died bool) *reconciletest.World {
 	return nil
 }
 
-// TestAnswersOfWhatIsRetired: where a block is removed while an attempt is unfinished,
-// what it wrote into DNS goes before the pending secret does, or the event names what
-// may still be there.
+// TestAnswersOfWhatIsRetired checks that retiring a certificate with an unfinished
+// attempt removes its challenge records before its pending secret, or that the event
+// names the records that may remain.
 func TestAnswersOfWhatIsRetired(t *testing.T) {
 	const left = "remove by hand what is left at _acme-challenge.api.example.com"
-	forget := func(w *reconciletest.World) { // as an earlier version kept it
+	forget := func(w *reconciletest.World) { // as an earlier version stored it
 		s := w.Vault.Secrets["secret/certroll/pending/api"]
 		data := s.Versions[len(s.Versions)-1].Data
 		data["answers"] = `[{"order":"` + data["order_url"] + `","domain":"api.example.com","token":"token-1"}]`
 	}
 	for name, c := range map[string]struct {
 		change func(*reconciletest.World)
-		by     string // issuer and accounts of the removal; "": there is none
+		by     string // issuer and accounts used for the removal; "": no removal
 		tells  []string
 	}{
 		"in order":            {by: "ca dns.lab"},
@@ -172,7 +173,8 @@ func TestAnswersOfWhatIsRetired(t *testing.T) {
 	}
 }
 
-// TestRetireIsStoppedInASweep: the pending secret stays for the next run, which goes on.
+// TestRetireIsStoppedInASweep checks that an interrupted removal keeps the pending
+// secret, and that the next run continues.
 func TestRetireIsStoppedInASweep(t *testing.T) {
 	w := begunAnd(t, false)
 	w.Desired.Certificates = nil
@@ -185,7 +187,7 @@ func TestRetireIsStoppedInASweep(t *testing.T) {
 		}
 		return nil
 	}
-	_, _ = w.Apply(ctx) // what it says is another test's
+	_, _ = w.Apply(ctx) // another test checks the result
 	if w.Vault.Secrets["secret/certroll/pending/api"] == nil {
 		t.Fatal("the pending secret is gone")
 	}
@@ -196,8 +198,9 @@ func TestRetireIsStoppedInASweep(t *testing.T) {
 	}
 }
 
-// TestAnswersOfAnotherIssuer: an answer is made with the account that it was asked of,
-// and may stand with a DNS account that the certificate does not have any more.
+// TestAnswersOfAnotherIssuer checks that certroll uses the account that an
+// authorization belongs to, and can clean up with a DNS account that the certificate no
+// longer lists.
 func TestAnswersOfAnotherIssuer(t *testing.T) {
 	w := begunAnd(t, false)
 	w.Desired.Issuers["other"] = &spec.Issuer{Name: "other", Directory: "https://other.example/dir"}

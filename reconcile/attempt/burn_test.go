@@ -12,11 +12,12 @@ import (
 	"certroll/spec"
 )
 
-// TestFailedRenderBurnsTheKey: fields that fail for a certificate get no second
-// answer of the same key, however often they are changed, and no order at once.
+// TestFailedRenderBurnsTheKey checks that fields that fail to render discard the key,
+// whatever is changed afterwards: no second result reveals more of the same key. The
+// next order waits.
 func TestFailedRenderBurnsTheKey(t *testing.T) {
 	c := reconciletest.Certificate("api", "api.example.com", "www.example.com")
-	// With one name, as the samples have, it works.
+	// With one name, as in the samples, the fields render.
 	c.Vault.Fields = reconciletest.FieldsLike(t, `{ key = cert.private_key, n = tostring(tonumber(length(cert.names) == 1 ? "1" : "no")) }`)
 	w := reconciletest.NewWorld(t, c)
 	report, err := w.Apply(t.Context())
@@ -33,7 +34,7 @@ func TestFailedRenderBurnsTheKey(t *testing.T) {
 	if orders := len(w.Ca.Orders); orders != 1 {
 		t.Errorf("%d orders", orders)
 	}
-	// Other fields do not end the wait, nor does another issuer of the spec.
+	// Neither other fields nor another issuer end the wait.
 	for i := range 4 {
 		c.Vault.Fields = reconciletest.FieldsLike(t, fmt.Sprintf(`{ key = cert.private_key, n%d = tostring(tonumber(length(cert.names) == 1 ? "1" : "no")) }`, i))
 		w.Desired = reconciletest.Desire(c)
@@ -43,7 +44,7 @@ func TestFailedRenderBurnsTheKey(t *testing.T) {
 	if orders := len(w.Ca.Orders); orders != 1 {
 		t.Errorf("%d orders", orders)
 	}
-	// Once it is over, mended fields are written, with another key.
+	// After the wait, corrected fields are written with a new key.
 	c.Vault.Fields = reconciletest.FieldsLike(t, `{ key = cert.private_key, crt = cert.fullchain }`)
 	w.Desired = reconciletest.Desire(c)
 	w.At = w.At.Add(time.Hour)
@@ -53,8 +54,8 @@ func TestFailedRenderBurnsTheKey(t *testing.T) {
 	}
 }
 
-// TestUnresolvedPasswordKeepsTheDraft: a password that cannot be read says
-// nothing of the key; the order that was paid for is finished later.
+// TestUnresolvedPasswordKeepsTheDraft checks that a password that cannot be read does
+// not discard the key: a later run finishes the order.
 func TestUnresolvedPasswordKeepsTheDraft(t *testing.T) {
 	c := reconciletest.Certificate("api", "api.example.com")
 	c.Vault.Fields = reconciletest.FieldsLike(t, `{ p12 = pkcs12(env("CERTROLL_DNS_STORE")) }`)
@@ -67,8 +68,9 @@ func TestUnresolvedPasswordKeepsTheDraft(t *testing.T) {
 	}
 }
 
-// TestPasswordThatEndsInALineBreak: a keystore of a new secret is not made with
-// such a password. One that consumers open by it already goes on being made.
+// TestPasswordThatEndsInALineBreak checks that certroll creates no keystore with such a
+// password for a new secret, and keeps using it for a keystore that consumers already
+// open with it.
 func TestPasswordThatEndsInALineBreak(t *testing.T) {
 	c := reconciletest.Certificate("api", "api.example.com")
 	c.Vault.Fields = reconciletest.FieldsLike(t, `{ p12 = pkcs12(env("CERTROLL_DNS_STORE")) }`)

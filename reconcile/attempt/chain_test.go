@@ -16,9 +16,9 @@ import (
 	"certroll/reconcile/times"
 )
 
-// TestChainThatEndsFirst: an intermediate that ends before the leaf is what the
-// renewal goes by, in plan, record and metadata. A renewal that brings no later end
-// is the last one until the CA offers another chain; a person is paged once.
+// TestChainThatEndsFirst checks that plan, record and metadata use the end of an
+// intermediate that expires before the leaf. If a renewal does not bring a later end,
+// certroll pages once and renews again only when the CA offers another chain.
 func TestChainThatEndsFirst(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
 	end := reconciletest.Start.Add(10 * times.Day)
@@ -69,7 +69,8 @@ func TestChainThatEndsFirst(t *testing.T) {
 		t.Errorf("its state is %s", s)
 	}
 
-	// Another certificate of that CA gets a chain that lasts longer: so may this one.
+	// Another certificate of this CA gets a longer-lived chain, so this one may get it
+	// too.
 	w.Ca.SignBy(t, reconciletest.Start.Add(1000*times.Day), false)
 	w.Desired.Certificates = append(w.Desired.Certificates, reconciletest.Certificate("web", "web.example.com"))
 	w.Settle()
@@ -82,8 +83,8 @@ func TestChainThatEndsFirst(t *testing.T) {
 	}
 }
 
-// TestChainFactsOfAnotherCertificate: an earlier certroll that renewed left the keys
-// of the chain in the metadata as they were.
+// TestChainFactsOfAnotherCertificate checks metadata whose chain facts belong to an
+// older certificate, because an earlier certroll renewed without updating them.
 func TestChainFactsOfAnotherCertificate(t *testing.T) {
 	end := reconciletest.Start.Add(times.Day)
 	m := observe.EncodeMeta(nil, "api", &ledger.Live{Serial: "a1", NotBefore: reconciletest.Start, NotAfter: reconciletest.Start.Add(90 * times.Day), KeySince: reconciletest.Start, IssuedAt: reconciletest.Start, ChainRead: true, ChainNotAfter: &end, ChainKept: true})
@@ -97,9 +98,9 @@ func TestChainFactsOfAnotherCertificate(t *testing.T) {
 	}
 }
 
-// TestExpiredIntermediate: what would replace a good pair by a chain that clients
-// refuse is not written. Its order is kept, read again each day, and makes the
-// certificate live once the CA offers another chain.
+// TestExpiredIntermediate checks that certroll does not replace a valid pair with a
+// chain that clients reject. It keeps the order, fetches it daily and writes the
+// certificate once the CA offers another chain.
 func TestExpiredIntermediate(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
 	w.Ca.SignBy(t, reconciletest.Start.Add(1000*times.Day), false)
@@ -142,9 +143,9 @@ func TestExpiredIntermediate(t *testing.T) {
 	}
 }
 
-// TestUnfitOrderIsGone: a CA that no longer has the order of a refused certificate, as
-// after another account was registered, gets another one within a tenth of the life of
-// what is live: 160 hours are over before a week is.
+// TestUnfitOrderIsGone checks the case that the CA no longer has the order of a
+// rejected certificate, for example after a new registration. certroll orders again
+// within a tenth of the lifetime: a 160-hour certificate cannot wait a week.
 func TestUnfitOrderIsGone(t *testing.T) {
 	for life, most := range map[time.Duration]int{160 * time.Hour: 4, 90 * times.Day: 2} {
 		w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
@@ -160,19 +161,19 @@ func TestUnfitOrderIsGone(t *testing.T) {
 				t.Fatalf("report %+v, error %v", report, err)
 			}
 			clear(w.Ca.Orders)
-			clear(w.Ca.Issued) // the CA has lost what it made
+			clear(w.Ca.Issued) // the CA loses its issued certificates
 			w.At = w.Only().NotBefore
 		}
 		if n := len(w.Ca.Replaced) - 1; n < most-1 || n > most {
 			t.Errorf("%d orders in two days of certificates of %s, want %d", n, life, most)
 		}
 		w.Ca.Mid = good
-		w.UntilLive(12) // each day
+		w.UntilLive(12) // daily
 	}
 }
 
-// TestExpiredIntermediateOfWhatIsWorse: where what is live has ended before, the new
-// pair is no worse; where nothing is live, it is never written.
+// TestExpiredIntermediateOfWhatIsWorse checks that a pair with an expired intermediate
+// replaces a pair that has itself expired, and is never written where nothing is live.
 func TestExpiredIntermediateOfWhatIsWorse(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
 	w.Ca.SignBy(t, reconciletest.Start.Add(times.Day), false)
@@ -195,8 +196,8 @@ func TestExpiredIntermediateOfWhatIsWorse(t *testing.T) {
 	}
 }
 
-// TestUntidyChains: chains out of order, with copies, or with what does not belong to
-// them are put in order and written.
+// TestUntidyChains checks that certroll sorts chains, drops duplicates and unrelated
+// certificates, and writes the result.
 func TestUntidyChains(t *testing.T) {
 	other := reconciletest.NewMemCA(t, func() time.Time { return reconciletest.Start })
 	for name, shape := range map[string]func(leaf, mid, root []byte) []byte{
@@ -225,12 +226,12 @@ func TestUntidyChains(t *testing.T) {
 	}
 }
 
-// spoilNames has the CA add a name that nobody asked for.
+// spoilNames makes the CA add a name that the order does not have.
 func spoilNames(c *x509.Certificate) { c.DNSNames = append(c.DNSNames, "www."+c.DNSNames[0]) }
 
-// TestRefusedCertificateIsNotOrderedAnew: a certificate that is not what was asked
-// for costs a second order after a day and then one a week, which count against the
-// CA's limits.
+// TestRefusedCertificateIsNotOrderedAnew checks that a certificate that does not match
+// its request causes a second order after a day and then one per week, within the CA's
+// limits.
 func TestRefusedCertificateIsNotOrderedAnew(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
 	w.Ca.Wrong = spoilNames
@@ -250,14 +251,14 @@ func TestRefusedCertificateIsNotOrderedAnew(t *testing.T) {
 	if n := len(b.Drawn[throttle.SetKey("https://ca.example/dir", keypair.NamesDigest([]string{"api.example.com"}))]); n != 4 {
 		t.Errorf("%d certificates count against the limit, want 4", n)
 	}
-	// Another spec may be the cure.
+	// A changed spec may fix it.
 	w.Ca.Wrong = nil
 	w.Desired.Certificates[0] = reconciletest.Certificate("api", "api.example.com", "www.api.example.com")
 	w.Settle()
 }
 
-// TestGoneOrderOfRefusedCertificate: a CA that forgets the order of a certificate that
-// was refused is not asked for another one each day.
+// TestGoneOrderOfRefusedCertificate checks that a CA that drops the order of a rejected
+// certificate does not get a new order every day.
 func TestGoneOrderOfRefusedCertificate(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
 	w.Ca.Wrong = spoilNames
@@ -280,7 +281,8 @@ func TestGoneOrderOfRefusedCertificate(t *testing.T) {
 	}
 }
 
-// TestCertificateOfTheFuture: what becomes valid soon is waited for with its order.
+// TestCertificateOfTheFuture checks that certroll keeps the order of a certificate that
+// becomes valid soon, and waits for it.
 func TestCertificateOfTheFuture(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
 	from := reconciletest.Start.Add(70 * time.Minute)
@@ -299,8 +301,8 @@ func TestCertificateOfTheFuture(t *testing.T) {
 	}
 }
 
-// TestChainThatIsNotOffered: that the CA does not offer the preferred chain is in the
-// event and in the record.
+// TestChainThatIsNotOffered checks that event and record say that the CA does not offer
+// the preferred chain.
 func TestChainThatIsNotOffered(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
 	w.Ca.ChainNote = `the CA offers no chain up to "No Such Root"`

@@ -11,8 +11,8 @@ import (
 	"certroll/spec"
 )
 
-// TestChallengeNames: where CNAMEs led at the last issue is free at the next; of
-// what an earlier certroll issued it is free once.
+// TestChallengeNames checks that a renewal may use the names that CNAMEs led to at the
+// last issue. For certificates of an earlier certroll, any target is allowed once.
 func TestChallengeNames(t *testing.T) {
 	account := &spec.DNSAccount{Name: "lab", Provider: "rfc2136"}
 	try := func(r *ledger.Record) *spec.DNSAccount {

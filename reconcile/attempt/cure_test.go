@@ -10,8 +10,8 @@ import (
 	"certroll/spec"
 )
 
-// TestAnotherSpecMayBeTheCure: an issuer that is held as a whole is tried again
-// at once, by one certificate, when the spec of what failed has changed.
+// TestAnotherSpecMayBeTheCure checks that a changed spec of a failed certificate makes
+// one certificate retry a held issuer at once.
 func TestAnotherSpecMayBeTheCure(t *testing.T) {
 	var certificates []*spec.Certificate
 	for i := range 6 {
@@ -35,13 +35,13 @@ func TestAnotherSpecMayBeTheCure(t *testing.T) {
 	pass(3, 0)
 	pass(0, 0)
 
-	// Not the cure: one finds out, for all.
+	// The change does not help: one certificate finds out for all.
 	w.Desired.Issuers["ca"] = &spec.Issuer{Name: "ca", Directory: "https://ca.example/directory"}
 	pass(1, 0)
 	pass(0, 0)
 
-	// Another certificate's spec has to do with it only where that one met the
-	// trouble last.
+	// A change to another certificate's spec matters only if that certificate failed
+	// last.
 	for _, c := range certificates[1:3] {
 		c.Rotate = "changed"
 	}

@@ -11,9 +11,8 @@ import (
 	"certroll/spec"
 )
 
-// TestDriftIsRepairedWhileRenewalsAreHeld: a renewal that fails holds up no
-// repair, which asks the CA for nothing; where it would have to, it waits as the
-// renewal does.
+// TestDriftIsRepairedWhileRenewalsAreHeld checks that a failing renewal does not delay
+// a repair that needs no CA. A repair that needs the CA waits like the renewal.
 func TestDriftIsRepairedWhileRenewalsAreHeld(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
 	w.Settle()
@@ -34,7 +33,7 @@ func TestDriftIsRepairedWhileRenewalsAreHeld(t *testing.T) {
 		}
 	}
 	overwrite(1)
-	reconciletest.Expect(t, w.Only(), ledger.KindRepair, ledger.ReasonUnfinished, "") // the renewal's pending secret is there
+	reconciletest.Expect(t, w.Only(), ledger.KindRepair, ledger.ReasonUnfinished, "") // the renewal's pending secret exists
 	w.Settle()
 	if got := keypair.SerialOf(w.SecretPair("tls/api").Leaf()); got != serial {
 		t.Errorf("serial %s is there, want %s", got, serial)
@@ -54,8 +53,9 @@ func TestDriftIsRepairedWhileRenewalsAreHeld(t *testing.T) {
 	}
 }
 
-// TestAKeyThatSomebodyWroteIsNotKept: with key.rotation = "never" a secret was
-// overwritten and certroll's version is gone, and with it the key to keep.
+// TestAKeyThatSomebodyWroteIsNotKept checks key.rotation = "never" after a foreign
+// overwrite: certroll's version and its key are gone, and certroll does not keep the
+// foreign key.
 func TestAKeyThatSomebodyWroteIsNotKept(t *testing.T) {
 	for name, written := range map[string]func(*reconciletest.World) map[string]string{
 		"another pair": func(w *reconciletest.World) map[string]string {

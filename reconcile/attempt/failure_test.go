@@ -21,8 +21,8 @@ import (
 	"certroll/spec"
 )
 
-// TestFailureIsToldWhole: an event of a failure says all there is to say, in
-// the upstream's words, and the record with it.
+// TestFailureIsToldWhole checks that the event and the record of a failure are complete
+// and quote the upstream's words.
 func TestFailureIsToldWhole(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
 	w.Settle()
@@ -67,7 +67,8 @@ func TestFailureIsToldWhole(t *testing.T) {
 	}
 }
 
-// TestBackoffSurvivesARestart: each apply is a new process on the same ledger.
+// TestBackoffSurvivesARestart runs each apply as a new process on the same ledger; the
+// back-off must hold.
 func TestBackoffSurvivesARestart(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
 	w.Settle()
@@ -80,7 +81,7 @@ func TestBackoffSurvivesARestart(t *testing.T) {
 	}
 	var tried []time.Time
 	for ; w.At.Before(reconciletest.Start.Add(62 * times.Day)); w.At = w.At.Add(30 * time.Second) {
-		if w.At.Minute() == 0 && w.At.Hour()%6 == 0 { // and Git is away now and then
+		if w.At.Minute() == 0 && w.At.Hour()%6 == 0 { // Git fails now and then
 			w.Ledger.Err = errors.New("connection refused")
 		}
 		r, planned := w.PlannedFromCache()
@@ -100,7 +101,8 @@ func TestBackoffSurvivesARestart(t *testing.T) {
 	}
 }
 
-// TestPaused waits a day at a time for a person, and its link goes nowhere.
+// TestPaused checks that certroll retries a paused account only once a day until a
+// person unpauses it, and that the unpause link appears nowhere.
 func TestPaused(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
 	w.Settle()
@@ -173,14 +175,14 @@ func TestHoldEndsEarly(t *testing.T) {
 	}
 }
 
-// TestRunsThatEndWithoutAWord: a crash at the same call of each run is a
-// failure from the fourth on, and then backs off.
+// TestRunsThatEndWithoutAWord checks that repeated crashes at the same call count as a
+// failure from the fourth on, and then back off.
 func TestRunsThatEndWithoutAWord(t *testing.T) {
 	for _, at := range []string{"order", "finish"} {
 		t.Run(at, func(t *testing.T) {
 			w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
 			orders := 0
-			for range 720 { // an hour, a start each five seconds
+			for range 720 { // one hour, a start every five seconds
 				crash(w, at, &orders)
 				w.At = w.At.Add(5 * time.Second)
 			}
@@ -204,7 +206,7 @@ func TestRunsThatEndWithoutAWord(t *testing.T) {
 	}
 }
 
-// crash runs a process that dies within a call of the CA.
+// crash runs a process that dies during a call to the CA.
 func crash(w *reconciletest.World, at string, calls *int) {
 	w.T.Helper()
 	r, planned := w.Planned()
@@ -218,7 +220,7 @@ func crash(w *reconciletest.World, at string, calls *int) {
 	defer func() { w.Ca.Fail = nil }()
 	dead := make(chan struct{})
 	for _, a := range apply.Actionable(planned.Actions) {
-		go func() { // one action in a goroutine whose panic is the process's end
+		go func() { // a panic in the action's goroutine ends the process
 			defer close(dead)
 			defer func() { _ = recover() }()
 			ap := &attempt.Applier{Means: r.Means, Desired: w.Desired, Pass: limiter.New(w.Opts.Now).Begin(&spec.Spec{}, &plan.Observed{})}
@@ -227,11 +229,12 @@ func crash(w *reconciletest.World, at string, calls *int) {
 		<-dead
 		break
 	}
-	// What it had told by then is told with the next start.
+	// The next start delivers the events recorded so far.
 	_ = r.Tell(context.Background())
 }
 
-// TestUnreadableVault plans nothing, orders nothing, tells nothing false.
+// TestUnreadableVault checks that certroll plans, orders and records nothing while
+// Vault is unreadable.
 func TestUnreadableVault(t *testing.T) {
 	for _, op := range []string{"metadata", "list"} {
 		w := reconciletest.NewWorld(t, reconciletest.Crowd(3, "example.com")...)
@@ -246,7 +249,8 @@ func TestUnreadableVault(t *testing.T) {
 			t.Errorf("%s: observed %+v", op, obs)
 		}
 	}
-	// Sealed under way: what is live stays, and the order is gone on with.
+	// Vault is sealed during an attempt: the live secret stays, and a later run
+	// continues the order.
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
 	w.Settle()
 	w.At = reconciletest.Start.Add(61 * times.Day)
@@ -270,7 +274,8 @@ func TestUnreadableVault(t *testing.T) {
 	}
 }
 
-// TestOneUnreadablePlaceHoldsUpNoOther, and is not taken for an empty one.
+// TestOneUnreadablePlaceHoldsUpNoOther checks that an unreadable path delays no other
+// certificate and does not count as empty.
 func TestOneUnreadablePlaceHoldsUpNoOther(t *testing.T) {
 	reconciletest.Bubble(t, func(w *reconciletest.World, repo *reconciletest.MemRepo) {
 		defer w.Keep(repo, reconcile.LoopOptions{})()
@@ -312,7 +317,8 @@ func TestOneUnreadablePlaceHoldsUpNoOther(t *testing.T) {
 	}, reconciletest.Certificate("api", "api.example.com"), reconciletest.Certificate("www", "www.example.com"))
 }
 
-// TestAllPlacesUnreadable is an outage, and a command is told of the first one.
+// TestAllPlacesUnreadable checks that it counts as an outage if all paths are
+// unreadable, and that a command reports the first path.
 func TestAllPlacesUnreadable(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Crowd(3, "example.com")...)
 	w.Settle()

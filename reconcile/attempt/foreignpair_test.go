@@ -12,8 +12,8 @@ import (
 	"certroll/spec"
 )
 
-// TestForeignPair: a pair that one of the certificate's issuers signed is taken over;
-// any other is put back, however sound it is by itself. Both page.
+// TestForeignPair checks that certroll adopts a foreign pair signed by one of the
+// certificate's issuers, and replaces any other pair, however valid. Both page.
 func TestForeignPair(t *testing.T) {
 	stranger := reconciletest.NewMemCA(t, func() time.Time { return reconciletest.Start })
 	for name, tc := range map[string]struct {
@@ -69,8 +69,8 @@ func TestForeignPair(t *testing.T) {
 	}
 }
 
-// TestAdoptedPairVouchesForNobody: the CA of a pair that was taken over at the start is
-// not known to be the issuer's.
+// TestAdoptedPairVouchesForNobody checks that adopting a pair at the start does not
+// make its CA one of the issuer's known CAs.
 func TestAdoptedPairVouchesForNobody(t *testing.T) {
 	stranger := reconciletest.NewMemCA(t, func() time.Time { return reconciletest.Start })
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
@@ -88,7 +88,8 @@ func TestAdoptedPairVouchesForNobody(t *testing.T) {
 	}
 }
 
-// TestOwnPairWrittenAgain: who adds a field to certroll's own secret is not undone.
+// TestOwnPairWrittenAgain checks that certroll keeps a field that somebody adds to its
+// secret.
 func TestOwnPairWrittenAgain(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
 	w.Settle()
@@ -108,8 +109,8 @@ func TestOwnPairWrittenAgain(t *testing.T) {
 	reconciletest.Expect(t, w.Only(), ledger.KindNone, ledger.ReasonUpToDate, "")
 }
 
-// TestLeftAlone: with renewal.auto off certroll writes nothing but for an explicit
-// rotate, and notes once for each version that somebody changed it.
+// TestLeftAlone checks that with renewal.auto off certroll writes only for an explicit
+// rotate, and notes each foreign version once.
 func TestLeftAlone(t *testing.T) {
 	nonsense := map[string]string{"oops": "the next manager's"}
 	for name, tc := range map[string]struct {
@@ -153,7 +154,7 @@ func TestLeftAlone(t *testing.T) {
 			}
 			w.Settle()
 			if name == "replaced with its metadata" {
-				return // not certroll's any more: a rotation does not overwrite it either
+				return // now a foreign secret: a rotation does not overwrite it either
 			}
 			c.Rotate = "now"
 			w.Settle()
@@ -167,7 +168,8 @@ func TestLeftAlone(t *testing.T) {
 	}
 }
 
-// TestLeftAloneUntilItIsOn: what was left alone is mended once renewal.auto is on.
+// TestLeftAloneUntilItIsOn checks that certroll repairs the secret once renewal.auto is
+// on again.
 func TestLeftAloneUntilItIsOn(t *testing.T) {
 	c := reconciletest.Certificate("api", "api.example.com")
 	w := reconciletest.NewWorld(t, c)

@@ -17,8 +17,9 @@ import (
 
 const keptAt = "secret/certroll/replaced/api"
 
-// TestRevokesWhatItsOwnWriteDestroys: of a secret that keeps one version the old
-// certificate is kept, without its key, before the new one takes its place.
+// TestRevokesWhatItsOwnWriteDestroys checks a secret that keeps one version: certroll
+// stores the old certificate, without its key, before it overwrites it, so that it can
+// still revoke it.
 func TestRevokesWhatItsOwnWriteDestroys(t *testing.T) {
 	c := reconciletest.Certificate("api", "api.example.com")
 	w := reconciletest.NewWorld(t, c)
@@ -28,7 +29,7 @@ func TestRevokesWhatItsOwnWriteDestroys(t *testing.T) {
 	w.Vault.Fail = func(op, path string) error {
 		s := w.Vault.Secrets["secret/tls/api"]
 		if op == "write-metadata" && path == "secret/tls/api" && len(s.Versions) == 2 {
-			s.Versions[0] = reconciletest.MemVersion{Deleted: true} // as max_versions = 1 does
+			s.Versions[0] = reconciletest.MemVersion{Deleted: true} // like max_versions = 1
 		}
 		if s := w.Vault.Secrets[keptAt]; s != nil {
 			for _, v := range s.Versions {
@@ -52,8 +53,8 @@ func TestRevokesWhatItsOwnWriteDestroys(t *testing.T) {
 	reconciletest.Expect(t, w.Only(), ledger.KindNone, ledger.ReasonUpToDate, "")
 }
 
-// TestRevokesLaterWhatIsGone: the CA is away when the rotation is done, and the
-// secret is removed with its metadata before it is back.
+// TestRevokesLaterWhatIsGone checks that a revocation succeeds later if the CA is down
+// after the rotation and the secret with its metadata is deleted meanwhile.
 func TestRevokesLaterWhatIsGone(t *testing.T) {
 	c := reconciletest.Certificate("api", "api.example.com")
 	w := reconciletest.NewWorld(t, c)
@@ -67,7 +68,7 @@ func TestRevokesLaterWhatIsGone(t *testing.T) {
 	}
 	w.Ca.Fail = nil
 	gone["removed with its metadata"](w)
-	w.Settle() // it is issued again
+	w.Settle() // issued again
 	w.At = w.At.Add(time.Hour)
 	w.Settle()
 	events := w.Ledger.Events(t)
@@ -76,7 +77,8 @@ func TestRevokesLaterWhatIsGone(t *testing.T) {
 	}
 }
 
-// TestAKeptCertificateThatIsLiveIsNotRevoked, whatever the ledger says.
+// TestAKeptCertificateThatIsLiveIsNotRevoked checks that certroll never revokes a live
+// certificate, whatever the ledger says.
 func TestAKeptCertificateThatIsLiveIsNotRevoked(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
 	w.Settle()
@@ -93,8 +95,8 @@ func TestAKeptCertificateThatIsLiveIsNotRevoked(t *testing.T) {
 	}
 }
 
-// TestARotationGoesOnWhereNothingCanBeKept: the key leaked, and a policy that is
-// older than certroll's does not let it keep anything.
+// TestARotationGoesOnWhereNothingCanBeKept checks that a compromised key is rotated
+// even if an outdated Vault policy forbids storing the old certificate.
 func TestARotationGoesOnWhereNothingCanBeKept(t *testing.T) {
 	c := reconciletest.Certificate("api", "api.example.com")
 	w := reconciletest.NewWorld(t, c)
@@ -114,8 +116,8 @@ func TestARotationGoesOnWhereNothingCanBeKept(t *testing.T) {
 	}
 }
 
-// TestKeptCertificatesAreBounded: what has expired goes, and what is kept never
-// grows without end.
+// TestKeptCertificatesAreBounded checks that stored old certificates are dropped when
+// they expire, and that their number is bounded.
 func TestKeptCertificatesAreBounded(t *testing.T) {
 	c := reconciletest.Certificate("api", "api.example.com")
 	w := reconciletest.NewWorld(t, c)
@@ -131,7 +133,7 @@ func TestKeptCertificatesAreBounded(t *testing.T) {
 		t.Errorf("%d are kept", n)
 	}
 	w.At = w.At.Add(91 * times.Day)
-	w.Settle() // the renewal
+	w.Settle() // renewal
 	c.Rotate = "later"
 	w.Settle()
 	s = w.Vault.Secrets[keptAt]

@@ -17,8 +17,9 @@ import (
 	"certroll/spec"
 )
 
-// TestNothingIsLeftOfARunThatDied on a first issue, whenever it did, once the
-// block is gone: no key stays of which no record speaks.
+// TestNothingIsLeftOfARunThatDied checks that no key remains in Vault without a record
+// after a run died during a first issue, at whatever call, and the block was then
+// removed.
 func TestNothingIsLeftOfARunThatDied(t *testing.T) {
 	for n := 1; ; n++ {
 		c := reconciletest.Certificate("api", "api.example.com")
@@ -62,8 +63,8 @@ func TestNothingIsLeftOfARunThatDied(t *testing.T) {
 	}
 }
 
-// TestLeftoversOfOthers stay: another ledger's, a stranger's, and all where the
-// look was not whole.
+// TestLeftoversOfOthers checks that certroll keeps leftovers of another ledger and of
+// strangers, and all of them if the listing was incomplete.
 func TestLeftoversOfOthers(t *testing.T) {
 	draft := reconciletest.Certificate("api", "api.example.com")
 	for name, spoil := range map[string]func(w *reconciletest.World, at string){
@@ -93,7 +94,8 @@ func TestLeftoversOfOthers(t *testing.T) {
 	}
 }
 
-// TestLeftoversOfALookThatWasNotWhole: what is not seen is not taken for gone.
+// TestLeftoversOfALookThatWasNotWhole checks that a path that an incomplete listing
+// lacks does not count as deleted.
 func TestLeftoversOfALookThatWasNotWhole(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
 	for n := 1; len(w.KeysOfState()) == 0; n++ {
@@ -131,8 +133,8 @@ func TestLeftoversOfALookThatWasNotWhole(t *testing.T) {
 	}
 }
 
-// TestLeftoverOfANameThatCameBack: a name that was retired, came back, and whose
-// run died. What on_remove said the first time is not done a second time.
+// TestLeftoverOfANameThatCameBack checks a certificate that was retired, declared
+// again, and whose run died: its first on_remove is not applied a second time.
 func TestLeftoverOfANameThatCameBack(t *testing.T) {
 	c := reconciletest.Certificate("api", "api.example.com")
 	c.OnRemove = spec.Delete
@@ -145,7 +147,7 @@ func TestLeftoverOfANameThatCameBack(t *testing.T) {
 		w.DyingAt(n)
 	}
 	w.At = w.At.Add(times.Day)
-	w.Vault.Secrets["secret/tls/api"].Versions[0].Deleted = false // somebody brought it back
+	w.Vault.Secrets["secret/tls/api"].Versions[0].Deleted = false // somebody undeleted it
 	w.Desired.Certificates = nil
 	w.Vault.Fail = func(op, _ string) error {
 		if op == "destroy" {
@@ -169,8 +171,9 @@ func TestLeftoverOfANameThatCameBack(t *testing.T) {
 	}
 }
 
-// TestStagedByAnotherAMomentAgo: a name that came back with key.next, and a run
-// that died once it had staged a key, on a revision that is not known here yet.
+// TestStagedByAnotherAMomentAgo checks a certificate declared again with key.next,
+// whose run died right after staging a key, on a revision that this process does not
+// know yet.
 func TestStagedByAnotherAMomentAgo(t *testing.T) {
 	c := reconciletest.Certificate("api", "api.example.com")
 	w := reconciletest.NewWorld(t, c)
@@ -181,7 +184,7 @@ func TestStagedByAnotherAMomentAgo(t *testing.T) {
 	w.Desired.Certificates = []*spec.Certificate{c}
 	r, planned := w.Planned()
 	var died atomic.Bool
-	died.Store(true) // before it can tell
+	died.Store(true) // before the run records it
 	r.Writer.Ledger, r.Writer.Journal = &reconciletest.DyingLedger{MemLedger: w.Ledger, Dead: &died}, &reconciletest.DyingJournal{MemJournal: w.Journal, Dead: &died}
 	if _, err := r.Apply(t.Context(), w.Desired, ledger.Revision{}, planned); err == nil || len(w.KeysOfState()) != 1 || len(w.Journal.Lines) > 0 {
 		t.Fatalf("%q are there, %d entries, %v", w.KeysOfState(), len(w.Journal.Lines), err)

@@ -19,15 +19,15 @@ import (
 	"certroll/spec"
 )
 
-// nextWorld has one certificate with key.next.
+// nextWorld returns a world with one certificate that has key.next.
 func nextWorld(t testing.TB) (*reconciletest.World, *spec.Certificate) {
 	c := reconciletest.Certificate("api", "api.example.com")
 	c.Key.Next = true
 	return reconciletest.NewWorld(t, c), c
 }
 
-// TestNextKey: what was published as the next key is live after the renewal,
-// and another one is published then.
+// TestNextKey checks that a renewal makes the published next key live and publishes a
+// new one.
 func TestNextKey(t *testing.T) {
 	w, _ := nextWorld(t)
 	w.Settle()
@@ -55,8 +55,8 @@ func TestNextKey(t *testing.T) {
 	w.NoKeys()
 }
 
-// TestNextKeyOnAndOff: it is staged beside a live certificate and withdrawn,
-// without an order and without a version of the secret.
+// TestNextKeyOnAndOff checks that certroll stages and withdraws a next key of a live
+// certificate without an order or a new version of the secret.
 func TestNextKeyOnAndOff(t *testing.T) {
 	c := reconciletest.Certificate("api", "api.example.com")
 	w := reconciletest.NewWorld(t, c)
@@ -87,8 +87,8 @@ func TestNextKeyOnAndOff(t *testing.T) {
 	}
 }
 
-// TestNextKeyLost: a key that is gone from Vault is told by its digest, and one
-// that nobody can read counts as gone when it is needed.
+// TestNextKeyLost checks that the plan names a next key deleted from Vault by its
+// digest, and that an unreadable one counts as lost when it is needed.
 func TestNextKeyLost(t *testing.T) {
 	w, _ := nextWorld(t)
 	w.Settle()
@@ -116,8 +116,8 @@ func TestNextKeyLost(t *testing.T) {
 	}
 }
 
-// TestNextKeyOfAnotherShape: the staged key is replaced, and the reissue waits
-// until the new one was published for a day.
+// TestNextKeyOfAnotherShape checks that a new key algorithm replaces the staged key,
+// and that the reissue waits until the new key has been published for a day.
 func TestNextKeyOfAnotherShape(t *testing.T) {
 	w, c := nextWorld(t)
 	w.Settle()
@@ -139,8 +139,8 @@ func TestNextKeyOfAnotherShape(t *testing.T) {
 	}
 }
 
-// TestNextKeyIsTheBackup: two rotations in a row leave neither the key that was
-// live nor the one that was staged.
+// TestNextKeyIsTheBackup checks that two rotations in a row replace both the live key
+// and the staged one.
 func TestNextKeyIsTheBackup(t *testing.T) {
 	w, c := nextWorld(t)
 	w.Settle()
@@ -158,8 +158,8 @@ func TestNextKeyIsTheBackup(t *testing.T) {
 	}
 }
 
-// TestNextKeyOfADraft: an attempt that fails keeps its key and what was
-// published; a pending secret of before the key was staged is given up.
+// TestNextKeyOfADraft checks that a failed attempt keeps its key and the published one,
+// and that certroll discards a pending secret from before the key was staged.
 func TestNextKeyOfADraft(t *testing.T) {
 	w, c := nextWorld(t)
 	c.Key.Next = false
@@ -194,7 +194,8 @@ func TestNextKeyOfADraft(t *testing.T) {
 	}
 }
 
-// TestNextKeyOfATakenOverSecret: a key is staged beside what is adopted.
+// TestNextKeyOfATakenOverSecret checks that certroll stages a key for an adopted
+// secret.
 func TestNextKeyOfATakenOverSecret(t *testing.T) {
 	w, _ := nextWorld(t)
 	w.Settle()
@@ -210,7 +211,7 @@ func TestNextKeyOfATakenOverSecret(t *testing.T) {
 	other.Settle()
 	other.CheckNext()
 	reconciletest.Expect(t, other.Only(), ledger.KindNone, ledger.ReasonUpToDate, "")
-	// Drift: the same pair written again is taken over, and what was published stays.
+	// Drift: certroll adopts the same pair written again, and keeps the published key.
 	_, next := other.CheckNext()
 	if _, err := other.Vault.Write(t.Context(), "secret", c.Vault.Path, data, 1); err != nil {
 		t.Fatal(err)
@@ -221,8 +222,8 @@ func TestNextKeyOfATakenOverSecret(t *testing.T) {
 	}
 }
 
-// TestNextKeyOfARetired: it goes with its certificate, whatever becomes of the
-// secret.
+// TestNextKeyOfARetired checks that the next key is deleted with its certificate,
+// whatever happens to the secret.
 func TestNextKeyOfARetired(t *testing.T) {
 	for _, onRemove := range []spec.OnRemove{spec.Keep, spec.Delete} {
 		w, c := nextWorld(t)
@@ -241,7 +242,8 @@ func TestNextKeyOfARetired(t *testing.T) {
 	}
 }
 
-// TestNextKeyOutlivesTheLedger: what is published is known without it.
+// TestNextKeyOutlivesTheLedger checks that certroll knows the published key without the
+// ledger.
 func TestNextKeyOutlivesTheLedger(t *testing.T) {
 	w, _ := nextWorld(t)
 	w.Settle()
@@ -253,8 +255,8 @@ func TestNextKeyOutlivesTheLedger(t *testing.T) {
 	}
 }
 
-// TestNextKeyCrashAtEveryCall: whatever call a run dies at, what was published
-// is what becomes live, with one order, and every change is told once.
+// TestNextKeyCrashAtEveryCall checks that wherever a run dies, the published key
+// becomes live with one order, and every change is recorded once.
 func TestNextKeyCrashAtEveryCall(t *testing.T) {
 	for name, tc := range map[string]struct {
 		begin  func(*reconciletest.World, *spec.Certificate)
@@ -313,8 +315,8 @@ func TestNextKeyCrashAtEveryCall(t *testing.T) {
 	}
 }
 
-// dieAtCall applies with every port failing from its n-th call on, and tells
-// whether it came that far.
+// dieAtCall applies with every port failing from its n-th call on, and reports whether
+// the run reached that call.
 func dieAtCall(w *reconciletest.World, n int) bool {
 	var calls atomic.Int64
 	var dead atomic.Bool
@@ -336,8 +338,8 @@ func dieAtCall(w *reconciletest.World, n int) bool {
 	return dead.Load()
 }
 
-// TestNextKeyThatCannotBeStaged holds up no renewal, neither where it never could
-// be nor where it cannot be any more.
+// TestNextKeyThatCannotBeStaged checks that a next key that cannot be staged, or no
+// longer can be, does not delay a renewal.
 func TestNextKeyThatCannotBeStaged(t *testing.T) {
 	for _, before := range []bool{false, true} {
 		t.Run(fmt.Sprint("staged before: ", before), func(t *testing.T) {

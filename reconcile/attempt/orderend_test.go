@@ -12,8 +12,8 @@ import (
 	"certroll/reconcile/times"
 )
 
-// TestOrderEnds: an order that comes to no end is given up, over restarts, for one
-// new order with the same key.
+// TestOrderEnds checks that certroll discards an order that never completes, also
+// across restarts, for one new order with the same key.
 func TestOrderEnds(t *testing.T) {
 	for name, tc := range map[string]struct {
 		err         *reconciletest.CaError
@@ -50,8 +50,8 @@ func TestOrderEnds(t *testing.T) {
 	}
 }
 
-// TestOrderOutlivesAnOutage: a CA that is away for days costs no order, and neither
-// does a limit, a CAA record or a DNS account that fails.
+// TestOrderOutlivesAnOutage checks that certroll keeps its order during days of CA
+// outage, and after a rate limit, a CAA rejection or a DNS failure.
 func TestOrderOutlivesAnOutage(t *testing.T) {
 	for _, class := range []string{"ca_unavailable", "rate_limited", "caa", "dns_unavailable", "validation"} {
 		t.Run(class, func(t *testing.T) {
@@ -74,7 +74,8 @@ func TestOrderOutlivesAnOutage(t *testing.T) {
 	}
 }
 
-// TestDraftKeepsItsCounters: what bounds an order is read back as it was written.
+// TestDraftKeepsItsCounters checks that the counters that bound an order survive a
+// round trip through the pending secret.
 func TestDraftKeepsItsCounters(t *testing.T) {
 	key, err := keypair.NewKey("ecdsa-P-256")
 	if err != nil {

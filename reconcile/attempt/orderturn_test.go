@@ -15,7 +15,7 @@ import (
 	"certroll/spec"
 )
 
-// dual are certificates for the same names, as for two key algorithms.
+// dual returns certificates with the same names, as for two key algorithms.
 func dual(names ...string) []*spec.Certificate {
 	var list []*spec.Certificate
 	for _, n := range names {
@@ -24,9 +24,9 @@ func dual(names ...string) []*spec.Certificate {
 	return list
 }
 
-// TestOneOrderForSeveralCertificates: the CA hands out one and the same order for
-// the same names while it is open. All certificates get theirs in one pass, each
-// from an order of its own.
+// TestOneOrderForSeveralCertificates checks certificates with the same names at a CA
+// that returns the same open order for them. Each must get its own order, all in one
+// pass.
 func TestOneOrderForSeveralCertificates(t *testing.T) {
 	w := reconciletest.NewWorld(t, dual("ec", "rsa", "other")...)
 	w.Desired.Certificates[1].Key.Algorithm = spec.RSA
@@ -47,8 +47,8 @@ func TestOneOrderForSeveralCertificates(t *testing.T) {
 	}
 }
 
-// TestOrderOfAnother: an attempt that failed left an order that the CA then handed
-// to another certificate. It is not ours: one new order at once, no failure.
+// TestOrderOfAnother checks that a certificate whose failed attempt's order the CA has
+// given to another certificate makes one new order at once, without a failure.
 func TestOrderOfAnother(t *testing.T) {
 	all := dual("first", "second")
 	w := reconciletest.NewWorld(t, all...)
@@ -84,8 +84,8 @@ func TestOrderOfAnother(t *testing.T) {
 	}
 }
 
-// TestOrderOfAnotherForEver: a CA that answers each order with another's
-// certificate gets one new order in an attempt, and no more.
+// TestOrderOfAnotherForEver checks that a CA that answers each order with another's
+// certificate gets one new order per attempt, and no more.
 func TestOrderOfAnotherForEver(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
 	w.Ca.Answer = strangersChain(t, w)
@@ -102,7 +102,7 @@ func TestOrderOfAnotherForEver(t *testing.T) {
 	}
 }
 
-// strangersChain is a chain of the CA for a key that nobody here has.
+// strangersChain returns a chain of the CA for an unknown key.
 func strangersChain(t testing.TB, w *reconciletest.World) []byte {
 	t.Helper()
 	k, err := keypair.NewKey("ecdsa-P-256")

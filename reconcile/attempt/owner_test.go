@@ -16,12 +16,12 @@ import (
 	"certroll/reconcile/times"
 )
 
-// deactivated is what a CA says of an account that it does not take any more.
+// deactivated is a CA's error for a deactivated account.
 var deactivated = &reconciletest.CaError{Code: "ca_rejected", OwnedBy: "acme_account", Text: "403 unauthorized: account is deactivated"}
 
-// TestDeadAccountIsOneFailure: twelve certificates, an ACME account that the CA
-// does not take. One of them fails, no order is made, the others wait; after it
-// is mended one retry frees all.
+// TestDeadAccountIsOneFailure checks twelve certificates with an ACME account that the
+// CA rejects. One certificate fails, none orders, the others wait. After the fix, one
+// retry releases all.
 func TestDeadAccountIsOneFailure(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Crowd(12, "example.com")...)
 	w.Ca.Account = func() error { return deactivated }
@@ -44,7 +44,7 @@ func TestDeadAccountIsOneFailure(t *testing.T) {
 	if len(failures) != 1 || failures[0].Owner != ledger.OwnerAccount || len(held) != 1 || held[0].Subject != "issuer.ca" {
 		t.Fatalf("failures %+v, held %+v", failures, held)
 	}
-	// A day of passes asks once or twice more, and never orders.
+	// A day of passes contacts the CA once or twice more and never orders.
 	for range 24 {
 		w.At = w.At.Add(time.Hour)
 		if _, err := w.Apply(t.Context()); err != nil {
@@ -58,7 +58,7 @@ func TestDeadAccountIsOneFailure(t *testing.T) {
 	if _, _, err := w.Retry(recorder.Retry{Certificates: []string{failures[0].Certificate}, Actor: "ann@desk"}); err != nil {
 		t.Fatal(err)
 	}
-	for range 2 { // the one, then all others
+	for range 2 { // the probe, then all others
 		if _, err := w.Apply(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -68,7 +68,7 @@ func TestDeadAccountIsOneFailure(t *testing.T) {
 	}
 }
 
-// typo are the failures of one block with for_each whose names do not exist.
+// typo returns the failures of one for_each block whose names do not exist.
 func typo(at time.Duration, n int) []ledger.Event {
 	var events []ledger.Event
 	for i := range n {
@@ -79,15 +79,15 @@ func typo(at time.Duration, n int) []ledger.Event {
 	return events
 }
 
-// TestOneBlockHoldsNobodyElse: three failures of one block for one domain hold
-// that block's, and those of three blocks or domains hold everybody.
+// TestOneBlockHoldsNobodyElse checks that three failures of one block for one domain
+// hold only that block. Failures of three blocks or domains hold everything.
 func TestOneBlockHoldsNobodyElse(t *testing.T) {
 	sibling := reconciletest.Certificate("shop.9", "9.shop.exmaple.test")
 	other := reconciletest.Certificate("good", "good.example.com")
 	desired := reconciletest.Desire(other, sibling)
 	cases := map[string]struct {
 		history []ledger.Event
-		want    string // of good and of shop.9
+		want    string // hold of good and of shop.9
 	}{
 		"one block, one domain": {typo(0, 5), "issue hold"},
 		"three blocks":          {[]ledger.Event{reconciletest.Failed(0, "a", ledger.ClassDNSUnauthorized, "lab", "403"), reconciletest.Failed(0, "b", ledger.ClassDNSUnauthorized, "lab", "403"), reconciletest.Failed(0, "c", ledger.ClassDNSUnauthorized, "lab", "403")}, "hold hold"},
@@ -110,8 +110,8 @@ func TestOneBlockHoldsNobodyElse(t *testing.T) {
 	}
 }
 
-// TestNotMyZoneIsTheCertificates: a provider that does not hold the zone says
-// nothing of the account, as the last one or as one that was passed over.
+// TestNotMyZoneIsTheCertificates checks that a DNS account that lacks the zone is not
+// in trouble, whether it failed last or was passed over.
 func TestNotMyZoneIsTheCertificates(t *testing.T) {
 	var history []ledger.Event
 	for _, name := range []string{"a", "b", "c"} {
@@ -125,8 +125,8 @@ func TestNotMyZoneIsTheCertificates(t *testing.T) {
 	}
 }
 
-// TestWrongRetryPutsNobodyOff: the next probe of an account in trouble is when it
-// was, however often somebody tries one certificate before its turn in vain.
+// TestWrongRetryPutsNobodyOff checks that failed early retries of one certificate do
+// not delay the next probe of an account in trouble.
 func TestWrongRetryPutsNobodyOff(t *testing.T) {
 	var history []ledger.Event
 	for _, name := range []string{"a", "b", "c"} {
@@ -150,15 +150,15 @@ func TestWrongRetryPutsNobodyOff(t *testing.T) {
 	if after := wait(history); !after.Equal(before) {
 		t.Errorf("it waits until %s, and until %s before", after, before)
 	}
-	// What was tried in its turn counts as before.
+	// Scheduled attempts count as before.
 	history = append(history, reconciletest.Failed(4*time.Minute, "b", ledger.ClassDNSUnauthorized, "lab", "403"))
 	if after := wait(history); !after.After(before) {
 		t.Errorf("after a probe in its turn it waits until %s", after)
 	}
 }
 
-// TestUnscheduledIsTold: a retry before the turn of the account is marked, and
-// the same certificate in its turn is not.
+// TestUnscheduledIsTold checks that an event marks a retry before the account's
+// scheduled probe, and does not mark the scheduled one.
 func TestUnscheduledIsTold(t *testing.T) {
 	history := []ledger.Event{reconciletest.Failed(0, "a", ledger.ClassDNSUnauthorized, "lab", "403"), reconciletest.Failed(0, "b", ledger.ClassDNSUnauthorized, "lab", "403"), reconciletest.Failed(0, "c", ledger.ClassDNSUnauthorized, "lab", "403")}
 	asked := append(slices.Clone(history), ledger.Event{Time: reconciletest.Start, Operation: ledger.KindRetry, Certificate: "good", Status: ledger.Success})
@@ -178,8 +178,8 @@ func TestUnscheduledIsTold(t *testing.T) {
 	}
 }
 
-// TestProbeIsWhatWorkedBefore: the one that the account has published for goes
-// first, before a new one that may fail by its own mistake.
+// TestProbeIsWhatWorkedBefore checks that the probe of an account is a certificate that
+// it has published for, not a new one that may fail by its own mistake.
 func TestProbeIsWhatWorkedBefore(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("proven", "proven.example.com"))
 	w.Settle()
@@ -203,8 +203,9 @@ func TestProbeIsWhatWorkedBefore(t *testing.T) {
 	}
 }
 
-// TestRetryOfAnUntriedCertificate: one that the breaker holds before its first
-// try is in the spec alone, and becomes the next probe.
+// TestRetryOfAnUntriedCertificate checks that a retry of a certificate that the breaker
+// holds before its first attempt makes it the next probe, although only the spec knows
+// it.
 func TestRetryOfAnUntriedCertificate(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Crowd(4, "example.com")...)
 	w.Ca.DNS = func(string) error {
@@ -238,7 +239,8 @@ func TestRetryOfAnUntriedCertificate(t *testing.T) {
 	}
 }
 
-// TestOwnerOf: every class has an owner, and an error's own word goes first.
+// TestOwnerOf checks that every class has an owner, and that the error's own owner
+// takes precedence.
 func TestOwnerOf(t *testing.T) {
 	want := map[ledger.Class]ledger.Owner{
 		ledger.ClassDNSUnauthorized: ledger.OwnerDNSAccount, ledger.ClassDNSUnavailable: ledger.OwnerDNSAccount, ledger.ClassDNSPropagation: ledger.OwnerCertificate, ledger.ClassDNSOccupied: ledger.OwnerCertificate, ledger.ClassCAA: ledger.OwnerCertificate,

@@ -9,9 +9,9 @@ import (
 	"certroll/spec"
 )
 
-// TestAPendingSecretOfAnIssuerThatIsRenamed: what an earlier run left is gone on
-// with under the name that the issuer has now, by which the certificate is
-// asked about and revoked.
+// TestAPendingSecretOfAnIssuerThatIsRenamed checks that certroll continues an earlier
+// run's order under the issuer's new name, and then polls and revokes the certificate
+// under that name.
 func TestAPendingSecretOfAnIssuerThatIsRenamed(t *testing.T) {
 	c := reconciletest.Certificate("api", "api.example.com")
 	w := reconciletest.NewWorld(t, c)
@@ -39,7 +39,8 @@ func TestAPendingSecretOfAnIssuerThatIsRenamed(t *testing.T) {
 	}
 }
 
-// TestAgreeingToTheTermsEndsAHold: it is what the error asks for.
+// TestAgreeingToTheTermsEndsAHold checks that accepting the terms, as the error
+// advises, ends the hold.
 func TestAgreeingToTheTermsEndsAHold(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
 	w.Ca.Fail = func(string, int) error {

@@ -12,7 +12,8 @@ import (
 	"certroll/spec"
 )
 
-// movedWorld has a certificate whose vault.path moved, and that was rotated since.
+// movedWorld returns a world with a certificate whose vault.path changed, and which was
+// rotated since.
 func movedWorld(t *testing.T, previous spec.OnRemove) (*reconciletest.World, *spec.Certificate) {
 	t.Helper()
 	c := reconciletest.Certificate("web", "web.example.com")
@@ -26,8 +27,8 @@ func movedWorld(t *testing.T, previous spec.OnRemove) (*reconciletest.World, *sp
 	return w, c
 }
 
-// TestMovedSecretIsLeftBehind: what stays at the old path is in the event, a notice, the
-// record and STATUS.md until somebody deletes it.
+// TestMovedSecretIsLeftBehind checks that event, notice, record and STATUS.md name the
+// secret left at the old path until somebody deletes it.
 func TestMovedSecretIsLeftBehind(t *testing.T) {
 	w, _ := movedWorld(t, spec.Keep)
 	events := w.Ledger.Events(t)
@@ -59,9 +60,9 @@ func TestMovedSecretIsLeftBehind(t *testing.T) {
 	}
 }
 
-// TestPreviousIsDeleted: with vault.previous = "delete" the old secret goes after the new
-// one is written, and once more where that did not work. What another certificate has, or
-// is to have, stays.
+// TestPreviousIsDeleted checks vault.previous = "delete": certroll deletes the old
+// secret after writing the new one, and retries a failed deletion. It keeps a path that
+// another certificate uses or will use.
 func TestPreviousIsDeleted(t *testing.T) {
 	gone := func(w *reconciletest.World) bool {
 		_, readable, _, err := w.Vault.ReadMetadata(t.Context(), "secret", "tls/web")

@@ -11,8 +11,8 @@ import (
 	"certroll/reconcile/throttle"
 )
 
-// TestAllPublishersAreCredited: each DNS account that answered for a name is in the
-// event, over a restart too, and has worked.
+// TestAllPublishersAreCredited checks that the event names each DNS account that
+// published a record, also after a restart, and that each counts as working.
 func TestAllPublishersAreCredited(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com", "api.example.net"))
 	w.Ca.Publishes = []string{"second", "lab", "second"}

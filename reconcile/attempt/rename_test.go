@@ -13,9 +13,9 @@ import (
 	"certroll/spec"
 )
 
-// TestRenamedIssuer: another name of the block, the same CA and account. ARI is
-// asked still, the order carries replaces, nothing is reissued, and what is
-// removed or replaced can be revoked.
+// TestRenamedIssuer checks an issuer block that is renamed with the same CA and
+// account. certroll keeps fetching ARI, sends replaces, reissues nothing, and can still
+// revoke removed or replaced certificates.
 func TestRenamedIssuer(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
 	w.Ca.Info = func(string) (start, end, again time.Time) {
@@ -50,7 +50,7 @@ func TestRenamedIssuer(t *testing.T) {
 	if a := plan.New(w.Desired, obs, w.At).Actions[0]; !a.Kind.Orders() || a.Replaces == "" {
 		t.Errorf("%s, replaces %q", a.Kind, a.Replaces)
 	}
-	// Another directory under the old name is another CA.
+	// A new directory under the old name is another CA.
 	w.Desired.Issuers["ca"] = &spec.Issuer{Name: "ca", Directory: "https://elsewhere.example/directory"}
 	if i := plan.IssuerOf(w.Desired, w.Desired.Certificates[0], &ledger.Live{Issuer: "ca", Directory: old.Directory}); i == nil || i.Name != "public" {
 		t.Errorf("by the old name with another directory: %+v", i)
@@ -60,7 +60,7 @@ func TestRenamedIssuer(t *testing.T) {
 	}
 }
 
-// TestRenamedIssuerRevokes: on_remove = "revoke" after the renaming.
+// TestRenamedIssuerRevokes checks on_remove = "revoke" after the issuer was renamed.
 func TestRenamedIssuerRevokes(t *testing.T) {
 	c := reconciletest.Certificate("api", "api.example.com")
 	c.OnRemove = spec.Revoke
@@ -75,9 +75,9 @@ func TestRenamedIssuerRevokes(t *testing.T) {
 	}
 }
 
-// TestIssuerGoesWithItsCertificate: on_remove = "revoke", and the issuer's block goes in
-// the same commit. Nobody is left to revoke it: that is refused with the way out,
-// nothing is deleted, and the block's return is enough.
+// TestIssuerGoesWithItsCertificate checks on_remove = "revoke" when one commit removes
+// both the certificate and its issuer. certroll cannot revoke, so it rejects the
+// removal with a remedy and deletes nothing. Restoring the issuer's block is enough.
 func TestIssuerGoesWithItsCertificate(t *testing.T) {
 	c := reconciletest.Certificate("api", "api.example.com")
 	c.OnRemove = spec.Revoke
@@ -93,7 +93,7 @@ func TestIssuerGoesWithItsCertificate(t *testing.T) {
 	if e.Status != ledger.Denied || e.Class != ledger.ClassConfig || !strings.Contains(e.Message, "bring the issuer block back") {
 		t.Errorf("event: %+v", e)
 	}
-	w.SecretPair("tls/api") // it is there still
+	w.SecretPair("tls/api") // still present
 	w.Desired.Issuers = issuers
 	w.At = w.At.Add(2 * times.Day)
 	w.Settle()

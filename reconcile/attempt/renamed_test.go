@@ -19,15 +19,17 @@ import (
 	"certroll/spec/decode"
 )
 
-// renamed is a certificate with another name and a moved block, without vault.path.
+// renamed returns the certificate under another name, with a moved block and without
+// vault.path.
 func renamed(c *spec.Certificate, name string) *spec.Certificate {
 	next := *c
 	next.Name, next.MovedFrom = name, append([]string{c.Name}, c.MovedFrom...)
 	return &next
 }
 
-// TestRenamedByAMovedBlock: it goes on with secret, record, history and what was asked of
-// it; nothing is ordered, deleted or revoked, and the commit's author is who did it.
+// TestRenamedByAMovedBlock checks that a renamed certificate keeps its secret, record,
+// history and requests. certroll orders, deletes and revokes nothing, and the event
+// names the commit's author.
 func TestRenamedByAMovedBlock(t *testing.T) {
 	was := reconciletest.Certificate("api", "api.example.com")
 	was.Rotate, was.OnRemove = "first", spec.Revoke
@@ -61,12 +63,12 @@ func TestRenamedByAMovedBlock(t *testing.T) {
 			t.Errorf("event: %+v", e)
 		}
 	}
-	// The block has done its work: with the path written out it may go.
+	// Once the path is written out, the moved block is no longer needed.
 	w.Desired.Certificates[0].MovedFrom = nil
 	if got := w.Kinds(); got != "none" {
 		t.Errorf("without the moved block: %s", got)
 	}
-	// Another certificate under the old name has a history of its own.
+	// A new certificate under the old name has its own history.
 	w.At = w.At.Add(time.Hour)
 	other := reconciletest.Certificate("api", "other.example.com")
 	other.Vault.Path = "tls/other"
@@ -75,9 +77,9 @@ func TestRenamedByAMovedBlock(t *testing.T) {
 	w.ExpectEvents(t, "web", "issue/missing adopt/renamed")
 }
 
-// TestMovedKeepsTheStagedKey: the key that is published for the next renewal goes on under
-// the new name, with the time of its publication, whichever of the two actions comes first;
-// the next renewal uses it. A file of another directory does not get it with another path.
+// TestMovedKeepsTheStagedKey checks that the published next key keeps its publication
+// time under the new name, whichever of the two actions runs first, and that the next
+// renewal uses it. A file in another directory with another path does not get the key.
 func TestMovedKeepsTheStagedKey(t *testing.T) {
 	for name, tc := range map[string]struct {
 		change func(*spec.Certificate)
@@ -138,20 +140,20 @@ func TestMovedKeepsTheStagedKey(t *testing.T) {
 	}
 }
 
-// pairFacts is what is live without what a move may change.
+// pairFacts returns the facts about the live pair that a move must not change.
 func pairFacts(l *ledger.Live) *struct{ serial, key, issued, since, aki string } {
 	return &struct{ serial, key, issued, since, aki string }{l.Serial, l.KeyDigest, l.IssuedAt.String(), l.KeySince.String(), l.IssuerKey}
 }
 
-// TestRenamedAndMore: what comes with a move is done after it, and as if the name were the
-// same.
+// TestRenamedAndMore checks that changes that come with a rename are applied after it,
+// as if the name were unchanged.
 func TestRenamedAndMore(t *testing.T) {
 	off := func(c *spec.Certificate) { c.Renewal.Auto, c.Renewal.Reason = false, "it moves" }
 	same := func(*spec.Certificate) {}
 	tests := map[string]struct {
 		before, after func(*spec.Certificate)
 		disturb       func(*reconciletest.World)
-		plans         []string // one after another, each applied
+		plans         []string // in sequence, each applied
 	}{
 		"new names":         {same, func(c *spec.Certificate) { c.Domains = append(c.Domains, spec.Domain{ASCII: "www.example.com"}) }, nil, []string{"retire adopt", "reissue"}},
 		"a rotation":        {func(c *spec.Certificate) { c.Rotate = "old" }, func(c *spec.Certificate) { c.Rotate = "new" }, nil, []string{"retire adopt", "rotate"}},
@@ -173,7 +175,7 @@ func TestRenamedAndMore(t *testing.T) {
 			was := reconciletest.Certificate("api", "api.example.com")
 			was.OnRemove = spec.Delete
 			tc.before(was)
-			other := reconciletest.Certificate("other", "other.example.com") // so that one of two is not all
+			other := reconciletest.Certificate("other", "other.example.com") // a second certificate, so that the change does not affect all
 			w := reconciletest.NewWorld(t, was, other)
 			w.Settle()
 			w.At = w.At.Add(time.Hour)
@@ -201,8 +203,8 @@ func TestRenamedAndMore(t *testing.T) {
 	}
 }
 
-// TestRenamedWhileItFails: what was never issued keeps counting, and waits as long: another
-// name is no way round the back-off, in the next passes either.
+// TestRenamedWhileItFails checks that a never issued certificate keeps its failure
+// count and back-off when it is renamed, in later passes too.
 func TestRenamedWhileItFails(t *testing.T) {
 	was := reconciletest.Certificate("api", "api.example.com")
 	w := reconciletest.NewWorld(t, was)
@@ -240,7 +242,8 @@ func TestRenamedWhileItFails(t *testing.T) {
 	}
 }
 
-// failingRenewal is a world where the renewal of api has failed, and web is its name now.
+// failingRenewal returns a world where the renewal of api has failed and api is now
+// named web.
 func failingRenewal(t *testing.T) (*reconciletest.World, *ledger.Hold) {
 	t.Helper()
 	was := reconciletest.Certificate("api", "api.example.com")
@@ -255,8 +258,8 @@ func failingRenewal(t *testing.T) (*reconciletest.World, *ledger.Hold) {
 	return w, w.Ledger.Record(t, "api").Hold
 }
 
-// TestRenamedWhileARenewalFails: neither name says that it recovered, and the wait stands,
-// also where the secret is lost before the move, and where the move itself fails.
+// TestRenamedWhileARenewalFails checks that neither name reports a recovery and that
+// the hold stays, also if the secret is lost before the move or the move fails.
 func TestRenamedWhileARenewalFails(t *testing.T) {
 	w, hold := failingRenewal(t)
 	if got := w.Kinds(); got != "hold adopt" {
@@ -299,13 +302,13 @@ func TestRenamedWhileARenewalFails(t *testing.T) {
 	})
 }
 
-// TestRenameThatFailsOnce: it waits, and is tried again as what it is, whatever else
-// changed with it: nothing is ordered for it, revoked or deleted.
+// TestRenameThatFailsOnce checks that a failed rename waits and is retried as a rename,
+// whatever else changed: certroll orders, revokes and deletes nothing for it.
 func TestRenameThatFailsOnce(t *testing.T) {
 	tests := map[string]struct {
 		change func(*spec.Certificate)
-		after  func(*reconciletest.World) // that it failed
-		then   string                     // is planned after the move
+		after  func(*reconciletest.World) // after the failure
+		then   string                     // planned after the move
 	}{
 		"as it was":    {then: "none none"},
 		"another path": {change: func(c *spec.Certificate) { c.Vault.Path = "tls/web" }, then: "none none"},
@@ -316,7 +319,7 @@ func TestRenameThatFailsOnce(t *testing.T) {
 		}, then: "none none"},
 	}
 	for name, tc := range tests {
-		for _, all := range []bool{true, false} { // the old record is closed meanwhile, or not
+		for _, all := range []bool{true, false} { // whether the old record is closed meanwhile
 			t.Run(fmt.Sprintf("%s, closed %v", name, all), func(t *testing.T) {
 				was := reconciletest.Certificate("api", "api.example.com")
 				was.OnRemove = spec.Revoke
@@ -356,7 +359,8 @@ func TestRenameThatFailsOnce(t *testing.T) {
 	}
 }
 
-// TestRenamedWhileItIsAtWork: what is under way under the former name ends first.
+// TestRenamedWhileItIsAtWork checks that an attempt in progress under the old name ends
+// before the rename.
 func TestRenamedWhileItIsAtWork(t *testing.T) {
 	was := reconciletest.Certificate("api", "api.example.com")
 	w := reconciletest.NewWorld(t, was)
@@ -374,8 +378,8 @@ func TestRenamedWhileItIsAtWork(t *testing.T) {
 	}
 }
 
-// TestAFormerPlaceMattersNoMore: where the move is done, nothing is looked at under the
-// former name: a place that cannot be read any more holds nothing up.
+// TestAFormerPlaceMattersNoMore checks that after the move certroll no longer reads the
+// old path, so an unreadable old path delays nothing.
 func TestAFormerPlaceMattersNoMore(t *testing.T) {
 	old := ledger.Location{Mount: "kv", Path: "tls/api"}
 	records := map[string]*ledger.Record{"api": {Certificate: "api", State: ledger.StateRetired, Live: &ledger.Live{Mount: old.Mount, Path: old.Path}}}
@@ -389,7 +393,8 @@ func TestAFormerPlaceMattersNoMore(t *testing.T) {
 	}
 }
 
-// TestRenamedAndKilled: the metadata names it already, and the ledger knows nothing.
+// TestRenamedAndKilled covers a run that died when the metadata already had the new
+// name and the ledger did not.
 func TestRenamedAndKilled(t *testing.T) {
 	was := reconciletest.Certificate("api", "api.example.com")
 	w := reconciletest.NewWorld(t, was)
@@ -407,7 +412,8 @@ func TestRenamedAndKilled(t *testing.T) {
 	}
 }
 
-// TestRenamedThereAndBack: each move is an event of its own, and the history is whole.
+// TestRenamedThereAndBack checks that each rename has its own event and that the
+// history stays complete.
 func TestRenamedThereAndBack(t *testing.T) {
 	was := reconciletest.Certificate("api", "api.example.com")
 	w := reconciletest.NewWorld(t, was)
@@ -430,8 +436,9 @@ func TestRenamedThereAndBack(t *testing.T) {
 	}
 }
 
-// TestRenamedWithoutAMovedBlock: the secret is adopted, as ever; it was the commit that did
-// it, and the history is found by the former name.
+// TestRenamedWithoutAMovedBlock checks that without a moved block certroll adopts the
+// secret, attributes the change to the commit, and finds the history under the old
+// name.
 func TestRenamedWithoutAMovedBlock(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
 	w.Settle()
@@ -451,7 +458,7 @@ func TestRenamedWithoutAMovedBlock(t *testing.T) {
 	}
 }
 
-// decoded makes a spec of files, with the policies of certroll.hcl.
+// decoded returns the spec of these files under the policies of certroll.hcl.
 func decoded(t *testing.T, policies, certificates string, more ...spec.File) *spec.Spec {
 	t.Helper()
 	const trusted = "issuer \"ca\" {\n  directory = \"https://ca.example/dir\"\n  terms_of_service_agreed = true\n}\ndns \"lab\" { challenge = \"http-01\" }\n"
@@ -463,8 +470,8 @@ func decoded(t *testing.T, policies, certificates string, more ...spec.File) *sp
 	return s
 }
 
-// TestMovedIsNoTheft: a moved block of one team brings it nothing of another team's
-// certificate, whose files are under other policies.
+// TestMovedIsNoTheft checks that a team's moved block cannot take over a certificate of
+// another team, whose files have other policies.
 func TestMovedIsNoTheft(t *testing.T) {
 	const policies = "policy \"all\" { files = [\"*.hcl\"] }\npolicy \"shop\" {\n  files = [\"shop/*.hcl\"]\n  vault = [\"secret/tls/shop/\"]\n}\npolicy \"pay\" { files = [\"pay/*.hcl\"] }\n"
 	const defaults = "defaults {\n  issuer = issuer.ca\n  dns    = dns.lab\n}\n"
@@ -486,16 +493,16 @@ func TestMovedIsNoTheft(t *testing.T) {
 			}
 		}
 	}
-	// Within one team it is a move, to another file too.
+	// Within one team it is a move, also to another file.
 	w.Desired = decoded(t, policies, defaults, keep, one("pay/b.hcl", "certificate \"mine\" { domains = [\"pay.example.com\"] }\nmoved {\n  from = \"pay-api\"\n  to   = \"mine\"\n}\n"))
 	if got := w.Kinds(); got != "none adopt retire" {
 		t.Errorf("within one team: %s", got)
 	}
 }
 
-// TestPrefixTripsTheBrake: a prefix that is set or changed moves many paths at once, and
-// waits for a person; renewals go on where the secrets are. A moved block for all of a
-// for_each moves nothing.
+// TestPrefixTripsTheBrake checks that a new or changed prefix moves many paths at once
+// and waits for a person, while renewals continue at the old paths. A moved block for a
+// whole for_each moves nothing.
 func TestPrefixTripsTheBrake(t *testing.T) {
 	fleet := func(prefix, block, more string) *spec.Spec {
 		var keys []string

@@ -20,7 +20,8 @@ import (
 	"certroll/spec"
 )
 
-// TestRotateAndRevoke: the old one is revoked after the new one is live.
+// TestRotateAndRevoke checks that the old certificate is revoked after the new one is
+// live.
 func TestRotateAndRevoke(t *testing.T) {
 	c := reconciletest.Certificate("api", "api.example.com")
 	w := reconciletest.NewWorld(t, c)
@@ -49,8 +50,8 @@ func TestRotateAndRevoke(t *testing.T) {
 	}
 }
 
-// TestFailureToRevoke is told and tried again later, and holds up neither a
-// renewal nor what there is to note.
+// TestFailureToRevoke checks that a failed revocation is recorded and retried later,
+// and delays neither renewals nor records.
 func TestFailureToRevoke(t *testing.T) {
 	c := reconciletest.Certificate("api", "api.example.com")
 	w := reconciletest.NewWorld(t, c)
@@ -98,8 +99,8 @@ func TestFailureToRevoke(t *testing.T) {
 	}
 }
 
-// TestRevocationEndsWithItsCertificate: one that expired need not be revoked,
-// though its version, or its issuer, is long gone.
+// TestRevocationEndsWithItsCertificate checks that certroll stops trying to revoke a
+// certificate once it has expired, even if its version or issuer is gone.
 func TestRevocationEndsWithItsCertificate(t *testing.T) {
 	c := reconciletest.Certificate("api", "api.example.com")
 	w := reconciletest.NewWorld(t, c)
@@ -114,7 +115,7 @@ func TestRevocationEndsWithItsCertificate(t *testing.T) {
 		t.Fatalf("report %+v, error %v", report, err)
 	}
 	w.At = reconciletest.Start.Add(61 * times.Day)
-	w.Settle() // the renewal
+	w.Settle() // renewal
 	w.At = reconciletest.Start.Add(91 * times.Day)
 	w.Settle()
 	if r := w.Ledger.Record(t, "api"); len(r.Revocations) != 0 {
@@ -126,8 +127,8 @@ func TestRevocationEndsWithItsCertificate(t *testing.T) {
 	}
 }
 
-// TestRotationWithRevokeSurvivesACrash at each call: one order, one
-// revocation that worked.
+// TestRotationWithRevokeSurvivesACrash checks that a crash at each call leads to one
+// order and one successful revocation.
 func TestRotationWithRevokeSurvivesACrash(t *testing.T) {
 	for n := 1; n < 60; n++ {
 		c := reconciletest.Certificate("api", "api.example.com")
@@ -136,7 +137,7 @@ func TestRotationWithRevokeSurvivesACrash(t *testing.T) {
 		before := w.Ledger.Record(t, "api").Live.Serial
 		reconciletest.Compromised(c)
 		if n%2 == 0 {
-			c.Rotate += strings.Repeat(" and more", 100) // longer than metadata takes
+			c.Rotate += strings.Repeat(" and more", 100) // longer than metadata allows
 		}
 		var calls atomic.Int64
 		var dead atomic.Bool
@@ -198,8 +199,8 @@ func TestRotationWithRevokeSurvivesACrash(t *testing.T) {
 	t.Error("it never ends")
 }
 
-// TestForgedRevocation: who can push to the ledger can write a record. It has
-// nothing revoked that is live, be it another certificate's.
+// TestForgedRevocation checks that a record forged by somebody with push access cannot
+// revoke a live certificate, also not another certificate's.
 func TestForgedRevocation(t *testing.T) {
 	for name, of := range map[string]string{"its own": "api", "another's": "web"} {
 		t.Run(name, func(t *testing.T) {
@@ -225,8 +226,8 @@ func TestForgedRevocation(t *testing.T) {
 	}
 }
 
-// TestRotationRequestThatComesBack forces nothing, also after a renewal
-// without it.
+// TestRotationRequestThatComesBack checks that an earlier rotate text that is set again
+// forces nothing, also after a renewal without it.
 func TestRotationRequestThatComesBack(t *testing.T) {
 	c := reconciletest.Certificate("api", "api.example.com")
 	w := reconciletest.NewWorld(t, c)
@@ -244,8 +245,8 @@ func TestRotationRequestThatComesBack(t *testing.T) {
 	}
 }
 
-// TestEarlierRotationRequestThatComesBack: one that was satisfied before another
-// one forces nothing either.
+// TestEarlierRotationRequestThatComesBack checks the same for a rotate text that was
+// fulfilled before another one.
 func TestEarlierRotationRequestThatComesBack(t *testing.T) {
 	c := reconciletest.Certificate("api", "api.example.com")
 	w := reconciletest.NewWorld(t, c)
@@ -259,8 +260,8 @@ func TestEarlierRotationRequestThatComesBack(t *testing.T) {
 	reconciletest.Expect(t, w.Only(), ledger.KindNone, ledger.ReasonUpToDate, "")
 }
 
-// TestRevokesFromWhereItWas: a rotation that moves the secret and dies before it
-// revokes finds the old certificate where it was.
+// TestRevokesFromWhereItWas checks that a rotation that moves the secret and dies
+// before the revocation finds the old certificate at the old path.
 func TestRevokesFromWhereItWas(t *testing.T) {
 	c := reconciletest.Certificate("api", "api.example.com")
 	w := reconciletest.NewWorld(t, c)
@@ -285,8 +286,8 @@ func TestRevokesFromWhereItWas(t *testing.T) {
 	}
 }
 
-// TestRevokeAddedLater: a failed rotation whose block then asks for a revocation
-// makes that too.
+// TestRevokeAddedLater checks that a failed rotation also revokes if its block requests
+// the revocation later.
 func TestRevokeAddedLater(t *testing.T) {
 	c := reconciletest.Certificate("api", "api.example.com")
 	w := reconciletest.NewWorld(t, c)
@@ -305,8 +306,8 @@ func TestRevokeAddedLater(t *testing.T) {
 	}
 }
 
-// TestDriftLosesNoRotationRequest: a foreign pair that is taken over does not
-// count as the rotation that was asked for meanwhile.
+// TestDriftLosesNoRotationRequest checks that adopting a foreign pair does not fulfill
+// a pending rotation request.
 func TestDriftLosesNoRotationRequest(t *testing.T) {
 	c := reconciletest.Certificate("api", "api.example.com")
 	w := reconciletest.NewWorld(t, c)
@@ -330,9 +331,9 @@ func TestDriftLosesNoRotationRequest(t *testing.T) {
 	reconciletest.Expect(t, w.Only(), ledger.KindNone, ledger.ReasonUpToDate, "")
 }
 
-// TestRevocationOfADeletedSecretIsNotForgotten: the secret is deleted before the
-// rotation that was to revoke it is done. What is issued in its place satisfies
-// that, and it is told that somebody has to revoke by hand.
+// TestRevocationOfADeletedSecretIsNotForgotten checks a secret that is deleted before
+// its rotation with revocation is done. The new certificate fulfills the rotation, and
+// the event says that somebody must revoke the old one by hand.
 func TestRevocationOfADeletedSecretIsNotForgotten(t *testing.T) {
 	c := reconciletest.Certificate("api", "api.example.com")
 	w := reconciletest.NewWorld(t, c)
@@ -350,8 +351,8 @@ func TestRevocationOfADeletedSecretIsNotForgotten(t *testing.T) {
 	}
 }
 
-// TestOneRevocationHoldsUpNoOther: what can never be revoked is told each time,
-// and the one after it is revoked all the same.
+// TestOneRevocationHoldsUpNoOther checks that a revocation that can never succeed is
+// reported each time, and that the next one still runs.
 func TestOneRevocationHoldsUpNoOther(t *testing.T) {
 	c := reconciletest.Certificate("api", "api.example.com")
 	w := reconciletest.NewWorld(t, c)
@@ -378,8 +379,8 @@ func TestOneRevocationHoldsUpNoOther(t *testing.T) {
 	}
 }
 
-// TestARenewalIsNotCountedAfterRevocations: the first renewal that fails is the
-// first failure, however often a revocation has failed before it.
+// TestARenewalIsNotCountedAfterRevocations checks that failed revocations do not count
+// as failures of the next renewal.
 func TestARenewalIsNotCountedAfterRevocations(t *testing.T) {
 	c := reconciletest.Certificate("api", "api.example.com")
 	w := reconciletest.NewWorld(t, c)
@@ -406,7 +407,7 @@ func TestARenewalIsNotCountedAfterRevocations(t *testing.T) {
 	}
 }
 
-// revocationsFail has a CA refuse to revoke, and do all else.
+// revocationsFail makes the CA reject revocations only.
 func revocationsFail(class, text string) func(op string, n int) error {
 	return func(op string, _ int) error {
 		if op == "revoke" {

@@ -14,7 +14,7 @@ import (
 	"certroll/reconcile/times"
 )
 
-// gone are the ways in which a secret disappears.
+// gone lists the ways in which a secret can disappear.
 var gone = map[string]func(*reconciletest.World){
 	"deleted": func(w *reconciletest.World) {
 		s := w.Vault.Secrets["secret/tls/api"]
@@ -28,8 +28,8 @@ var gone = map[string]func(*reconciletest.World){
 	"removed with its metadata": func(w *reconciletest.World) { delete(w.Vault.Secrets, "secret/tls/api") },
 }
 
-// TestASecretThatKeepsDisappearingIsHeld: what somebody else deletes is ordered
-// once again in a tenth of its life, whatever restarts, and a person is woken.
+// TestASecretThatKeepsDisappearingIsHeld checks that certroll reissues a secret that
+// somebody keeps deleting once per tenth of its lifetime, across restarts, and pages.
 func TestASecretThatKeepsDisappearingIsHeld(t *testing.T) {
 	for name, undo := range gone {
 		t.Run(name, func(t *testing.T) {
@@ -72,7 +72,8 @@ func TestASecretThatKeepsDisappearingIsHeld(t *testing.T) {
 	}
 }
 
-// TestRetryEndsAHoldOfWhatWasUndone: whoever has found the cause waits no longer.
+// TestRetryEndsAHoldOfWhatWasUndone checks that certroll retry ends the hold of a
+// secret that kept disappearing.
 func TestRetryEndsAHoldOfWhatWasUndone(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
 	w.Settle()
@@ -93,7 +94,8 @@ func TestRetryEndsAHoldOfWhatWasUndone(t *testing.T) {
 	}
 }
 
-// TestWhatIsGoneOnceInALifeIsIssuedAtOnce: only what is near the last time is held.
+// TestWhatIsGoneOnceInALifeIsIssuedAtOnce checks that a secret deleted once is reissued
+// at once: certroll holds only repeated deletions.
 func TestWhatIsGoneOnceInALifeIsIssuedAtOnce(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
 	w.Settle()
@@ -107,8 +109,8 @@ func TestWhatIsGoneOnceInALifeIsIssuedAtOnce(t *testing.T) {
 	}
 }
 
-// TestWhatCertrollDeletedItselfIsNotUndone: a block that was taken out and put
-// back is issued at once.
+// TestWhatCertrollDeletedItselfIsNotUndone checks that a block that was removed and
+// restored is issued at once.
 func TestWhatCertrollDeletedItselfIsNotUndone(t *testing.T) {
 	c := reconciletest.Certificate("api", "api.example.com")
 	c.OnRemove = "delete"
@@ -126,8 +128,8 @@ func TestWhatCertrollDeletedItselfIsNotUndone(t *testing.T) {
 	}
 }
 
-// TestASecretThatKeepsBeingOverwrittenIsHeld: the readers get certroll's version
-// back once at once and then once an hour; each time costs no order.
+// TestASecretThatKeepsBeingOverwrittenIsHeld checks that certroll restores an
+// overwritten secret once at once and then once an hour, without orders.
 func TestASecretThatKeepsBeingOverwrittenIsHeld(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
 	w.Settle()
@@ -162,7 +164,8 @@ func TestASecretThatKeepsBeingOverwrittenIsHeld(t *testing.T) {
 	}
 }
 
-// TestAnUndoneTimeOfAFastClockHoldsNothing: it would hold until it comes.
+// TestAnUndoneTimeOfAFastClockHoldsNothing checks that a stored time in the future
+// holds nothing. Otherwise the hold would last until then.
 func TestAnUndoneTimeOfAFastClockHoldsNothing(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
 	w.Settle()

@@ -16,16 +16,16 @@ import (
 	"certroll/reconcile/reconciletest"
 )
 
-// memPast is a branch in memory, the root first.
+// memPast is an in-memory branch, the root commit first.
 type memPast []memCommit
 
 type memCommit struct {
 	id      string
-	parents []string // nil: the commit before
+	parents []string // nil: the previous commit
 	tree    fstest.MapFS
 }
 
-// lentFS can be read as long as the walk lasts.
+// lentFS is readable only during the walk.
 type lentFS struct {
 	fstest.MapFS
 	over *bool
@@ -53,8 +53,7 @@ func (p memPast) Walk(_ context.Context, visit func(string, []string, fs.FS) err
 	return nil
 }
 
-// logged makes n events as certroll chains them, over two months, each in a
-// commit of its own.
+// logged returns n chained events over two months, each in its own commit.
 func logged(t *testing.T, n int) memPast {
 	t.Helper()
 	var past memPast
@@ -71,12 +70,12 @@ func logged(t *testing.T, n int) memPast {
 	return past
 }
 
-// lines are those of a file of the head.
+// lines returns the lines of a file of the head.
 func (p memPast) lines(file string) []string {
 	return strings.SplitAfter(strings.TrimSuffix(string(p[len(p)-1].tree[file].Data), "\n"), "\n")
 }
 
-// then commits files on top.
+// then adds a commit with these files.
 func (p memPast) then(files map[string]string) memPast {
 	edit := map[string][]byte{}
 	for name, text := range files {
@@ -90,7 +89,7 @@ func TestVerifyTrail(t *testing.T) {
 	cases := map[string]struct {
 		change   func(p memPast) memPast
 		findings []string // "commit file line: problem", each a part
-		words    string   // a part of what was expected and seen
+		words    string   // parts of the expected and the found text
 	}{
 		"in order": {change: func(p memPast) memPast { return p }},
 		"a commit that leaves the log alone": {change: func(p memPast) memPast {
