@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestCommentsAreNoExpression: a comment takes its newline with it, and neither a long
-// text between blocks nor a comment behind each line makes one long expression.
+// TestCommentsAreNoExpression: the newline after a comment belongs to the comment. Neither a long text between blocks
+// nor a comment after each line counts as one long expression.
 func TestCommentsAreNoExpression(t *testing.T) {
 	for name, text := range map[string]string{
 		"comments in a row":         strings.Repeat("# what stands here is told to people\n", 3*maxTokens) + "locals {}\n",

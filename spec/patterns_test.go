@@ -29,7 +29,7 @@ func TestGlob(t *testing.T) {
 		}
 		for _, file := range test.no {
 			if file != path.Clean(file) && strings.Contains(file, "..") {
-				continue // no such path comes out of a repository
+				continue // no repository contains such a path
 			}
 			if MatchGlob(glob, file) {
 				t.Errorf("%s matches %.80s", glob, file)
@@ -75,8 +75,8 @@ func TestNamePattern(t *testing.T) {
 	}
 }
 
-// FuzzPolicy: what a policy covers lies at or below what was typed, and a
-// wildcard is covered only where what it stands for is.
+// FuzzPolicy: a policy covers only paths at or below what its author typed, and it covers a wildcard name only if it
+// covers every name that the wildcard matches.
 func FuzzPolicy(f *testing.F) {
 	for _, seed := range [][2]string{
 		{"shop.example.com", "shop.example.com"}, {"*.shop.example.com", "*.shop.example.com"}, {"**.bücher.example", "a.b.xn--bcher-kva.example"},

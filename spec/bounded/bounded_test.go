@@ -36,8 +36,8 @@ func TestFile(t *testing.T) {
 	}
 }
 
-// TestFilePipes: a pipe is read to its end; one without a writer is empty, and one
-// that stays open is given up.
+// TestFilePipes: File reads a pipe to its end. A pipe without a writer is empty; a pipe that stays open fails after a
+// time limit.
 func TestFilePipes(t *testing.T) {
 	pipe := filepath.Join(t.TempDir(), "pipe")
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
@@ -71,7 +71,7 @@ func TestReader(t *testing.T) {
 	}
 }
 
-// TestRegular: a file and a link to one, and nothing that an open could wait for.
+// TestRegular: a regular file and a link to one pass; anything that an open could block on fails.
 func TestRegular(t *testing.T) {
 	dir := t.TempDir()
 	file, link, pipe := filepath.Join(dir, "file"), filepath.Join(dir, "link"), filepath.Join(dir, "pipe")

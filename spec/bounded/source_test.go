@@ -12,13 +12,13 @@ import (
 	"testing"
 )
 
-// unbounded are calls that read for as long as there is something.
+// unbounded are calls that read until the source ends.
 var unbounded = []string{"os.ReadFile", "io.ReadAll", "ioutil.ReadAll", "ioutil.ReadFile", "json.NewDecoder", ".ReadString", ".ReadBytes"}
 
-// bounds are what makes their argument short, or has it in memory already.
+// bounds are calls that limit the argument or already have it in memory.
 var bounds = []string{"io.LimitReader", "http.MaxBytesReader", "bounded.Reader", "bytes.NewReader", "strings.NewReader"}
 
-// short are the calls that stand alone all the same, and why.
+// short are the unbounded calls that are allowed, with the reason.
 var short = map[string]string{
 	"gitsync/journal/journal.go .ReadBytes":          "certroll's own file, of which a line is an event",
 	"gitsync/push.go io.ReadAll":                     "a commit that was just made in memory",
@@ -28,8 +28,8 @@ var short = map[string]string{
 	"cmd/certroll/apply.go .ReadString":              "approved bounds what it reads from",
 }
 
-// TestNobodyReadsWithoutABound: product code reads whole files and bodies by this
-// package, or from something that is bounded where it is read.
+// TestNobodyReadsWithoutABound: product code reads whole files and bodies through this package, or from a reader with a
+// limit.
 func TestNobodyReadsWithoutABound(t *testing.T) {
 	root, files := filepath.Join("..", ".."), 0
 	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
@@ -59,7 +59,7 @@ func TestNobodyReadsWithoutABound(t *testing.T) {
 	}
 }
 
-// readers are the calls of a file that read without a bound.
+// readers returns the calls in a file that read without a limit.
 func readers(t *testing.T, path string, src []byte) (list []string) {
 	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), path, src, parser.SkipObjectResolution)
@@ -99,7 +99,7 @@ func bound(call *ast.CallExpr) bool {
 	return len(call.Args) > 0 && slices.Contains(bounds, called(call.Args[0]))
 }
 
-// TestReadersAreFound: the test above would see one.
+// TestReadersAreFound: readers finds such a call, so the test above can fail.
 func TestReadersAreFound(t *testing.T) {
 	got := readers(t, "x.go", []byte(`package x
 func f() {

@@ -8,8 +8,8 @@ import (
 	"certroll/spec/spectest"
 )
 
-// TestBefore: of two places that cannot both stand, the one that the change brings is
-// the mistake, wherever its file stands in the order of files.
+// TestBefore: of two blocks that conflict, the error points to the one that the change adds, whatever the order of the
+// files.
 func TestBefore(t *testing.T) {
 	block := func(name string) string {
 		return "certificate \"" + name + "\" {\n  domains = [\"" + name + ".example.com\"]\n  issuer = issuer.le\n  dns = dns.main\n}\n"
@@ -28,7 +28,7 @@ policy "all" {
 	for name, c := range map[string]struct {
 		files  []spec.File
 		before []spec.File
-		want   string // place and a part of the detail
+		want   string // the place and a part of the detail
 	}{
 		"a duplicate in an earlier file":  {append([]spec.File{{Path: "a.hcl", Bytes: []byte(block("two"))}}, old...), old, `a.hcl:1:1-18: Duplicate name|is there already, at z.hcl:1. Names are unique in the whole repo; rename this one.`},
 		"a duplicate above, in its file":  {[]spec.File{{Path: "m.hcl", Bytes: []byte("certificate \"new\" {\n  domains = [\"n.example.com\"]\n  issuer = issuer.le\n  dns = dns.main\n  vault { path = \"tls/one\" }\n}\n" + block("one"))}}, old, `m.hcl:5:18-27: Vault path claimed twice|The certificate "one", at m.hcl:7`},
@@ -46,8 +46,8 @@ policy "all" {
 	}
 }
 
-// TestMissingDefaults: what is missing for one cause is one mistake for each setting,
-// and none while the cause may be in a file that does not parse.
+// TestMissingDefaults: several settings missing for the same cause give one error per setting, and none if the cause
+// may be in a file that does not parse.
 func TestMissingDefaults(t *testing.T) {
 	certificate := func(name string) spec.File {
 		return spec.File{Path: name + ".hcl", Bytes: []byte("certificate \"" + name + "\" {\n  domains = [\"" + name + ".example.com\"]\n}\n")}
@@ -76,7 +76,7 @@ func TestMissingDefaults(t *testing.T) {
 	}
 }
 
-// TestUnquoted: a text without its quotes is shown whole, with them.
+// TestUnquoted: the error shows the whole text without quotes, and the same text with quotes.
 func TestUnquoted(t *testing.T) {
 	for text, want := range map[string]string{
 		"[x.shop.example.test]":         `x.hcl:2:14-33: Unknown variable|named "x". Did you mean "x.shop.example.test", in quotes?`,

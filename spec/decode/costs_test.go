@@ -18,7 +18,7 @@ import (
 	"certroll/spec/spectest"
 )
 
-// cpu is how much time of all cores this process has used.
+// cpu returns the CPU time of this process over all cores.
 func cpu(t testing.TB) time.Duration {
 	t.Helper()
 	var u syscall.Rusage
@@ -30,11 +30,10 @@ func cpu(t testing.TB) time.Duration {
 
 const (
 	mostInput = 64 << 10        // bytes
-	mostCPU   = 2 * time.Second // that an input of so many bytes may take
+	mostCPU   = 2 * time.Second // the limit for such an input
 )
 
-// costly decodes a file, and fails where it takes longer than any of its size
-// may. What there is to say of it is returned.
+// costly decodes a file, fails if decoding exceeds the limit for any file of that size, and returns the diagnostics.
 func costly(t testing.TB, src string) string {
 	t.Helper()
 	if len(src) > mostInput {
@@ -53,13 +52,13 @@ func costly(t testing.TB, src string) string {
 	return spectest.Text(diags)
 }
 
-// fuzzing reports whether go test -fuzz runs, or its worker.
+// fuzzing reports whether `go test -fuzz` or one of its workers runs.
 func fuzzing() bool {
 	return flag.Lookup("test.fuzz").Value.String() != "" || flag.Lookup("test.fuzzworker").Value.String() == "true"
 }
 
-// TestBombs: what small files can make certroll work for is bounded, whatever
-// they call and however they go wrong.
+// TestBombs: the work that a small file can cause is bounded, whatever functions it calls and whatever errors it
+// triggers.
 func TestBombs(t *testing.T) {
 	all := bombs()
 	for _, name := range slices.Sorted(maps.Keys(all)) {
@@ -67,7 +66,7 @@ func TestBombs(t *testing.T) {
 	}
 }
 
-// values are locals that functions and operators are let loose on.
+// values are locals that the functions and operators of this test are applied to.
 var values = sync.OnceValue(func() string {
 	same := colliding(1_000)
 	return `locals {
@@ -89,7 +88,7 @@ var values = sync.OnceValue(func() string {
 `
 })
 
-// colliding are texts that cty hashes alike: the CRC-32 of the text in quotes.
+// colliding returns n texts with the same cty hash, which is the CRC-32 of the quoted text.
 func colliding(n int) string {
 	var b strings.Builder
 	for i := range n {
@@ -98,8 +97,8 @@ func colliding(n int) string {
 	return b.String()
 }
 
-// alike adds bytes to a text of a fixed length until its CRC, in quotes, has a
-// fixed low half: colliding wholly takes no more for who has time.
+// alike appends bytes until the CRC of the quoted text has a fixed value in its low bits. An attacker with more time
+// can make all bits collide.
 func alike(s string) string {
 	for i := 0; ; i++ {
 		text := fmt.Sprintf("%s%x", s, i)
@@ -114,7 +113,7 @@ func alike(s string) string {
 
 func bombs() map[string]string {
 	m := map[string]string{
-		// What was found by hand.
+		// Found by hand.
 		"regexall, many alternatives": alternatives(),
 		"distinct of many":            "locals {\n a = range(1000)\n b = flatten([for i in range(60) : [for j in local.a : i*1000+j]])\n c = length(distinct(local.b))\n}\n",
 		"a long name that is near":    "locals {\n " + strings.Repeat("a", 20_000) + " = 1\n x = local." + strings.Repeat("ab", 10_000) + "\n y = local." + strings.Repeat("ab", 9_000) + "\n}\n",
@@ -146,10 +145,10 @@ func bombs() map[string]string {
 
 func bombOf(call string) string { return values() + "locals {\n bomb = " + call + "\n}\n" }
 
-// often is a call in a loop.
+// often puts a call into a loop.
 func often(call string) string { return "[for i in range(1000) : can(" + call + ")]" }
 
-// arguments are one value of each kind, for every function.
+// arguments returns one value of each type for calls to every function.
 func arguments() map[string]string {
 	m := map[string]string{}
 	for name := range (eval.Meter{}).Functions() {
@@ -164,12 +163,11 @@ func arguments() map[string]string {
 	return m
 }
 
-// FuzzCost: no input of 64 KB takes more than two seconds of CPU. It is seeded with
-// every bomb and each function at its worst, and is run by a program that was not
-// instrumented for coverage (make fuzz): that one is ten times slower.
+// FuzzCost: no input of 64 KB uses more than two seconds of CPU. Its seeds are all bombs and the worst case of each
+// function. `make fuzz` runs it without coverage instrumentation, which is ten times slower.
 func FuzzCost(f *testing.F) {
 	spectest.Seeds(f)
-	if fuzzing() { // all of them take half an hour of CPU
+	if fuzzing() { // all seeds take half an hour of CPU
 		for _, src := range bombs() {
 			f.Add([]byte(src))
 		}
@@ -191,7 +189,7 @@ func FuzzCost(f *testing.F) {
 	})
 }
 
-// worst are calls and operators on what costs them most.
+// worst returns calls and operators, each with the arguments that cost it most.
 func worst() map[string]string {
 	m := map[string]string{
 		"equal":       `local.words == [for w in local.words : w]`,
@@ -288,7 +286,7 @@ func settingsOf(n int) string {
 	return b.String() + "}\n"
 }
 
-// deepLocals nest a value far deeper than brackets may.
+// deepLocals nests a value far deeper than brackets may nest.
 func deepLocals() string {
 	var b strings.Builder
 	b.WriteString("locals {\n v0 = 1\n")
@@ -298,8 +296,8 @@ func deepLocals() string {
 	return b.String() + " x = [for i in range(1000) : local.v190 == local.v190]\n y = flatten(local.v190)\n z = true ? local.v190 : [local.v190]\n}\n"
 }
 
-// TestCollectionsOfOneType: a collection of many parts of one type is made in the time
-// that its size takes. cty holds each type against each: 20 seconds for 20,000.
+// TestCollectionsOfOneType: converting a tuple to a collection takes time linear in its length if all elements have one
+// type. cty compares every type with every other: 20 seconds for 20,000 elements.
 func TestCollectionsOfOneType(t *testing.T) {
 	for _, call := range []string{
 		"tolist(local.nums)", "tomap({ for w in local.words : w => 1 })", "setunion([local.nums, local.nums]...)", "coalesce([for n in local.nums : n]...)",

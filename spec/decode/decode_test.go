@@ -20,11 +20,10 @@ import (
 
 var update = flag.Bool("update", false, "write the goldens anew")
 
-// strict is what most tests let the repo reach.
+// strict is the trust setting of most tests.
 var strict = spectest.Strict()
 
-// TestMistakes holds every mistake of testdata/mistakes against what is said
-// of it, to the column.
+// TestMistakes compares the diagnostics of every file in testdata/mistakes with the expected ones, to the column.
 func TestMistakes(t *testing.T) {
 	archives, err := filepath.Glob("testdata/mistakes/*.txtar")
 	if err != nil || len(archives) == 0 {
@@ -76,7 +75,7 @@ func golden(t *testing.T, name string) {
 
 const world = spectest.World
 
-// decodeOne decodes files that must be good.
+// decodeGood decodes files without mistakes.
 func decodeGood(t *testing.T, files map[string]string) *spec.Spec {
 	t.Helper()
 	var list []spec.File
@@ -128,7 +127,7 @@ dns "web" {
 dns "alpn" {
   challenge = "tls-alpn-01"
 }`})
-	ignore := cmpopts.IgnoreTypes(hcl.Range{}, spec.Reach{}) // TestEndpoints has what they reach
+	ignore := cmpopts.IgnoreTypes(hcl.Range{}, spec.Reach{}) // TestEndpoints checks them
 	wantIssuer := &spec.Issuer{Name: "private", Directory: "https://acme.example.com/directory", Email: "certs@example.com", AgreeTOS: true,
 		Profile: "tlsserver", PreferredChain: "Example Root",
 		EAB: &spec.EAB{KeyID: spec.Value{Source: spec.Literal, Text: "kid-1"}, HMAC: spec.Value{Source: spec.FromVault, Path: "secret/dns/eab", Field: "hmac"}}}
@@ -320,8 +319,7 @@ certificate "deep" {
 	}
 }
 
-// TestTrusted: issuer and dns blocks may stand in certroll.hcl, and reach what
-// the repo may not.
+// TestTrusted: issuer and dns blocks in certroll.hcl may reach what the config repo may not.
 func TestTrusted(t *testing.T) {
 	trust := spec.Trust{Known: true, Files: []spec.File{{Path: "/etc/certroll.hcl", Bytes: []byte(`
 interval = "1m"
@@ -349,8 +347,7 @@ certificate "c" {
 	}
 }
 
-// TestFilesAreForTheTrusted: the repo cannot have a file of the reconciler's
-// machine read, by whatever name.
+// TestFilesAreForTheTrusted: the config repo cannot make certroll read a local file, whatever variable names it.
 func TestFilesAreForTheTrusted(t *testing.T) {
 	block := `
 dns "ours" {
@@ -376,8 +373,7 @@ dns "ours" {
 	}
 }
 
-// TestUnknownTrust: without certroll.hcl nothing is refused for the reach of a
-// reference, and one warning says so.
+// TestUnknownTrust: without certroll.hcl no reference is rejected for its target, and one warning says so.
 func TestUnknownTrust(t *testing.T) {
 	s, diags := Files(t.Context(), []spec.File{{Path: "w.hcl", Bytes: []byte(world)}}, spec.Trust{})
 	if s == nil || len(diags) != 1 || diags[0].Severity != hcl.DiagWarning || diags[0].Summary != "References not checked" {
@@ -385,8 +381,7 @@ func TestUnknownTrust(t *testing.T) {
 	}
 }
 
-// TestNothingAllowed: where the reconciler lets the repo reach nothing, no name
-// would be a better one.
+// TestNothingAllowed: if certroll.hcl allows nothing, the error suggests no other name.
 func TestNothingAllowed(t *testing.T) {
 	const file = `dns "env" {
   provider    = "cloudflare"

@@ -33,8 +33,7 @@ func TestDocs(t *testing.T) {
 	}
 }
 
-// TestDocsComplete: the reference names every function, preset, attribute of
-// cert and directory.
+// TestDocsComplete: the reference names every function, preset, attribute of cert, and directory.
 func TestDocsComplete(t *testing.T) {
 	text, err := os.ReadFile("../../docs/spec.md")
 	if err != nil {
@@ -56,8 +55,7 @@ func TestDocsComplete(t *testing.T) {
 	}
 }
 
-// TestDocsTXTRecords: the reference names each provider that takes the TXT records
-// of others with it, and no other.
+// TestDocsTXTRecords: the reference lists exactly the providers that delete other TXT records of the same name.
 func TestDocsTXTRecords(t *testing.T) {
 	text, err := os.ReadFile("../../docs/spec.md")
 	if err != nil {

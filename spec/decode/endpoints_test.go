@@ -26,7 +26,7 @@ func TestEndpoints(t *testing.T) {
 	for name, test := range map[string]struct {
 		body   string
 		allow  []string
-		refuse string // "": taken
+		refuse string // "": accepted
 	}{
 		"no address":                     {`provider = "cloudflare"`, nil, ""},
 		"an address":                     {pdns(`"http://attacker.example"`), nil, `trust { endpoints = ["attacker.example:80"] }`},
@@ -73,12 +73,12 @@ func TestEndpoints(t *testing.T) {
 			if test.refuse == "" {
 				return
 			}
-			// What was in force before is held and not rejected.
+			// A block that was in force before is held, not rejected.
 			trust.InForce = true
 			if a, said = account(t, trust, test.body); a == nil || len(a.Held) == 0 {
 				t.Fatalf("in force before it is not held:\n%s", said)
 			}
-			// In certroll.hcl the block is free, and without it nothing is refused.
+			// A block in certroll.hcl may use any address. Without certroll.hcl nothing is rejected.
 			trust = spec.Trust{Known: true, Files: []spec.File{{Path: "certroll.hcl", Bytes: []byte("dns \"x\" {\n" + test.body + "\n}\n")}}}
 			if s, diags := Files(t.Context(), nil, trust); s == nil || !s.DNS["x"].Reach.Dials(netip.MustParseAddrPort("127.0.0.1:80")) {
 				t.Errorf("in certroll.hcl it is refused:\n%s", spectest.Text(diags))
@@ -114,8 +114,8 @@ func TestDirectoryIsAllowed(t *testing.T) {
 	}
 }
 
-// TestHolds: a revision that was in force is not rejected by a new rule. Those
-// that use the block are held, the others go on, and the allowance ends it.
+// TestHolds: a new rule does not reject a revision that was in force. Certificates that use the block are held, others
+// continue, and allowing the address ends the hold.
 func TestHolds(t *testing.T) {
 	const files = `
 issuer "le" {
@@ -167,8 +167,8 @@ certificate "free" {
 	}
 }
 
-// TestCheckResolved: an address that a reference leads to is checked once it is
-// followed, and the answer does not hold it.
+// TestCheckResolved: the address behind a reference is checked when the reference is resolved, and the error does not
+// quote it.
 func TestCheckResolved(t *testing.T) {
 	const body = "provider = \"pdns\"\ncredentials = {\n PDNS_API_URL = env(\"CERTROLL_DNS_URL\")\n PDNS_API_KEY = env(\"CERTROLL_DNS_KEY\")\n}"
 	a, said := account(t, spec.Trust{Known: true, Endpoints: spectest.Allowing("pdns.example.com:443")}, body)
@@ -184,8 +184,8 @@ func TestCheckResolved(t *testing.T) {
 	}
 }
 
-// TestCheckResolvedPort: a port that a reference leads to is a port, and trust.endpoints
-// allows it together with the host, whichever of the two is a reference.
+// TestCheckResolvedPort: a resolved port must be a port number. trust.endpoints must allow host and port together,
+// whichever of the two is a reference.
 func TestCheckResolvedPort(t *testing.T) {
 	const secret = "\n INFOBLOX_USERNAME = env(\"CERTROLL_DNS_USER\")\n INFOBLOX_PASSWORD = env(\"CERTROLL_DNS_PASSWORD\")\n"
 	const hostHere = "INFOBLOX_HOST = \"grid.example.com\"\n INFOBLOX_PORT = env(\"CERTROLL_DNS_PORT\")"

@@ -11,8 +11,7 @@ import (
 	"certroll/spec/hint"
 )
 
-// around says where the blocks of a kind stand in a config repo; certroll.hcl has its
-// own test.
+// around is the config repo code in which each kind of block can occur. certroll.hcl has its own test.
 var around = map[string]string{
 	"config repo": "%s", "certificate": "certificate \"x\" {\n%s\n}", "defaults": "defaults {\n%s\n}",
 	"key": "certificate \"x\" {\nkey {\n%s\n}\n}", "renewal": "certificate \"x\" {\nrenewal {\n%s\n}\n}", "vault": "certificate \"x\" {\nvault {\n%s\n}\n}",
@@ -21,8 +20,7 @@ var around = map[string]string{
 	"policy": "policy \"x\" {\n%s\n}",
 }
 
-// TestFamiliar: every suggestion is something to write in that block, and no name is one
-// that the block has itself.
+// TestFamiliar: every suggestion is valid in its block, and no listed name is a setting of the block itself.
 func TestFamiliar(t *testing.T) {
 	for kind, where := range around {
 		all := hint.FamiliarIn(kind)

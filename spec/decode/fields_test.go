@@ -27,7 +27,7 @@ import (
 	"certroll/spec/spectest"
 )
 
-// material makes a leaf below an intermediate.
+// material makes a leaf certificate issued by an intermediate.
 func material(t testing.TB) (spec.Material, *ecdsa.PrivateKey) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -79,7 +79,7 @@ func TestPresets(t *testing.T) {
 	}
 }
 
-// fieldsOf decodes a map of fields that must be good.
+// fieldsOf decodes a valid map of fields.
 func fieldsOf(t testing.TB, text string) spec.Fields {
 	t.Helper()
 	s, diags := Files(t.Context(), []spec.File{{Path: "world.hcl", Bytes: []byte(world)}, {Path: "c.hcl", Bytes: fmt.Appendf(nil, `
@@ -121,7 +121,7 @@ func TestExpressions(t *testing.T) {
 	}
 }
 
-// TestKeystores decodes what was made, made side by side as Apply does.
+// TestKeystores makes keystores concurrently, as apply does, and decodes them.
 func TestKeystores(t *testing.T) {
 	m, key := material(t)
 	f := fieldsOf(t, `{
@@ -165,8 +165,7 @@ func TestKeystores(t *testing.T) {
 	}
 }
 
-// TestReferenceThatMoves: one that depends on the pair was not checked as what
-// it becomes, and is not followed.
+// TestReferenceThatMoves: a reference that depends on the pair cannot be checked in advance, so it is not resolved.
 func TestReferenceThatMoves(t *testing.T) {
 	m, _ := material(t)
 	f := fieldsOf(t, `{ p12 = pkcs12(vault(cert.next_key_digest != "" ? "secret/dns/a" : "secret/certroll/accounts", "x")) }`)
@@ -181,8 +180,8 @@ func TestReferenceThatMoves(t *testing.T) {
 	}
 }
 
-// TestErrorsQuoteNothing: what works for the sample may fail for a real pair,
-// and the functions' own errors quote what they were handed.
+// TestErrorsQuoteNothing: an expression that works for the sample can fail for a real pair, and the functions' own
+// errors quote their arguments.
 func TestErrorsQuoteNothing(t *testing.T) {
 	m, _ := material(t)
 	f := fieldsOf(t, `{
@@ -203,8 +202,8 @@ func TestErrorsQuoteNothing(t *testing.T) {
 	}
 }
 
-// TestDigest: the layout of an expression makes no difference, what it makes
-// does, be it by a local, a reference or an alias.
+// TestDigest: the digest ignores the layout of an expression. It changes with the result, also through a local, a
+// reference or an alias.
 func TestDigest(t *testing.T) {
 	digest := func(fields, local string) string {
 		t.Helper()

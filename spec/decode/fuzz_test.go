@@ -7,7 +7,7 @@ import (
 	"certroll/spec/spectest"
 )
 
-// FuzzDecode: whatever the bytes, there is either a spec or an error, soon.
+// FuzzDecode: every input gives a spec or an error in bounded time.
 func FuzzDecode(f *testing.F) {
 	spectest.Seeds(f)
 	f.Fuzz(func(t *testing.T, src []byte) {
@@ -32,8 +32,7 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// FuzzFormat: what parses is formatted to what parses, and formatting it again
-// changes nothing.
+// FuzzFormat: formatting a valid file gives a valid file, and formatting that again changes nothing.
 func FuzzFormat(f *testing.F) {
 	spectest.Seeds(f)
 	f.Fuzz(func(t *testing.T, src []byte) {

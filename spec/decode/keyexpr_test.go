@@ -43,12 +43,11 @@ certificate "c" {
 }`, text)}}, trust)
 }
 
-// oracle is the field by which 62 letters were tried a commit: it knew the
-// sample, and failed depending on one character of the key.
+// oracle is a field that revealed one of 62 possible characters of the key per commit: it recognized the sample, and
+// failed for a real key depending on one character.
 const oracle = `cert.serial == "0a:1b:2c" ? "x" : (substr(cert.private_key, 100, 1) == "A" ? tostring(tonumber("no")) : "x")`
 
-// computes are the ways to make something depend on the key, or on a keystore
-// whose password the author may know.
+// computes are expressions whose result depends on the key, or on a keystore whose password the author may know.
 var computes = []string{
 	oracle,
 	`cert.private_key == "" ? "a" : "b"`,
@@ -109,7 +108,7 @@ var computes = []string{
 	`join("", tolist([cert.private_key]))`, `join("", toset([cert.private_key, "a"]))`, `zipmap(["a"], [cert.private_key]).a`,
 }
 
-// carries are what configurations do with the key, and go on doing.
+// carriesKey are the uses of the key in real configurations, which must remain valid.
 var carriesKey = []string{
 	`cert.private_key`, `cert["private_key"]`, `"${cert.private_key}"`, `"${cert.private_key}${cert.fullchain}"`, `(cert.private_key)`,
 	"<<-PEM\n  ${~ cert.private_key ~}\n  ${cert.fullchain}\n  PEM\n",
@@ -118,12 +117,12 @@ var carriesKey = []string{
 	`jsonencode({ key = cert.private_key, chain = cert.fullchain, names = cert.names })`, `jsonencode([base64encode(cert.private_key)])`,
 	`base64encode("${cert.private_key}${jks(env("CERTROLL_DNS_A"))}")`, `pkcs12(env("CERTROLL_DNS_A"))`, `jks(vault("secret/dns/a", "p"), cert.names[0])`,
 	`jsonencode({ p12 = pkcs12(env("CERTROLL_DNS_A")) })`,
-	// What is public may be computed on.
+	// Expressions may compute with public values.
 	`cert.names[0] == "x" ? "a" : "b"`, `join(",", [for n in cert.names : upper(n)])`, `substr(cert.fullchain, 0, 27)`, `try(cert.chain, "x")`, `cert.serial`,
 	`"%{ for n in cert.names }${n} %{ endfor }"`, `tostring(strlen(cert.ca))`, `cert["key_digest"]`, `replace(cert.serial, ":", "")`,
 }
 
-// TestKeyIsNotComputedOn: validate refuses each at its place.
+// TestKeyIsNotComputedOn: validate rejects each of these expressions with its place.
 func TestKeyIsNotComputedOn(t *testing.T) {
 	for _, text := range computes {
 		_, diags := decodeFields(text, false)
@@ -147,8 +146,8 @@ func TestKeyIsNotComputedOn(t *testing.T) {
 	}
 }
 
-// TestKeyRuleHolds: in a revision that was in force the rule holds the
-// certificate, and nothing is made of its fields.
+// TestKeyRuleHolds: in a revision that was in force the rule holds the certificate, and certroll does not evaluate its
+// fields.
 func TestKeyRuleHolds(t *testing.T) {
 	s, diags := decodeFields(oracle, true)
 	if diags.HasErrors() {
@@ -164,8 +163,8 @@ func TestKeyRuleHolds(t *testing.T) {
 	}
 }
 
-// TestSampleIsNoOracle: what works for the constants of the sample alone is
-// refused, so that an expression cannot pass validation and fail on purpose.
+// TestSampleIsNoOracle: validate rejects an expression that works only for the constants of the sample. Otherwise an
+// expression could pass validation and fail on purpose.
 func TestSampleIsNoOracle(t *testing.T) {
 	for _, known := range []string{
 		`cert.serial == "0a:1b:2c"`, `cert.names[0] == "www.example.com"`, `cert.not_before == "1970-01-01T00:00:00Z"`,
@@ -193,8 +192,8 @@ func TestEncodings(t *testing.T) {
 	}
 }
 
-// TestKeyIsChargedAlike: PEMs of RSA keys differ in length by what the key is.
-// Fields at the very bound of a secret's size are made for all keys, or none.
+// TestKeyIsChargedAlike: the PEM of an RSA key varies in length with the key. Fields at the size limit of a secret must
+// be accepted for all keys or for none.
 func TestKeyIsChargedAlike(t *testing.T) {
 	m, _ := material(t)
 	var texts []string
@@ -244,7 +243,7 @@ func encodedKey(t testing.TB, key any) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 }
 
-// twoKeys make a pair that has a key or the other: nothing public differs.
+// twoKeys returns two materials that differ only in their private key.
 func twoKeys(t testing.TB) (one, other spec.Material) {
 	t.Helper()
 	one, _ = material(t)
@@ -257,7 +256,7 @@ func twoKeys(t testing.TB) (one, other spec.Material) {
 	return one, other
 }
 
-// sameForBoth renders fields with two keys and compares what anybody can see.
+// sameForBoth renders fields with both keys and compares everything that an outsider can observe.
 func sameForBoth(t testing.TB, text string, f spec.Fields, one, other spec.Material) {
 	t.Helper()
 	resolve := func(spec.Value) (string, error) { return "a password of the keystore", nil }
@@ -273,7 +272,7 @@ func sameForBoth(t testing.TB, text string, f spec.Fields, one, other spec.Mater
 	}
 }
 
-// grammar makes expressions over cert of every kind that HCL has.
+// grammar generates expressions over cert with every kind of syntax that HCL has.
 type grammar struct{ *mathrand.Rand }
 
 func (g grammar) pick(list ...func() string) string { return list[g.IntN(len(list))]() }
@@ -318,8 +317,8 @@ func (g grammar) expr(depth int) string {
 	)
 }
 
-// FuzzKeyOracle: of each expression over cert that validate takes, two keys have
-// the same outcome, the same text where it fails, and fields of the same size.
+// FuzzKeyOracle: for every expression over cert that validate accepts, two keys give the same outcome, the same error
+// text, and fields of the same size.
 func FuzzKeyOracle(f *testing.F) {
 	for i, text := range append(append([]string{}, computes...), carriesKey...) {
 		f.Add(text, uint64(i))

@@ -9,7 +9,7 @@ import (
 	"certroll/spec/spectest"
 )
 
-// under puts blocks below defaults that say all that is needed.
+// underDefaults puts blocks below complete defaults.
 func underDefaults(vault, blocks string) map[string]string {
 	return map[string]string{"world.hcl": world, "a.hcl": "defaults {\n  issuer = issuer.le\n  dns    = dns.main\n" + vault + "}\n" + blocks}
 }
@@ -35,8 +35,8 @@ func TestDefaultPath(t *testing.T) {
 	}
 }
 
-// TestPrefixOfDirectories: the nearest prefix counts, setting by setting as with other
-// defaults, and for_each has its keys below it.
+// TestPrefixOfDirectories: the nearest prefix applies, setting by setting like other defaults, and for_each appends its
+// keys.
 func TestPrefixOfDirectories(t *testing.T) {
 	files := underDefaults(prefixed, "certificate \"top\" { domains = [\"top.example.com\"] }\n")
 	files["pay/d.hcl"] = "defaults {\n  vault { prefix = \"tls/pay/${local.stage}/\" }\n}\nlocals { stage = \"live\" }\ncertificate \"api\" {\n  for_each = toset([\"eu\"])\n  domains  = [\"${each.key}.example.com\"]\n}\n"
@@ -94,7 +94,7 @@ func TestMoved(t *testing.T) {
 	}
 }
 
-// TestMovedTooOften: the number of moved blocks that follow one another is bounded.
+// TestMovedTooOften: the length of a chain of moved blocks is bounded.
 func TestMovedTooOften(t *testing.T) {
 	name := func(i int) string { return "n" + strings.Repeat("x", i) }
 	blocks := "certificate \"n\" {\n  domains = [\"n.example.com\"]\n  issuer  = issuer.le\n  dns     = dns.main\n}\n"
@@ -108,8 +108,8 @@ func TestMovedTooOften(t *testing.T) {
 	}
 }
 
-// TestSameNames: one warning for each set of names, whatever their order and keys are; none
-// where another CA is asked.
+// TestSameNames: one warning for each set of names, whatever the order and the keys, and none for certificates from
+// different CAs.
 func TestSameNames(t *testing.T) {
 	const text = `
 certificate "a" { domains = ["x.example.com", "y.example.com"] }

@@ -15,14 +15,13 @@ import (
 
 // What null means for a setting.
 const (
-	leftOut  = "left out" // as if the line were not there: the default, or what defaults state
-	required = "missing"  // as if the line were not there, which is an error
+	leftOut  = "left out" // as if the line were missing: the default, or the value from defaults
+	required = "missing"  // as if the line were missing, which is an error
 	refused  = "refused"  // an error
-	noBlock  = "no block" // as if the block that it stands in were not there
+	noBlock  = "no block" // as if the block around it were missing
 )
 
-// nulls is what null means for each setting of each block. A setting that is
-// not here fails TestNull.
+// nulls lists the meaning of null for each setting of each block. TestNull fails for a setting that is not listed.
 var nulls = map[string]string{
 	"certificate.domains": required, "certificate.issuer": leftOut, "certificate.dns": leftOut, "certificate.for_each": refused,
 	"certificate.labels": leftOut, "certificate.on_remove": leftOut, "certificate.probe": leftOut, "certificate.rotate": leftOut,
@@ -48,7 +47,7 @@ var nulls = map[string]string{
 	"policy.wildcards": refused, "policy.revoke": refused, "policy.key_reuse": refused, "policy.pause": refused, "policy.probe": refused,
 }
 
-// nullBlocks are the least that each outermost block needs, by name.
+// nullBlocks are the required settings of each outermost block.
 var nullBlocks = map[string]map[string]string{
 	"certificate": {"domains": `["a.example.com"]`, "issuer": "issuer.le", "dns": "dns.main"},
 	"issuer":      {"directory": `"https://acme.example.com/dir"`, "terms_of_service_agreed": "true"},
@@ -106,8 +105,7 @@ func checkNull(t *testing.T, block, setting, want string) {
 	}
 }
 
-// settingsUnder asks a block what settings it and its inner blocks have: that is
-// in the advice on one that there is not.
+// settingsUnder returns the settings of a block and its inner blocks, taken from the error for an unknown setting.
 func settingsUnder(t *testing.T, block string) []string {
 	t.Helper()
 	list := regexp.MustCompile(`has no qqqqqqqqqqqq\. It has ([^.]+)\.`)
@@ -136,8 +134,8 @@ func saidInside(t *testing.T, block, inner string) string {
 	return said
 }
 
-// decodeNull decodes a block with one setting set to an expression; "" leaves it
-// out. It gives the spec, less places, and what is said.
+// decodeNull decodes a block with one setting set to an expression, or left out if the expression is "". It returns the
+// spec without places, and the diagnostics.
 func decodeNull(t *testing.T, block, setting, expr string) (string, string) {
 	t.Helper()
 	lines := maps.Clone(nullBlocks[block])
@@ -185,7 +183,7 @@ func decodeNull(t *testing.T, block, setting, expr string) (string, string) {
 	return regexp.MustCompile(`"Range":\{[^{}]*(\{[^{}]*\}[^{}]*)*\}`).ReplaceAllString(string(text), ""), said
 }
 
-// TestNullFallsToDefaults: null takes what the defaults state, as leaving out does.
+// TestNullFallsToDefaults: null takes the value from defaults, as leaving the setting out does.
 func TestNullFallsToDefaults(t *testing.T) {
 	s := decodeGood(t, map[string]string{"w.hcl": world, "a.hcl": `
 defaults {
@@ -208,8 +206,7 @@ certificate "x" {
 	}
 }
 
-// TestNullElements: null within a list or map is an error; a variable of a
-// provider that is null is left out.
+// TestNullElements: null inside a list or map is an error. A provider variable that is null is left out.
 func TestNullElements(t *testing.T) {
 	for setting, good := range map[string]bool{
 		`domains = ["a.example.com", null]`: false, `probe = ["a.example.com:443", null]`: false, `labels = { a = null }`: false,
@@ -232,8 +229,8 @@ func TestNullElements(t *testing.T) {
 	}
 }
 
-// TestForEachNull: the slip that retired every certificate of a block. In a
-// revision that was in force before the rule it holds nobody else.
+// TestForEachNull: a null for_each, which once retired every certificate of the block, is an error. In a revision from
+// before this rule it holds only the certificates of the block.
 func TestForEachNull(t *testing.T) {
 	src := `
 locals { sites = { EU = { a = "x", b = "y" } } }
@@ -258,15 +255,14 @@ certificate "other" {
 	if s, diags = Files(t.Context(), files, before); diags.HasErrors() || len(s.Certificates) != 1 || len(s.Certificates[0].Held) != 0 {
 		t.Fatalf("what was in force: %s", spectest.Text(diags))
 	}
-	// An empty map is what a person writes for none.
+	// The explicit form of no instances is an empty map.
 	files[0].Bytes = []byte(strings.Replace(src, "try(local.sites.eu, null)", "{}", 1))
 	if s, diags = Files(t.Context(), files, strict); diags.HasErrors() || len(s.Certificates) != 1 {
 		t.Fatalf("{}: %s", spectest.Text(diags))
 	}
 }
 
-// TestNullInForce: what null passed for once rejects no revision that was in
-// force.
+// TestNullInForce: a null that earlier versions accepted does not reject a revision that was in force.
 func TestNullInForce(t *testing.T) {
 	src := strings.Replace(world, "= true", "= null", 1) + `
 certificate "x" {

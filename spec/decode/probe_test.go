@@ -20,7 +20,7 @@ func probeRules(t *testing.T, allow ...string) spec.ProbeRules {
 	return rules
 }
 
-// TestProbes: how endpoints are read, and which name is asked for there.
+// TestProbes checks how probe endpoints are parsed, and which server name a probe requests.
 func TestProbes(t *testing.T) {
 	trust := strict
 	trust.Probe = probeRules(t, "10.0.0.0/8:*", "lb.example.net:443", "*.mail.example.net:25")
@@ -89,7 +89,7 @@ certificate "address" {
 }
 `
 
-// TestProbeUnknownTrust: without certroll.hcl nothing is held against it.
+// TestProbeUnknownTrust: without certroll.hcl no endpoint is rejected.
 func TestProbeUnknownTrust(t *testing.T) {
 	s, diags := Files(t.Context(), []spec.File{{Path: "a.hcl", Bytes: []byte(world + probes)}}, spec.Trust{})
 	if s == nil || strings.Contains(spectest.Text(diags), "Endpoint") {
@@ -97,7 +97,7 @@ func TestProbeUnknownTrust(t *testing.T) {
 	}
 }
 
-// TestDials: which addresses may be connected to.
+// TestDials checks which addresses a probe may connect to.
 func TestDials(t *testing.T) {
 	rules := probeRules(t, "10.1.0.0/16:443", "127.0.0.1:*", "fd00::/8:8443", "**:*", "64.0.0.0/4:*")
 	for _, public := range []string{"192.0.2.1:1", "198.51.100.7:22", "[2001:db8::1]:443", "8.8.8.8:53", "172.15.0.1:443", "[::ffff:8.8.8.8]:443"} {
@@ -118,7 +118,7 @@ func TestDials(t *testing.T) {
 	}
 }
 
-// TestBadProbeRules: what is wrong with a rule is said.
+// TestBadProbeRules: an invalid rule gives an error that names the mistake.
 func TestBadProbeRules(t *testing.T) {
 	for rule, why := range map[string]string{
 		"example.com": "the port is missing", "example.com:": "the port is a number", "example.com:0": "the port is a number", "example.com:70000": "the port is a number",

@@ -12,7 +12,7 @@ import (
 	"certroll/spec/block"
 )
 
-// publicCerts decodes blocks beside issuers of public and private CAs.
+// publicCerts decodes blocks together with issuers of public and private CAs.
 func publicCerts(t *testing.T, blocks string) (*spec.Spec, hcl.Diagnostics) {
 	t.Helper()
 	const around = `
@@ -49,7 +49,7 @@ dns "web" {
 	return Files(context.Background(), []spec.File{{Path: "a.hcl", Bytes: []byte(around + blocks)}}, trust)
 }
 
-// TestNamesThatPublicCAsRefuse: a warning, and of public CAs alone.
+// TestNamesThatPublicCAsRefuse: such names give a warning, and only with public CAs.
 func TestNamesThatPublicCAsRefuse(t *testing.T) {
 	t.Parallel()
 	for names, want := range map[string][]string{
@@ -100,8 +100,8 @@ func TestNamesThatPublicCAsRefuse(t *testing.T) {
 	}
 }
 
-// TestNamesThatFallbacksRefuse: each issuer of the list is held against the names,
-// in one warning, and what an error tells already is not told twice.
+// TestNamesThatFallbacksRefuse: one warning covers the names that any issuer in the list refuses, and does not repeat
+// an error.
 func TestNamesThatFallbacksRefuse(t *testing.T) {
 	t.Parallel()
 	_, diags := publicCerts(t, "certificate \"x\" {\n  domains = [\"host.internal\"]\n  issuer  = [issuer.own, issuer.le, issuer.ssl]\n  dns     = dns.d\n}\n")
@@ -114,8 +114,7 @@ func TestNamesThatFallbacksRefuse(t *testing.T) {
 	}
 }
 
-// TestManyWarningsRejectNothing: what is a warning for one certificate is no reason to
-// reject the revision where thousands have it, and hides no mistake.
+// TestManyWarningsRejectNothing: thousands of equal warnings neither reject the revision nor hide an error.
 func TestManyWarningsRejectNothing(t *testing.T) {
 	t.Parallel()
 	var blocks strings.Builder
@@ -139,7 +138,7 @@ func TestManyWarningsRejectNothing(t *testing.T) {
 	}
 }
 
-// TestWarningsOfForEach: the instances of a block share one warning.
+// TestWarningsOfForEach: the instances of a for_each share one warning.
 func TestWarningsOfForEach(t *testing.T) {
 	t.Parallel()
 	s, diags := publicCerts(t, "certificate \"x\" {\n  for_each = toset([for i in range(200) : \"h${i}\"])\n  domains  = [\"${each.key}.internal\"]\n  issuer   = issuer.le\n  dns      = dns.d\n}\n")

@@ -10,7 +10,7 @@ import (
 	"certroll/spec/spectest"
 )
 
-// TestQuickstart: the example decodes, and is laid out as fmt would.
+// TestQuickstart: the example decodes and has the layout of `certroll fmt`.
 func TestQuickstart(t *testing.T) {
 	settings, err := os.ReadFile("../../examples/quickstart/certroll.hcl")
 	if err != nil {

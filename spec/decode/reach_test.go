@@ -13,8 +13,7 @@ import (
 	"certroll/spec/spectest"
 )
 
-// shopWith decodes a repo with one certificate, whose fields and a further block
-// are given.
+// shopWith decodes a config repo with one certificate, the given fields and one more block.
 func shopWith(trust spec.Trust, fields, block string) (*spec.Spec, hcl.Diagnostics) {
 	return Files(context.Background(), []spec.File{{Path: "world.hcl", Bytes: []byte(world)}, {Path: "teams/shop/c.hcl", Bytes: fmt.Appendf(nil, `
 %s
@@ -26,7 +25,7 @@ certificate "shop" {
 }`, block, fields)}}, trust)
 }
 
-// brokenRules are the names of the new rules that refuse, or hold.
+// brokenRules returns the names of the new rules that reject or hold something.
 func brokenRules(diags hcl.Diagnostics) []string {
 	var list []string
 	for _, d := range diags {
@@ -37,8 +36,8 @@ func brokenRules(diags hcl.Diagnostics) []string {
 	return list
 }
 
-// TestNoCertificateIsReached: however wide trust.vault is, a vault() of the
-// config repo does not lead to the key of a certificate.
+// TestNoCertificateIsReached: however wide trust.vault is, a vault() reference in the config repo cannot reach the key
+// of a certificate.
 func TestNoCertificateIsReached(t *testing.T) {
 	wide := strict
 	wide.Vault = []string{"secret/"}
@@ -79,13 +78,13 @@ func TestNoCertificateIsReached(t *testing.T) {
 		}
 		wide.InForce = false
 	}
-	// Not known: a laptop without certroll.hcl refuses it all the same.
+	// Without certroll.hcl, as on a laptop, it is rejected as well.
 	if _, diags := shopWith(spec.Trust{}, `"pem"`, dns); !slices.Contains(brokenRules(diags), "vault.target") {
 		t.Errorf("without certroll.hcl:\n%s", spectest.Text(diags))
 	}
 }
 
-// TestPrefixEndsAtASegment: with its slash it allows what lies below alone.
+// TestPrefixEndsAtASegment: a prefix that ends in a slash allows only the paths below it.
 func TestPrefixEndsAtASegment(t *testing.T) {
 	trust := strict
 	trust.Vault = []string{"secret/dns/"}
@@ -130,7 +129,7 @@ policy "shop" {
 	}
 }
 
-// TestPolicyOfPasswords: which references keystores may be encrypted by.
+// TestPolicyOfPasswords checks which references may provide a keystore's password.
 func TestPolicyOfPasswords(t *testing.T) {
 	trust := func(passwords string) spec.Trust {
 		trust := strict

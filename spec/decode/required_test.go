@@ -10,8 +10,8 @@ import (
 	"certroll/spec/providers"
 )
 
-// TestRequiredOfAll: every provider that may be used has variables that are asked
-// for, all of them its own, and such a block is taken.
+// TestRequiredOfAll: every permitted provider has required variables, all of them its own, and a block with them
+// decodes.
 func TestRequiredOfAll(t *testing.T) {
 	t.Parallel()
 	for _, code := range providers.Codes() {

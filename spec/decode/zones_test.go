@@ -9,8 +9,7 @@ import (
 	"certroll/spec"
 )
 
-// TestZones: each name needs one account that can prove it, and not every account has
-// to fit every name.
+// TestZones: each name needs one account that can prove it. An account need not fit every name.
 func TestZones(t *testing.T) {
 	const accounts = `
 issuer "ca" {

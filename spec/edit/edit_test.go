@@ -12,12 +12,12 @@ import (
 	"certroll/spec/spectest"
 )
 
-// strict is what the tests let the repo reach.
+// strict is the trust setting of the tests.
 var strict = spectest.Strict()
 
 const world = spectest.World
 
-// block wraps what stands in a certificate block that decodes.
+// block returns a valid certificate block that contains inner.
 func block(inner string) string {
 	return "# above\ncertificate \"api\" {\n  domains = [\"api.example.com\"] # the API\n  issuer  = issuer.le\n  dns     = dns.main\n" + inner + "}\n# below\n"
 }
@@ -103,7 +103,7 @@ func TestEdit(t *testing.T) {
 				"unix": func(s string) string { return s }, "dos": func(s string) string { return strings.ReplaceAll(s, "\n", "\r\n") },
 			} {
 				before, want := change(tc.before), change(tc.want)
-				// Heredocs and comments over several lines keep their own line ends.
+				// Heredocs and comments of several lines keep their line endings.
 				checkEdit(t, ending, tc.edit, before, want)
 			}
 		})
@@ -128,7 +128,7 @@ func checkEdit(t *testing.T, what string, edit func(*Editor) error, before, want
 	}
 }
 
-// TestEditOneLine: a block of one line becomes one of several.
+// TestEditOneLine: an edit turns a one-line block into one of several lines.
 func TestEditOneLine(t *testing.T) {
 	const rest = "defaults {\n  issuer = issuer.le\n  dns    = dns.main\n}\n"
 	checkEdit(t, "rotate", rotating("leaked"), rest+`certificate "api" { domains = ["api.example.com"] } # one`+"\n",
@@ -139,8 +139,7 @@ func TestEditOneLine(t *testing.T) {
 		rest+"certificate \"api\" {\n  /* a */ domains = [\"api.example.com\"] /* b */\n  renewal {\n    auto   = false\n    reason = \"moves\"\n  }\n}\n")
 }
 
-// TestEnableUnderDefaults: where a defaults block turns it off, leaving it out
-// would not turn it on.
+// TestEnableUnderDefaults: if a defaults block disables renewal, removing the setting is not enough to enable it.
 func TestEnableUnderDefaults(t *testing.T) {
 	const rest = "defaults {\n  renewal {\n    auto   = false\n    reason = \"freeze\"\n  }\n}\n"
 	checkEdit(t, "no block", enabling, rest+block(""), rest+block("  renewal {\n    auto = true\n  }\n"))
@@ -150,8 +149,7 @@ func TestEnableUnderDefaults(t *testing.T) {
 		rest+block("  renewal {\n    threshold_days = 5\n    auto           = true\n  }\n"))
 }
 
-// TestEditSeveral: edits add up, and the files that none was made in are not
-// among the changed.
+// TestEditSeveral: edits accumulate, and only edited files count as changed.
 func TestEditSeveral(t *testing.T) {
 	other := strings.ReplaceAll(block(""), "api", "www")
 	e, diags := New(t.Context(), []spec.File{{Path: "a.hcl", Bytes: []byte(block("") + other)}, {Path: "b.hcl", Bytes: []byte(world)}}, strict)
@@ -212,14 +210,14 @@ func TestEditRefusals(t *testing.T) {
 	}
 }
 
-// TestEditBadFiles: what does not decode is not edited.
+// TestEditBadFiles: files that do not decode are not edited.
 func TestEditBadFiles(t *testing.T) {
 	if e, diags := New(t.Context(), []spec.File{{Path: "a.hcl", Bytes: []byte("certificate \"a\" {}")}}, strict); e != nil || !diags.HasErrors() {
 		t.Error("there is an editor")
 	}
 }
 
-// edits are all there are, by name.
+// edits are all edits, by name.
 var edits = map[string]func(*Editor, string) error{
 	"rotate":  func(e *Editor, name string) error { return e.Rotate(name, Rotating{Reason: "fuzz ${a} \"b\""}) },
 	"revoke":  func(e *Editor, name string) error { return e.Rotate(name, Rotating{Reason: "fuzz", Revoke: true}) },
@@ -228,9 +226,8 @@ var edits = map[string]func(*Editor, string) error{
 	"enable":  func(e *Editor, name string) error { return e.Enable(name) },
 }
 
-// tryEdits makes each edit of each certificate, where the source decodes. The
-// editor itself holds what comes of it against what was wanted; here it must
-// never find a difference.
+// tryEdits makes each edit of each certificate if the source decodes. The editor compares each result with the intended
+// one; here it must never find a difference.
 func tryEdits(t *testing.T, src []byte) (decoded bool) {
 	t.Helper()
 	files := []spec.File{{Path: "a.hcl", Bytes: src}, {Path: "b.hcl", Bytes: []byte(world)}}
@@ -254,7 +251,7 @@ func tryEdits(t *testing.T, src []byte) (decoded bool) {
 	return true
 }
 
-// TestEditCombinations: all forms of a setting beside all of the others.
+// TestEditCombinations combines every form of each setting with every form of the others.
 func TestEditCombinations(t *testing.T) {
 	rotates := []string{"", "rotate = \"a\"", "  rotate=trimspace(<<EOT\na\nEOT\n)", "\trotate { reason = \"a\" } // x", "rotate {\n\n  # why\n reason = trimspace(<<-A\n a\n A\n)\n revoke = 1 > 0\n\n}", "rotate = null /* x */"}
 	renewals := []string{"", "renewal {}", "renewal { /* x */ }", "renewal { auto = false } # y", "renewal {\n\n auto = !true\n\n # c\n }", "  /* b */ renewal {\n    until  = \"2027-01-01\"\n  reason=\"x\" // y\n\n  auto   = false /* z\n */\n\n  threshold = \"20%\"\n/* d */ }", "renewal { fallback_after = \"3d\" }"}
@@ -273,7 +270,7 @@ func TestEditCombinations(t *testing.T) {
 	}
 }
 
-// FuzzEdit: whatever decodes can be edited, and the rest stays as it is.
+// FuzzEdit: every file that decodes can be edited, and the rest of the file does not change.
 func FuzzEdit(f *testing.F) {
 	spectest.Seeds(f)
 	for _, inner := range []string{"", "  rotate = trimspace(<<EOT\nx\nEOT\n)\n", "renewal {\r\n auto = false\r\n}\r\n", "rotate { reason = \"a\" } // x\n", "/* a */ renewal { auto = false } /* b */ # c\n/* */"} {

@@ -8,7 +8,7 @@ import (
 	"certroll/spec/spectest"
 )
 
-// TestEditOneOfMany: what is done to one certificate of a for_each is done to no other.
+// TestEditOneOfMany: an edit of one certificate of a for_each changes no other one.
 func TestEditOneOfMany(t *testing.T) {
 	many := func(inner string) string {
 		return "# above\ncertificate \"shop\" {\n  for_each = toset([\"porto\", \"lyon\"])\n  domains  = [\"${each.key}.example.com\"]\n  issuer   = issuer.le\n  dns      = dns.main\n" + inner + "}\n# below\n"
@@ -64,7 +64,7 @@ func TestEditOneOfMany(t *testing.T) {
 	}
 }
 
-// TestEnableOneUnderDefaults: where a defaults block turns all off, one is turned on.
+// TestEnableOneUnderDefaults enables one certificate where a defaults block disables all.
 func TestEnableOneUnderDefaults(t *testing.T) {
 	const rest = "defaults {\n  issuer = issuer.le\n  dns    = dns.main\n  renewal {\n    auto   = false\n    reason = \"freeze\"\n  }\n}\n"
 	const block = "certificate \"shop\" {\n  for_each = { porto = 1, lyon = 2 }\n  domains  = [\"${each.key}.example.com\"]\n"
@@ -72,8 +72,7 @@ func TestEnableOneUnderDefaults(t *testing.T) {
 		rest+block+"  renewal {\n    auto = each.key == \"porto\" ? true : null\n  }\n}\n")
 }
 
-// TestEditOneCannot: an edit of one certificate that a policy forbids is refused, and
-// nothing is changed.
+// TestEditOneCannot: an edit of one certificate that a policy forbids fails and changes nothing.
 func TestEditOneCannot(t *testing.T) {
 	const src = "certificate \"shop\" {\n  for_each = toset([\"porto\"])\n  domains  = [\"${each.key}.example.com\"]\n  issuer   = issuer.le\n  dns      = dns.main\n}\n"
 	trust := strict

@@ -10,8 +10,8 @@ import (
 	"github.com/zclconf/go-cty/cty/json"
 )
 
-// TestFunctions holds functions against what Terraform documents of them, and
-// against what they have always given where that is something else.
+// TestFunctions compares functions with Terraform's documentation, and the deliberate differences with certroll's
+// earlier results.
 func TestFunctions(t *testing.T) {
 	cases := map[string]string{ // expression -> JSON, or "!" and a part of the error
 		`startswith("hello world", "hello")`: "true", `startswith("hello", "world")`: "false", `startswith("", "")`: "true",
@@ -26,7 +26,7 @@ func TestFunctions(t *testing.T) {
 		`jsondecode("{\"a\": [1, true, null, \"x\"]}")`: `{"a":[1,true,null,"x"]}`, `jsondecode("x")`: "!", `jsondecode("1e5")`: "100000",
 		`jsondecode("\"[[[\\\"\"")`: `"[[[\""`, `jsondecode("1e999999999")`: "!two digits of exponent", `jsondecode("\"1e999999999\"")`: `"1e999999999"`,
 		`regexreplace("a1b22", "[0-9]+", "-")`: `"a-b-"`, `regexreplace("ab", "(a)(b)", "$2$1")`: `"ba"`,
-		// What differs from Terraform's, and stays.
+		// Deliberate differences from Terraform.
 		`replace("a/b", "/b/", "x")`: `"a/b"`, `coalesce("", "x")`: `""`, `length("abc")`: "!", `strlen("abc")`: "3",
 	}
 	for src, want := range cases {

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestFamiliarOnce: no name is listed twice in a kind of blocks.
+// TestFamiliarOnce: no name occurs twice for one kind of block.
 func TestFamiliarOnce(t *testing.T) {
 	for kind, aliases := range familiar {
 		seen := map[string]bool{}
@@ -20,7 +20,7 @@ func TestFamiliarOnce(t *testing.T) {
 	}
 }
 
-// TestFamiliarNames: the names that people know are answered in their own spelling.
+// TestFamiliarNames: suggestions cover the names that users know from other tools, in those tools' spelling.
 func TestFamiliarNames(t *testing.T) {
 	for name, want := range map[string]string{
 		"auto_renew": `auto_renew is renewal { auto = true } here.`, "key_type": `key_type is key { algorithm = "rsa" } here.`,

@@ -11,8 +11,7 @@ import (
 
 const child = "CERTROLL_TEST_NO_CORE"
 
-// TestNoCoreDumps looks at a process of its own, which a collector of core dumps
-// would be handed otherwise.
+// TestNoCoreDumps checks a child process that would dump core without certroll's limit.
 func TestNoCoreDumps(t *testing.T) {
 	if os.Getenv(child) == "" {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestNoCoreDumps$")

@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// TestTableIsLegos: the table is what its generator makes of the lego in go.mod.
+// TestTableIsLegos: the generated table matches the lego version in go.mod.
 func TestTableIsLegos(t *testing.T) {
 	got, err := exec.CommandContext(t.Context(), "go", "run", "gen_providers.go").Output()
 	if err != nil {
@@ -28,7 +28,7 @@ func TestTableIsLegos(t *testing.T) {
 	}
 }
 
-// TestEveryCode: whatever code lego takes is known here, or refused.
+// TestEveryCode: package providers lists or rejects every provider code that lego accepts.
 func TestEveryCode(t *testing.T) {
 	dir, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "github.com/go-acme/lego/v4").Output()
 	if err != nil {
@@ -75,7 +75,7 @@ func TestProviders(t *testing.T) {
 	}
 }
 
-// TestVariables: of every provider, none that reaches a file or the process.
+// TestVariables: no variable of any provider reaches a file or the process.
 func TestVariables(t *testing.T) {
 	p := &Provider{"rfc2136"}
 	for name, want := range map[string]bool{
@@ -113,16 +113,16 @@ func TestLooksSecret(t *testing.T) {
 		"hvs.example.com":                                                          false,
 		"SharedServices-Production-DnsResourceGroup-01":                            false,
 		"f5xc_Tenant0042_Namespace_default_eu_west_1":                              false,
-		"AKID" + strings.Repeat("a1B2", 8):                                         false, // the id of a key
+		"AKID" + strings.Repeat("a1B2", 8):                                         false, // an access key ID
 		"npm_config":                                                               false,
 		"/subscriptions/0f8fad5b-d9cb-469f-a165-70867728950e/resourceGroups/Zones": false,
-		"AKIA" + strings.Repeat("A1", 8):                                           false, // the id of a key
+		"AKIA" + strings.Repeat("A1", 8):                                           false, // an access key ID
 		"9223372036854775807":                                                      false,
 		"2m30s":                                                                    false,
 		"https://dns.example.com/api/v2/zones":                                     false,
 		"ops@example.com":                                                          false,
 		"0f8fad5b-d9cb-469f-a165-70867728950e":                                     false,
-		"023e105f4ecef8ad9ca31a8372d0c353":                                         false, // a zone id
+		"023e105f4ecef8ad9ca31a8372d0c353":                                         false, // a zone ID
 		"300":                                                                      false,
 		"us-east-1":                                                                false,
 		"hmac-sha256.":                                                             false,
@@ -144,8 +144,8 @@ func TestLooksSecret(t *testing.T) {
 	}
 }
 
-// TestRequired: what is asked for, by providers that need one token, several keys,
-// the address of a server, and one that lego's constructor says nothing of.
+// TestRequired checks the required variables of providers that need one token, several keys, a server address, and one
+// whose constructor in lego does not state them.
 func TestRequired(t *testing.T) {
 	t.Parallel()
 	for code, want := range map[string][]string{

@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// TestEveryProviderHasATXTEffect: a provider that a new lego brings has to be
-// looked at, and none is listed twice or in vain.
+// TestEveryProviderHasATXTEffect: each provider, also one that a new lego adds, is in exactly one list, and no list has
+// an unknown provider.
 func TestEveryProviderHasATXTEffect(t *testing.T) {
 	for _, code := range Codes() {
 		if _, ok := txtEffects[code]; !ok {
@@ -37,8 +37,7 @@ func TestEveryProviderHasATXTEffect(t *testing.T) {
 	}
 }
 
-// speaksOtherwise are providers whose source looks like another effect than they
-// have, with the reason.
+// speaksOtherwise are providers whose source suggests another effect than the real one, with the reason.
 var speaksOtherwise = map[string]string{
 	"acme-dns":    "CleanUp does nothing, and the name is its own",
 	"hurricane":   "CleanUp overwrites the record that is its own",
@@ -51,9 +50,9 @@ var speaksOtherwise = map[string]string{
 	"rfc2136":     "replaced by package dnschild",
 }
 
-// TestTXTEffectsAreLegos compares the lists with lego's source: a CleanUp that
-// removes its own record knows it by the value of the challenge or by what
-// Present noted under the token, one that removes the set knows the name alone.
+// TestTXTEffectsAreLegos compares the lists with lego's source. A CleanUp that removes only its own record identifies
+// it by the challenge's value or by an ID that Present stored under the token. A CleanUp that removes the whole set
+// knows only the name.
 func TestTXTEffectsAreLegos(t *testing.T) {
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "github.com/go-acme/lego/v4").Output()
 	if err != nil {
@@ -88,7 +87,7 @@ func TestTXTEffectsAreLegos(t *testing.T) {
 	}
 }
 
-// packagesOf are the packages of lego's providers by code.
+// packagesOf returns the packages of lego's providers, by code.
 func packagesOf(t *testing.T, name string) map[string]string {
 	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
@@ -127,8 +126,8 @@ func identOf(s *ast.SelectorExpr, ok bool) (string, bool) {
 	return ident.Name, true
 }
 
-// cleansOwn tells whether each CleanUp of a provider knows its own record. A
-// provider that hands the work to another package of lego's is as that is.
+// cleansOwn reports whether each CleanUp of a provider identifies its own record. A provider that delegates to another
+// lego package counts as that package does.
 func cleansOwn(t *testing.T, root, dir string) (own, found bool) {
 	t.Helper()
 	own = true
@@ -158,8 +157,7 @@ func cleansOwn(t *testing.T, root, dir string) (own, found bool) {
 	return own, found
 }
 
-// handedTo are the packages of lego's own that a provider's file imports and that
-// have a CleanUp.
+// handedTo returns the lego packages with a CleanUp that a provider imports.
 func handedTo(t *testing.T, root, dir string) []string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(root, dir, "*.go"))
@@ -182,7 +180,7 @@ func handedTo(t *testing.T, root, dir string) []string {
 	return out
 }
 
-// handsOn tells that a function does no more than call another CleanUp.
+// handsOn reports whether a function only calls another CleanUp.
 func handsOn(fn *ast.FuncDecl) bool {
 	on := false
 	ast.Inspect(fn.Body, func(n ast.Node) bool {
@@ -194,8 +192,8 @@ func handsOn(fn *ast.FuncDecl) bool {
 	return on
 }
 
-// knowsItsRecord looks for the challenge's value, for the token as a key, and for
-// the raw key authorization being passed on.
+// knowsItsRecord reports whether a function uses the challenge's value, uses the token as a key, or passes on the raw
+// key authorization.
 func knowsItsRecord(fn *ast.FuncDecl) bool {
 	knows := false
 	ast.Inspect(fn.Body, func(n ast.Node) bool {

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestEveryVariableIsClassified: whether a variable leads to another server was
-// decided by hand for each; one that lego adds is refused until it is.
+// TestEveryVariableIsClassified: a person has decided for each variable whether it selects another server. A variable
+// that lego adds is rejected until then.
 func TestEveryVariableIsClassified(t *testing.T) {
 	known := map[string]bool{}
 	for code, names := range providerTable {

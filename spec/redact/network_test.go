@@ -9,7 +9,7 @@ import (
 	"certroll/spec/redact"
 )
 
-// TestNetwork: errors of package net lose this machine's addresses and nothing else.
+// TestNetwork: redaction removes this machine's addresses from errors of package net, and nothing else.
 func TestNetwork(t *testing.T) {
 	local, remote := net.TCPAddrFromAddrPort(netip.MustParseAddrPort("192.0.2.7:41234")), net.TCPAddrFromAddrPort(netip.MustParseAddrPort("[2001:db8::1]:443"))
 	lookup := func(server string) error {

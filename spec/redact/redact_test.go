@@ -29,7 +29,7 @@ var corpus = map[string]string{
 	"short":            "s3cr3t",
 }
 
-// quotes are the ways in which another program may quote what it was sent.
+// quotes are the ways in which another program may quote a secret that it received.
 var quotes = map[string]func(secret string) string{
 	"raw":         func(s string) string { return s },
 	"query":       url.QueryEscape,
@@ -69,8 +69,8 @@ func init() {
 	}
 }
 
-// readable are the texts that whoever sees out can read off it: itself, and
-// what its runs of base64 and escapes stand for.
+// readable returns everything that a reader can extract from a text: the text itself, and the decoded forms of its runs
+// of base64 and escapes.
 func readable(out string) []string {
 	list := []string{out}
 	if s, err := url.QueryUnescape(out); err == nil {
@@ -83,7 +83,7 @@ func readable(out string) []string {
 		}
 		for _, e := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
 			for skip := range 4 {
-				b, _ := e.DecodeString(run[skip:]) // also what came before the mistake
+				b, _ := e.DecodeString(run[skip:]) // includes the bytes before an error
 				list = append(list, string(b))
 			}
 		}
@@ -91,8 +91,7 @@ func readable(out string) []string {
 	return list
 }
 
-// TestCorpus: no secret can be read off what a program quotes, in no spelling,
-// nor six bytes of it one after another.
+// TestCorpus: no spelling in a program's output reveals a secret, nor six consecutive bytes of it.
 func TestCorpus(t *testing.T) {
 	for kind, secret := range corpus {
 		r := New(secret)
@@ -113,7 +112,7 @@ func TestCorpus(t *testing.T) {
 	}
 }
 
-// TestEncodedSecret: the bytes that a base64 secret stands for are struck too.
+// TestEncodedSecret: redaction also removes the decoded bytes of a base64 secret.
 func TestEncodedSecret(t *testing.T) {
 	secret := "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W"
 	b, err := base64.RawURLEncoding.DecodeString(secret)
@@ -132,10 +131,10 @@ func TestStrike(t *testing.T) {
 	token := "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJmYWtlIn0.c2lnbmF0dXJl"
 	r := New("abcdef", "abcdefgh", "fghij", "xy")
 	for text, want := range map[string]string{
-		"abcdefgh":       Struck, // the longest first
-		"abcdefghij":     Struck, // they overlap
+		"abcdefgh":       Struck, // the longest match wins
+		"abcdefghij":     Struck, // overlapping secrets
 		"abcdef abcdef":  Struck + " " + Struck,
-		"xyz":            "xyz", // too short to be one
+		"xyz":            "xyz", // too short for a secret
 		"all is well":    "all is well",
 		"":               "",
 		"token " + token: "token " + Struck,
@@ -165,7 +164,7 @@ func TestStrike(t *testing.T) {
 	}
 }
 
-// TestMany: a process that meets new tokens for ever keeps the newest.
+// TestMany: a process that keeps learning new tokens remembers the newest ones.
 func TestMany(t *testing.T) {
 	r := New()
 	for i := range mostSecrets + 5 {
@@ -224,7 +223,7 @@ func TestQueriesAndLinks(t *testing.T) {
 	}
 }
 
-// FuzzStrike: whatever the text around it, a secret is never left in it.
+// FuzzStrike: no surrounding text lets a secret survive.
 func FuzzStrike(f *testing.F) {
 	for _, secret := range corpus {
 		f.Add(secret, "before ", " after")
@@ -239,7 +238,7 @@ func FuzzStrike(f *testing.F) {
 	})
 }
 
-// TestLearn: what stands beside a secret is no secret.
+// TestLearn: the text next to a secret is not learned as a secret.
 func TestLearn(t *testing.T) {
 	for text, secret := range map[string]bool{
 		"example.com": false, "ns1.example.com:53": false, "https://pdns.example.com/api/v1": false, "192.0.2.1:8081": false,

@@ -45,7 +45,7 @@ func Allowing(hosts ...string) spec.ProbeRules {
 	return rules
 }
 
-// Told formats diagnostics, each as place, summary and detail.
+// Text formats each diagnostic as place, summary and detail.
 func Text(diags hcl.Diagnostics) string {
 	var b strings.Builder
 	for _, d := range diags {
@@ -60,8 +60,7 @@ func Text(diags hcl.Diagnostics) string {
 	return b.String()
 }
 
-// Seeds adds the files of the decoder's goldens to a fuzz corpus. The path fits packages
-// next to decode.
+// Seeds adds the decoder's golden files to a fuzz corpus. The path works only in packages next to decode.
 func Seeds(f *testing.F) {
 	archives, err := filepath.Glob("../decode/testdata/mistakes/*.txtar")
 	if err != nil || len(archives) == 0 {
@@ -90,7 +89,7 @@ certificate "c" {
 }`))
 }
 
-// Soon panics if an input takes far longer than any input may; call done at the end.
+// Soon panics if an input takes far longer than the limit for any input. Call done at the end.
 func Soon(src []byte) (done func() bool) {
 	return time.AfterFunc(20*time.Second, func() { panic(fmt.Sprintf("still busy after 20 s with %q", src)) }).Stop
 }

@@ -2,7 +2,7 @@ package text
 
 import "testing"
 
-// TestProse: plain words stand outside code spans, and nothing else does.
+// TestProse: only plain words are outside code spans.
 func TestProse(t *testing.T) {
 	for sentence, want := range map[string]string{
 		`the spec changed domains from "a.example.com" to "a.example.com b.example.com"`: "the spec changed domains from `\"a.example.com\"` to `\"a.example.com b.example.com\"`",

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestMeant: a slip of the pen is recognised, and so is the name of a whole for_each.
+// TestMeant: the suggestion recognizes a typing mistake and the name of a whole for_each.
 func TestMeant(t *testing.T) {
 	known := []string{"shop-web", "shop-api", "city.berlin", "city.lyon"}
 	for name, want := range map[string]string{

@@ -119,9 +119,8 @@ func write(t *testing.T, w *text.Writer, s string) {
 	}
 }
 
-// FuzzVisible holds Line, Lines, JSON and Writer to what the package promises,
-// by means of their own: lines as a runner splits them, and characters as the
-// Unicode tables name them.
+// FuzzVisible checks the guarantees of Line, Lines, JSON and Writer independently of their code: it splits lines like a
+// CI runner and classifies characters by the Unicode tables.
 func FuzzVisible(f *testing.F) {
 	for _, s := range []string{
 		"", "plain", "::error::x", " \t::x", "a\n::b", "a\r::b", "a\u0085::b", "a\u2028::b", "##[x]", "#\u00ad#[x]", "#\ufe0f#[x]", "##vso[a]b", "##teamcity[a",
@@ -154,7 +153,7 @@ func FuzzVisible(f *testing.F) {
 	})
 }
 
-// inJSON has the text as a value, and as a name.
+// inJSON checks the text as a JSON value and as a field name.
 func inJSON(t *testing.T, s string) {
 	t.Helper()
 	b, err := json.Marshal(map[string]string{s: s})
@@ -174,7 +173,7 @@ func inJSON(t *testing.T, s string) {
 	}
 }
 
-// inPieces writes the text in three, of bytes: what comes out is the same.
+// inPieces writes the text in three pieces, split at any byte, and expects the same output.
 func inPieces(t *testing.T, s string, a, b int) {
 	t.Helper()
 	var whole, pieces bytes.Buffer
@@ -191,13 +190,12 @@ func inPieces(t *testing.T, s string, a, b int) {
 	mustBeInert(t, whole.String())
 }
 
-// isPlain is ASCII that nobody objects to.
+// isPlain reports whether a text is harmless ASCII.
 func isPlain(s string) bool {
 	return !strings.ContainsAny(s, ":#") && !strings.ContainsFunc(s, func(r rune) bool { return r != '\n' && (r < ' ' || r > '~') })
 }
 
-// mustBeInert fails where a terminal or a runner would act on a text, or a
-// reader be deceived by it.
+// mustBeInert fails if a text would act on a terminal or a CI runner, or deceive a reader.
 func mustBeInert(t *testing.T, s string) {
 	t.Helper()
 	for _, r := range s {
@@ -210,7 +208,7 @@ func mustBeInert(t *testing.T, s string) {
 	if !utf8.ValidString(s) {
 		t.Fatalf("%q is no UTF-8", s)
 	}
-	// .NET compares texts as if selectors were not there.
+	// .NET ignores variation selectors when it compares texts.
 	s = strings.Map(func(r rune) rune {
 		if unicode.Is(unicode.Variation_Selector, r) {
 			return -1
