@@ -18,8 +18,7 @@ import (
 	known "certroll/spec/providers"
 )
 
-// TestProvidersAreGenerated: the table is what its generator makes of the lego
-// in go.mod.
+// TestProvidersAreGenerated: the generated table matches the lego version in go.mod.
 func TestProvidersAreGenerated(t *testing.T) {
 	got, err := exec.CommandContext(t.Context(), "go", "run", "gen_providers.go").Output()
 	if err != nil {
@@ -34,8 +33,8 @@ func TestProvidersAreGenerated(t *testing.T) {
 	}
 }
 
-// TestEveryProvider: certroll-dns has all providers of lego's, but for those
-// that package providers refuses, each of which is named here.
+// TestEveryProvider: certroll-dns has all of lego's providers, except those that package providers rejects. This test
+// names each exception.
 func TestEveryProvider(t *testing.T) {
 	left := []string{
 		"azure",         // replaced by azuredns; its library go-autorest is no longer maintained
@@ -61,7 +60,7 @@ func TestEveryProvider(t *testing.T) {
 	}
 }
 
-// legos are the codes that lego takes, sorted, its aliases included.
+// legos returns the provider codes that lego accepts, sorted, including aliases.
 func legos(t *testing.T) []string {
 	t.Helper()
 	dir, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "github.com/go-acme/lego/v4").Output()
@@ -90,11 +89,10 @@ func legos(t *testing.T) []string {
 	return codes
 }
 
-// abandoned are modules that their authors have ended or archived and that
-// only providers need which no dns block may name.
+// abandoned are modules that their authors have ended or archived. Only rejected providers need them.
 var abandoned = []string{"github.com/Azure/go-autorest"}
 
-// TestNoAbandonedModules: neither program links one.
+// TestNoAbandonedModules: neither program links an abandoned module.
 func TestNoAbandonedModules(t *testing.T) {
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", ".", "../certroll").Output()
 	if err != nil {

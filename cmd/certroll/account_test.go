@@ -14,7 +14,7 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// accountDocuments are the documents of the ACME accounts in Vault, by id.
+// accountDocuments returns the documents of the ACME accounts in Vault, by ID.
 func (w *world) accountDocuments() map[string]map[string]string {
 	w.t.Helper()
 	var keys struct {
@@ -32,7 +32,7 @@ func (w *world) accountDocuments() map[string]map[string]string {
 	return out
 }
 
-// onlyAccount is the one account that there is.
+// onlyAccount returns the only account.
 func (w *world) onlyAccount() (id string, doc map[string]string) {
 	w.t.Helper()
 	docs := w.accountDocuments()
@@ -45,7 +45,7 @@ func (w *world) onlyAccount() (id string, doc map[string]string) {
 	return id, doc
 }
 
-// client is a client of the test's own, which has certroll's account.
+// client returns an ACME client of the test that uses certroll's account.
 func (w *world) client(over *http.Client, doc map[string]string) *api.Core {
 	w.t.Helper()
 	block, _ := pem.Decode([]byte(doc["private_key"]))
@@ -60,7 +60,7 @@ func (w *world) client(over *http.Client, doc map[string]string) *api.Core {
 	return core
 }
 
-// deactivate ends an account at the CA, as its owner may by hand.
+// deactivate deactivates an account at the CA, as its owner can by hand.
 func (w *world) deactivate(over *http.Client, doc map[string]string) {
 	w.t.Helper()
 	if err := w.client(over, doc).Accounts.Deactivate(doc["account_url"]); err != nil {
@@ -68,8 +68,8 @@ func (w *world) deactivate(over *http.Client, doc map[string]string) {
 	}
 }
 
-// removeAccount does what the message of a dead account says, and demands that the
-// retry of one certificate frees all, with another account.
+// removeAccount follows the advice in the error for a dead account. It requires that retrying one certificate ends the
+// hold of all, with a new account.
 func (w *world) removeAccount(id string, doc map[string]string, retried string, names []string) {
 	w.t.Helper()
 	if err := w.vault.API(w.t.Context(), "DELETE", "secret/metadata/"+w.prefix+"/accounts/"+id, nil, nil); err != nil {
@@ -88,9 +88,9 @@ func (w *world) removeAccount(id string, doc map[string]string, retried string, 
 	}
 }
 
-// TestDeactivatedAccount: the CA does not take the account any more. Of many
-// certificates one fails, nothing is ordered, doctor says so beforehand, and what
-// the message says to do works: all are renewed after it.
+// TestDeactivatedAccount: the CA rejects a deactivated account. Only one of many certificates fails, certroll creates
+// no order, doctor reports the account beforehand, and the advice in the error works: after it all certificates are
+// renewed.
 func TestDeactivatedAccount(t *testing.T) {
 	l := newLab(t)
 	names := []string{"m0", "m1", "m2", "m3", "m4", "m5"}
@@ -115,9 +115,8 @@ func TestDeactivatedAccount(t *testing.T) {
 	w.removeAccount(id, doc, failed[0].Certificate, names)
 }
 
-// TestChangedEmail: the contact is told to the CA, and the account stays: one
-// document, one URL, no other registration. An account as an earlier certroll
-// left it is found, and keeps its place in Vault.
+// TestChangedEmail: certroll updates the contact at the CA and keeps the account: one document, one URL, no second
+// registration. It also finds an account stored by an earlier certroll, which keeps its path in Vault.
 func TestChangedEmail(t *testing.T) {
 	l := newLab(t)
 	w, f := l.issued(t, "mail")

@@ -2,9 +2,9 @@ package main
 
 import "testing"
 
-// These tests wait for more than a minute and use no processor meanwhile. Go runs the
-// parallel tests of a package in the order of its files, and their parallel subtests
-// after all others: here they begin early, and nobody waits for them at the end.
+// These tests wait for more than a minute without using the processor. Go runs a package's parallel tests in the order
+// of its files, and their parallel subtests last. In this file they start early, so the test run does not wait for them
+// at its end.
 
 // TestRateLimitedByTheDaemon: see TestCAFails.
 func TestRateLimitedByTheDaemon(t *testing.T) {

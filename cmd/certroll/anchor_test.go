@@ -16,8 +16,7 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// anchor is what Vault keeps of how far the ledger had come; nil where it keeps
-// nothing.
+// anchor returns the ledger position that Vault stores, or nil if it stores none.
 func (w *world) anchor() map[string]string {
 	w.t.Helper()
 	var keys struct {
@@ -32,7 +31,7 @@ func (w *world) anchor() map[string]string {
 	return w.secret(w.prefix + "/anchor/" + keys.Data.Keys[0])
 }
 
-// rewrite makes the ledger anew, chain and all, with another word in its log.
+// rewrite replaces the ledger by one with a valid chain and another word in its log.
 func (w *world) rewrite(old, anew string) {
 	w.t.Helper()
 	tree := filepath.Join(w.t.TempDir(), "tree")
@@ -63,7 +62,7 @@ func (w *world) rewinds() []ledger.Event {
 	return slices.DeleteFunc(w.audit(), func(e ledger.Event) bool { return e.Reason != ledger.ReasonRewound })
 }
 
-// elsewhere is a machine that never saw this ledger.
+// elsewhere returns a machine that has never seen this ledger.
 func (w *world) elsewhere(name string) string {
 	w.t.Helper()
 	b, err := os.ReadFile(filepath.Join(w.dir, settings.DefaultFile))
@@ -78,8 +77,7 @@ func (w *world) elsewhere(name string) string {
 	return file
 }
 
-// hasNoAnchor: who may read the certificates' metadata alone has no anchor to
-// look at.
+// hasNoAnchor: a token that can read only the certificates' metadata cannot read the anchor.
 func (w *world) hasNoAnchor() {
 	w.t.Helper()
 	labtest.NeedsPolicies(w.t, w.vault)
@@ -94,9 +92,8 @@ func (w *world) hasNoAnchor() {
 	w.saysWith(console.ExitUnseen, "audit verify --anchor", "reading the checkpoint in Vault", "permission denied")
 }
 
-// TestRewrittenLedgerIsFound: the ledger is made anew by somebody who may push
-// there. A machine that never saw it finds out by the anchor in Vault, says so
-// in the ledger, and goes on.
+// TestRewrittenLedgerIsFound: an attacker with push access rewrites the ledger. A machine that has never seen it
+// detects this by the anchor in Vault, records it in the ledger, and continues.
 func TestRewrittenLedgerIsFound(t *testing.T) {
 	t.Parallel()
 	w, _ := newLab(t).faulty(t, declare("", "api"))
@@ -116,7 +113,7 @@ func TestRewrittenLedgerIsFound(t *testing.T) {
 		"line 1", "another line is where the last one was", "expected a line of hash sha256:", "seen hash sha256:", "Not in order: 2 findings: 1 event in 1 file, 1 commit")
 	w.says("audit verify --json --config "+fresh, `"in_order": false`, `"held": true`, "anchored in Vault")
 
-	// What is live is left alone, and what is due is done.
+	// certroll leaves live certificates alone and does what is due.
 	w.push(declare("", "api", "web"), "Declare another")
 	said := w.certroll(0, "apply", "-auto-approve", "-config", w.elsewhere("third"))
 	if !strings.Contains(said, "the ledger was rewritten") || !strings.Contains(said, head) {
@@ -129,14 +126,14 @@ func TestRewrittenLedgerIsFound(t *testing.T) {
 	if e := w.rewinds(); len(e) != 1 || e[0].Severity != "page" || !strings.Contains(e[0].Message, head) {
 		t.Errorf("events: %+v", e)
 	}
-	if a := w.anchor(); a["head"] != w.git("rev-parse", "certroll/status") || a["events"] != "4" { // with that of a machine that is new to it
+	if a := w.anchor(); a["head"] != w.git("rev-parse", "certroll/status") || a["events"] != "4" { // the anchor written by a machine without a cache
 		t.Errorf("the anchor is %v", a)
 	}
 	w.certroll(0, "apply", "-auto-approve", "-config", w.elsewhere("fourth"))
 	if n := len(w.rewinds()); n != 1 {
 		t.Errorf("it is told %d times", n)
 	}
-	// The log itself says so, to a machine that never saw the lost head too, until a person accepts it.
+	// The log itself contains the finding, also for a machine that never saw the lost head, until a person accepts it.
 	fifth := w.elsewhere("fifth")
 	w.says("audit verify --anchor --config "+fifth, "the log says that the ledger was rewritten", "git push --force origin "+head+":refs/heads/certroll/status", "with 1 event", "Not in order: 1 finding")
 	w.says("audit accept "+strings.Repeat("0", 40), "records no lost head", "certroll audit verify")
@@ -145,7 +142,7 @@ func TestRewrittenLedgerIsFound(t *testing.T) {
 	w.certroll(0, "audit", "verify")
 }
 
-// TestRewoundMetric: the daemon tells of it, and issues all the same.
+// TestRewoundMetric: the daemon exports a metric about the rewind, and keeps issuing.
 func TestRewoundMetric(t *testing.T) {
 	t.Parallel()
 	w, _ := newLab(t).faulty(t, declare("", "api"))

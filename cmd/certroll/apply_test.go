@@ -38,7 +38,7 @@ func TestMainJob(t *testing.T) {
 	if status := w.ledgerFile("STATUS.md"); !strings.Contains(status, "2 live, 0 failing") {
 		t.Errorf("STATUS.md:\n%s", status)
 	}
-	if n := w.git("rev-list", "--count", "certroll/status"); n != "2" { // the first one shows that the ledger can be written
+	if n := w.git("rev-list", "--count", "certroll/status"); n != "2" { // the first commit checks that the ledger is writable
 		t.Errorf("%s commits, want the ledger's first and one for what ended together", n)
 	}
 
@@ -83,7 +83,7 @@ func TestMainJob(t *testing.T) {
 
 	t.Run("removing a block retires it", func(t *testing.T) {
 		w.push(map[string]string{"certs.hcl": strings.Split(twoCertificates, `certificate "wild"`)[0]}, "Remove wild")
-		w.certroll(0, "apply", "-auto-approve", "-accept-removals", "2") // both of two were changed within a day
+		w.certroll(0, "apply", "-auto-approve", "-accept-removals", "2") // both of the two certificates changed within a day
 		w.checkPair("tls/wild", "lab.test", "*.lab.test")                // on_remove = "keep"
 		if out := w.certroll(0, "status", "wild"); !strings.Contains(out, "retired") {
 			t.Errorf("status:\n%s", out)

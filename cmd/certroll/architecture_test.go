@@ -14,8 +14,7 @@ var (
 	namedTest = regexp.MustCompile("`((?:Test|Fuzz)\\w+)`")
 )
 
-// TestArchitectureNames: the files and the tests that docs/architecture.md sends its
-// reader to are there.
+// TestArchitectureNames: the files and tests named in docs/architecture.md exist.
 func TestArchitectureNames(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../docs/architecture.md")
@@ -39,7 +38,7 @@ func TestArchitectureNames(t *testing.T) {
 	}
 }
 
-// goFiles are the paths of all Go files, a line each, and the text of the tests.
+// goFiles returns the paths of all Go files, one per line, and the text of all tests.
 func goFiles(t *testing.T) (paths, tests string) {
 	t.Helper()
 	var names, text strings.Builder

@@ -11,8 +11,8 @@ import (
 	"certroll/examples/lab"
 )
 
-// TestRetryBesideRun: the daemon has the journal open and holds a certificate
-// back; a person who mended the cause ends the hold, and it is issued at once.
+// TestRetryBesideRun: the daemon has the journal open and holds a certificate. After a person has fixed the cause,
+// `certroll retry` ends the hold and the daemon issues at once.
 func TestRetryBesideRun(t *testing.T) {
 	t.Parallel()
 	w := newLab(t).fresh(t, map[string]string{"certs.hcl": oneCertificate})
@@ -38,7 +38,7 @@ func TestRetryBesideRun(t *testing.T) {
 	}
 	w.stopRun(cmd, out)
 
-	// What run finds ahead by itself is none of this.
+	// Ignore the findings of run's own examination.
 	e := slices.DeleteFunc(w.events(), func(e auditEvent) bool { return e.Operation == "doctor" })
 	if len(e) != 3 || e[1].Operation != "retry" || e[1].Actor != "ann@example.com" || e[1].Reason != "retry" || e[2].Status != "success" {
 		t.Errorf("events: %+v", e)
@@ -49,12 +49,12 @@ func TestRetryBesideRun(t *testing.T) {
 	}
 }
 
-// decides tells whether it is this rule that decided.
+// decides reports whether this rule made the decision.
 func decides(e view.Explanation, rule string) bool {
 	return slices.ContainsFunc(e.Rules, func(r view.Rule) bool { return r.Rule == rule && r.Decides })
 }
 
-// tellsTheStory checks what status and explain say of what is live.
+// tellsTheStory checks the output of status and explain about the live certificate.
 func (w *world) tellsTheStory() {
 	w.t.Helper()
 	var s view.Status
@@ -81,7 +81,7 @@ func (w *world) tellsTheStory() {
 	w.says("explain apy", `neither the spec nor the ledger has a certificate "apy"`)
 }
 
-// explain asks with a token that may read metadata and nothing else.
+// explain runs certroll explain with a token that can only read metadata.
 func (w *world) explain() view.Explanation {
 	w.t.Helper()
 	rules, err := os.ReadFile("../../examples/vault-policies/plan.hcl")
@@ -98,8 +98,8 @@ func (w *world) explain() view.Explanation {
 	return e
 }
 
-// TestRewrittenBesideRun: while the daemon has the ledger's memory, the one who
-// checks knows what it saw; and the next run says so in the ledger.
+// TestRewrittenBesideRun: while the daemon has the ledger's cache locked, another command still detects a rewritten
+// ledger, and the daemon's next pass records it.
 func TestRewrittenBesideRun(t *testing.T) {
 	t.Parallel()
 	w := newLab(t).fresh(t, map[string]string{"certs.hcl": oneCertificate})

@@ -23,7 +23,7 @@ import (
 	"certroll/spec"
 )
 
-// measured runs certroll and reports what it took, besides the wall time.
+// measured runs certroll and reports its resource use in addition to the wall time.
 func (w *world) measured(b *testing.B, args ...string) string {
 	b.Helper()
 	cmd := w.command(args...)
@@ -38,8 +38,7 @@ func (w *world) measured(b *testing.B, args ...string) string {
 	return string(out)
 }
 
-// BenchmarkPlan plans over many certificates with nothing to do: what a CI job
-// costs on each pull request.
+// BenchmarkPlan plans many certificates with nothing to do: the cost of a CI job for each pull request.
 func BenchmarkPlan(b *testing.B) {
 	program := build(b)
 	for _, n := range benchSizes {
@@ -68,7 +67,7 @@ func benchNames(i int) []string {
 	return []string{benchName(i) + ".lab.test", "www." + benchName(i) + ".lab.test"}
 }
 
-// manyFiles declares n certificates of two names, a hundred a file.
+// manyFiles declares n certificates of two names, a hundred per file.
 func manyFiles(n int) map[string]string {
 	files := map[string]string{}
 	for i := range n {
@@ -79,7 +78,7 @@ func manyFiles(n int) map[string]string {
 	return files
 }
 
-// haveIssued puts into Vault and the ledger what n certificates leave there.
+// haveIssued writes the state that n issued certificates leave in Vault and the ledger.
 func (w *world) haveIssued(b *testing.B, n int) {
 	b.Helper()
 	at := time.Now().UTC().Truncate(time.Second)
@@ -135,8 +134,8 @@ func (w *world) haveSecret(r *ledger.Record) error {
 	return w.vault.API(w.t.Context(), http.MethodPost, "secret/metadata"+path, map[string]any{"custom_metadata": custom}, nil)
 }
 
-// BenchmarkIssue issues 200 certificates of two names against Pebble without
-// its sleeps. A proxy before the CA, whose cost is in the figure, counts orders.
+// BenchmarkIssue issues 200 certificates of two names against Pebble without its sleeps. A proxy in front of the CA
+// counts the orders; its cost is part of the result.
 func BenchmarkIssue(b *testing.B) {
 	const n = 200
 	l := newLab(b)
@@ -147,7 +146,7 @@ func BenchmarkIssue(b *testing.B) {
 	for b.Loop() {
 		b.StopTimer()
 		w := l.fresh(b, manyFiles(n))
-		for i := range n { // of the round before
+		for i := range n { // of the previous iteration
 			if err := w.vault.API(b.Context(), http.MethodDelete, "secret/metadata/tls/"+benchName(i), nil, nil); err != nil {
 				b.Fatal(err)
 			}
@@ -166,8 +165,7 @@ func BenchmarkIssue(b *testing.B) {
 	b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "certificates/s")
 }
 
-// buildLego builds lego's command line in a module of its own; what it needs
-// beside its library is not certroll's.
+// buildLego builds lego's command line in its own module, because it has dependencies that certroll lacks.
 func buildLego(b *testing.B, dir string) {
 	b.Helper()
 	module := "module bench\n\ngo 1.26\n\nrequire github.com/go-acme/lego/v4 v4.35.2\n"
@@ -181,8 +179,8 @@ func buildLego(b *testing.B, dir string) {
 	}
 }
 
-// BenchmarkIssueLego does with lego's command line, one after another, what
-// BenchmarkIssue does; an iteration is one certificate of two names.
+// BenchmarkIssueLego does the work of BenchmarkIssue with lego's command line, one certificate after another. An
+// iteration is one certificate of two names.
 func BenchmarkIssueLego(b *testing.B) {
 	l := newLab(b)
 	dir := b.TempDir()
@@ -199,7 +197,7 @@ func BenchmarkIssueLego(b *testing.B) {
 			"--path", filepath.Join(dir, "state"), "--dns", "rfc2136", "--dns.resolvers", l.dns.Addr, "--dns.propagation-disable-ans",
 			"--domains", names[0], "--domains", names[1], "run")
 		cmd.Env = append(os.Environ(), "LEGO_CA_CERTIFICATES="+ca, "RFC2136_NAMESERVER="+l.dns.Addr, "RFC2136_TSIG_KEY="+l.dns.KeyName,
-			"RFC2136_TSIG_SECRET="+l.dns.Secret, "RFC2136_TSIG_ALGORITHM="+l.dns.Algorithm, "RFC2136_TTL=1", "RFC2136_SEQUENCE_INTERVAL=1") // its usual wait between two names is a minute
+			"RFC2136_TSIG_SECRET="+l.dns.Secret, "RFC2136_TSIG_ALGORITHM="+l.dns.Algorithm, "RFC2136_TTL=1", "RFC2136_SEQUENCE_INTERVAL=1") // lego waits a minute between two names by default
 		if out, err := cmd.CombinedOutput(); err != nil {
 			b.Fatalf("lego: %v\n%s", err, out)
 		}

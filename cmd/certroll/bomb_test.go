@@ -15,7 +15,7 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// mostMemory is what certroll may need at most, whatever somebody pushes.
+// mostMemory is the most memory that certroll may need, whatever is pushed.
 const mostMemory = 200 << 20
 
 // pushZeros commits a file of zeros.
@@ -26,7 +26,7 @@ func (w *world) pushZeros(repo, branch, file string, size int64) {
 	}
 }
 
-// proc is a file of /proc that tells of a running process.
+// proc returns a file in /proc of a running process.
 func proc(tb testing.TB, pid int, name string) string {
 	tb.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, name))
@@ -36,9 +36,8 @@ func proc(tb testing.TB, pid int, name string) string {
 	return string(text)
 }
 
-// peak is the most memory that a running process ever had, in bytes. The resource
-// usage of a child that has ended is no measure: the kernel counts into it what
-// the parent had, before the child was another program.
+// peak returns the peak memory of a running process in bytes. The rusage of an ended child is no substitute: the kernel
+// includes the parent's memory from before exec.
 func peak(tb testing.TB, pid int) int64 {
 	tb.Helper()
 	var kB int64
@@ -49,7 +48,7 @@ func peak(tb testing.TB, pid int) int64 {
 	return kB << 10
 }
 
-// checkPeak holds what a running certroll has needed at most against mostMemory.
+// checkPeak compares the peak memory of a running certroll with mostMemory.
 func (w *world) checkPeak(cmd *exec.Cmd) {
 	w.t.Helper()
 	bytes := peak(w.t, cmd.Process.Pid)
@@ -59,8 +58,8 @@ func (w *world) checkPeak(cmd *exec.Cmd) {
 	}
 }
 
-// TestRunOutlastsABomb: a push of 600 MB of zeros is refused by the file's name,
-// and told of; the last good revision stays in force; and no memory is spent.
+// TestRunOutlastsABomb: certroll rejects a push of 600 MB of zeros with the file's name and records the rejection. The
+// last good revision stays in force, and memory use stays low.
 func TestRunOutlastsABomb(t *testing.T) {
 	t.Parallel()
 	w := newLab(t).fresh(t, map[string]string{"certs.hcl": oneCertificate})
@@ -87,9 +86,8 @@ func TestRunOutlastsABomb(t *testing.T) {
 	w.checkPair("tls/api", "api.lab.test")
 }
 
-// TestRunOutlastsADamagedLedger: garbage, and a file of hundreds of MB, that somebody
-// pushes into the ledger while the daemon is at work, or before it starts, are
-// named, and certificates are issued all the same.
+// TestRunOutlastsADamagedLedger: someone pushes garbage and a file of hundreds of MB into the ledger, while the daemon
+// runs or before it starts. certroll names the files and issues certificates anyway.
 func TestRunOutlastsADamagedLedger(t *testing.T) {
 	t.Parallel()
 	w := newLab(t).fresh(t, map[string]string{"certs.hcl": oneCertificate})
@@ -100,7 +98,7 @@ func TestRunOutlastsADamagedLedger(t *testing.T) {
 	damage := func(files map[string]string) {
 		t.Helper()
 		var err error
-		for range 20 { // certroll may push at the same time
+		for range 20 { // certroll may push concurrently
 			if err = lab.Push(t.Context(), w.repo, branch, files, "Damage it"); err == nil {
 				return
 			}
@@ -127,7 +125,7 @@ func TestRunOutlastsADamagedLedger(t *testing.T) {
 	w.stopRun(cmd, out)
 }
 
-// mentions tells whether an event says that a file of the ledger cannot be read.
+// mentions reports whether an event says that a file of the ledger is unreadable.
 func (w *world) mentions(file string) bool {
 	return slices.ContainsFunc(w.events(), func(e auditEvent) bool {
 		return e.Reason == string(ledger.ReasonDamaged) && strings.Contains(e.Message, file)

@@ -10,7 +10,7 @@ import (
 	"certroll/examples/lab"
 )
 
-// shops are six certificates of one for_each, whose secrets lie in a mount of their own.
+// shops are six certificates of one for_each, with their secrets in a separate mount.
 const shops = `
 locals {
   shops = ["a", "b", "c", "d", "e", "f"]
@@ -31,8 +31,8 @@ certificate "shop" {
 
 var heldID = regexp.MustCompile(`certroll accept --missing ([0-9a-f]{24})`)
 
-// TestTheBrake: by the real commands and the real parts, what looks like a wish to
-// delete or to order everything waits for a person.
+// TestTheBrake: a change that would delete or order a large share of all certificates waits for a person. The test uses
+// the real commands and servers.
 func TestTheBrake(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
@@ -92,7 +92,7 @@ func TestTheBrake(t *testing.T) {
 			w.certroll(1, "accept", "-missing", id[1])
 			w.certroll(0, "apply", "-auto-approve")
 			if name == "another mount by default" {
-				return // which comes with the next renewals
+				return // the secrets move with the next renewals
 			}
 			if n := w.countEvents("issue", "success") - before + w.countEvents("retire", "success"); n != 6 {
 				t.Errorf("%d of 6 are done after it was accepted", n)
@@ -101,7 +101,7 @@ func TestTheBrake(t *testing.T) {
 	}
 }
 
-// TestConsentToWhatIsHeld: by a number, by a plan file, and in the daemon by accept.
+// TestConsentToWhatIsHeld: a person can consent by a number, by a plan file, and for the daemon by `certroll accept`.
 func TestConsentToWhatIsHeld(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
@@ -143,7 +143,7 @@ func TestConsentToWhatIsHeld(t *testing.T) {
 	w.stopRun(cmd, out)
 }
 
-// TestPlanShowsTheHoldInAPullRequest.
+// TestPlanShowsTheHoldInAPullRequest: plan shows the hold before the merge.
 func TestPlanShowsTheHoldInAPullRequest(t *testing.T) {
 	t.Parallel()
 	w := newLab(t).fresh(t, map[string]string{"certs.hcl": oneCertificate + strings.ReplaceAll(oneCertificate, "api", "www")})

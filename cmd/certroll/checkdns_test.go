@@ -8,9 +8,8 @@ import (
 	"certroll/cmd/certroll/view"
 )
 
-// TestPlanChecksDNS: a CAA record that shuts the issuer out is a remark of the
-// plan, where the certificate is declared; without being asked it looks at
-// nothing.
+// TestPlanChecksDNS: with the flag, plan reports a CAA record that excludes the issuer, at the certificate's place.
+// Without the flag it sends no DNS query.
 func TestPlanChecksDNS(t *testing.T) {
 	l := newLab(t)
 	l.identify("ca.example.net")

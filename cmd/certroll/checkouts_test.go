@@ -11,8 +11,7 @@ import (
 	"certroll/examples/lab"
 )
 
-// oldAndNew are certificates of a change: the base has the first, and another
-// version of it.
+// oldAndNew are the certificates of a change: the base contains the first one in another version.
 const oldAndNew = `
 issuer "le" {
   directory               = "https://acme-v02.api.letsencrypt.org/directory"
@@ -30,8 +29,8 @@ certificate "old" {
 }
 `
 
-// TestPlanBaseInEachCheckout: plan --base works in whatever checkout git makes, and
-// says of the others what is not supported.
+// TestPlanBaseInEachCheckout: plan --base works in the kinds of checkout that git makes, and names the reason for those
+// that are not supported.
 func TestPlanBaseInEachCheckout(t *testing.T) {
 	t.Parallel()
 	git := func(t *testing.T, dir string, args ...string) string {
@@ -97,7 +96,7 @@ func TestPlanBaseInEachCheckout(t *testing.T) {
 	const works, added = "", "+ fresh"
 	for name, c := range map[string]struct {
 		make func(t *testing.T) string
-		says string // works: the plan has what the change adds, and that alone
+		says string // works: the plan contains exactly the change
 	}{
 		"plain":                 {clone(), works},
 		"without blobs":         {clone("--filter=blob:none"), works},
@@ -118,7 +117,7 @@ func TestPlanBaseInEachCheckout(t *testing.T) {
 		"a split index":          {then(clone(), "update-index", "--split-index"), works},
 		"shallow":                {clone("--depth=1"), "fetch-depth: 0"},
 		"SHA-256":                {made("--object-format=sha256"), "SHA256 object names"},
-		"reftable":               {then(clone(), "config", "extensions.refStorage", "reftable"), "its refs are stored as reftable"}, // git before 2.45 makes none
+		"reftable":               {then(clone(), "config", "extensions.refStorage", "reftable"), "its refs are stored as reftable"}, // git before 2.45 has no such format
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -137,7 +136,7 @@ func TestPlanBaseInEachCheckout(t *testing.T) {
 			}
 		})
 	}
-	// A change of a file, whose old version a partial clone lacks.
+	// The change modifies a file whose old version is missing from the partial clone.
 	t.Run("without the blobs of the base", func(t *testing.T) {
 		changed := t.TempDir()
 		git(t, changed, "init", "--quiet", "--initial-branch=main")

@@ -19,7 +19,7 @@ import (
 
 const ciExamples = "../../examples/ci"
 
-// pipelines are the YAML files of the examples, by name.
+// pipelines returns the YAML files of the examples, by name.
 func pipelines(t *testing.T) map[string]map[string]any {
 	t.Helper()
 	found := map[string]map[string]any{}
@@ -44,7 +44,7 @@ func pipelines(t *testing.T) map[string]map[string]any {
 	return found
 }
 
-// texts are all strings in a document, with the key they stand under.
+// texts calls found for each string in a document, with its key.
 func texts(node any, key string, found func(key, text string)) {
 	switch n := node.(type) {
 	case map[string]any:
@@ -65,8 +65,7 @@ var (
 	word    = regexp.MustCompile(`"[^"]*"|'[^']*'|\S+`)
 )
 
-// commands are the calls of certroll in a shell script, split into words as
-// far as the examples need it.
+// commands returns the certroll calls in a shell script, split into words as far as the examples need it.
 func commands(script string) [][]string {
 	var list [][]string
 	for _, line := range between.Split(strings.ReplaceAll(script, "\\\n", " "), -1) {
@@ -85,8 +84,7 @@ func commands(script string) [][]string {
 	return list
 }
 
-// TestCICommands: every call of certroll in the examples is one that certroll
-// takes.
+// TestCICommands: certroll accepts the arguments of each call in the examples.
 func TestCICommands(t *testing.T) {
 	calls := 0
 	for name, doc := range pipelines(t) {
@@ -112,7 +110,7 @@ func TestCICommands(t *testing.T) {
 	}
 }
 
-// taken tells whether certroll takes arguments, without running anything.
+// taken reports whether certroll accepts arguments, without running a command.
 func taken(args []string) error {
 	a := &app{Console: console.Console{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard, Getenv: func(string) string { return "" }}}
 	c, rest, err := a.rootCommand().Find(oneDash(args))
@@ -128,8 +126,8 @@ func taken(args []string) error {
 	return err
 }
 
-// TestCIPermissions: what runs on a change has no secret and may not log in;
-// what reads a change may not write; actions are pinned.
+// TestCIPermissions: jobs that run on a change have no secret and cannot log in, jobs that read a change cannot write,
+// and actions are pinned.
 func TestCIPermissions(t *testing.T) {
 	pinned := regexp.MustCompile(`^[\w.-]+/[\w.-]+@[0-9a-f]{40}$`)
 	for name, doc := range pipelines(t) {
@@ -163,8 +161,8 @@ func TestCIPermissions(t *testing.T) {
 	}
 }
 
-// TestCISettings: the settings decode, and the roles they log in to are bound
-// to ids, a branch, an audience and the policy of the examples.
+// TestCISettings: the settings decode, and each Vault role is bound to IDs, a branch, an audience and the examples'
+// policy.
 func TestCISettings(t *testing.T) {
 	for forge, ids := range map[string][]string{"github": {"repository_id", "repository_owner_id"}, "gitlab": {"project_id", "namespace_id"}} {
 		s, _, diags, err := settings.Load(filepath.Join(ciExamples, forge, "certroll.hcl"))

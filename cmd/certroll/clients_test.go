@@ -15,23 +15,22 @@ import (
 	"time"
 )
 
-// clients keep a server busy while its certificate changes: some open a
-// connection for each request, some go on using theirs. All of them verify.
+// clients keep a server busy while its certificate changes. Some open a connection for each request, others keep
+// theirs. All of them verify the server.
 type clients struct {
 	addr   string
-	method string // of those that keep their connections
+	method string // of clients that keep their connections
 	tls    *tls.Config
 	stop   context.CancelFunc
 	wg     sync.WaitGroup
 
 	mu       sync.Mutex
-	serials  []string // of new connections, in their order
-	reused   int      // requests on a connection that had carried one
+	serials  []string // of new connections, in order
+	reused   int      // requests on a connection that had carried another one
 	failures []string
 }
 
-// busy starts the clients. A POST is not sent again where its connection turns
-// out to be closed; a GET is, by any client.
+// busy starts the clients. If the connection turns out to be closed, HTTP clients retry a GET but not a POST.
 func (w *world) busy(addr, method string) *clients {
 	ctx, stop := context.WithCancel(w.t.Context())
 	c := &clients{addr: addr, method: method, tls: w.trusting("api.lab.test"), stop: stop}
@@ -43,7 +42,7 @@ func (w *world) busy(addr, method string) *clients {
 	return c
 }
 
-// trusting verifies a server as a client would who trusts the lab's CA alone.
+// trusting returns the TLS settings of a client that trusts only the lab's CA.
 func (w *world) trusting(name string) *tls.Config {
 	w.t.Helper()
 	roots, err := w.pebble.Roots(w.t.Context())
@@ -60,7 +59,7 @@ func (c *clients) end() {
 	c.wg.Wait()
 }
 
-// open makes a handshake for each request.
+// open makes a new connection for each request.
 func (c *clients) open(ctx context.Context) {
 	transport := &http.Transport{TLSClientConfig: c.tls, DisableKeepAlives: true}
 	c.each(ctx, func() error {
@@ -75,7 +74,7 @@ func (c *clients) open(ctx context.Context) {
 	})
 }
 
-// keep uses its connection for as long as the server lets it.
+// keep uses its connection for as long as the server permits.
 func (c *clients) keep(ctx context.Context) {
 	transport := &http.Transport{TLSClientConfig: c.tls}
 	defer transport.CloseIdleConnections()
@@ -87,7 +86,7 @@ func (c *clients) keep(ctx context.Context) {
 		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if state == last { // one state per connection
+		if state == last { // one state for each connection
 			c.reused++
 		}
 		last = state
@@ -95,7 +94,7 @@ func (c *clients) keep(ctx context.Context) {
 	})
 }
 
-// each does it over and over, some hundred times a second.
+// each calls do repeatedly, some hundred times per second.
 func (c *clients) each(ctx context.Context, do func() error) {
 	pace := time.NewTicker(5 * time.Millisecond)
 	defer pace.Stop()
@@ -135,15 +134,14 @@ func (c *clients) ask(ctx context.Context, transport *http.Transport, method str
 	return resp.TLS, nil
 }
 
-// opened are the serials that new connections were given, and how many
-// requests used a connection again.
+// opened returns the serials that new connections received, and the number of requests on reused connections.
 func (c *clients) opened() (serials []string, reused int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return append([]string(nil), c.serials...), c.reused
 }
 
-// unharmed demands that nothing failed.
+// unharmed requires that no request failed.
 func (c *clients) unharmed(t *testing.T) {
 	t.Helper()
 	c.end()
@@ -153,8 +151,7 @@ func (c *clients) unharmed(t *testing.T) {
 	}
 }
 
-// application is what stands behind the server: it answers at once, but below
-// /held only when it is let go.
+// application is the program behind the server. It answers at once, except below /held, where it waits until released.
 type application struct {
 	*httptest.Server
 	arrived, letGo chan struct{}
@@ -175,7 +172,7 @@ func newApplication(t *testing.T) *application {
 	return a
 }
 
-// hold sends a request that stays open; the result comes when it is let go.
+// hold sends a request that stays open. The channel receives the result after the release.
 func (w *world) hold(addr string, a *application) <-chan error {
 	w.t.Helper()
 	result := make(chan error, 1)

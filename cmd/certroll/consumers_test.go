@@ -24,9 +24,8 @@ const (
 	atVault   = "https://vault.example.com:8200"
 )
 
-// TestConsumers: the machines of examples/consumers roll over to the next
-// certificate under load, with their real programs and the policy
-// examples/vault-policies/consumer.hcl alone.
+// TestConsumers: the machines in examples/consumers switch to the next certificate under load, with the real programs
+// and only the policy examples/vault-policies/consumer.hcl.
 func TestConsumers(t *testing.T) {
 	t.Parallel()
 	labtest.Needs(t, "vault", "nginx", "haproxy", "consul-template")
@@ -50,13 +49,13 @@ certificate "web" {
 	}
 }
 
-// as is the same world seen from a test of its own.
+// as returns the same world for a subtest.
 func (w world) as(t *testing.T) *world {
 	w.t, w.env = t, slices.Clone(w.env)
 	return &w
 }
 
-// appRole lets consumers of the certificate "api" log in.
+// appRole creates a login for consumers of the certificate "api".
 func (w *world) appRole() {
 	w.t.Helper()
 	rules, err := os.ReadFile("../../examples/vault-policies/consumer.hcl")
@@ -77,16 +76,15 @@ func (w *world) api(method, path string, in, out any) {
 	}
 }
 
-// consumer is a machine: a directory that stands for the root of a machine's disk.
+// consumer is a machine; its directory stands for the root of its disk.
 type consumer struct {
 	*world
-	root, addr string // where it serves
+	root, addr string // the address that it serves
 	app        *application
 	env        []string
 }
 
-// newConsumer has the login that Vault Agent wants, and a systemctl that does
-// to one service what systemd would.
+// newConsumer writes the login for Vault Agent, and a systemctl that controls one service like systemd.
 func (w *world) newConsumer(t *testing.T, reload string) *consumer {
 	t.Helper()
 	m := &consumer{world: w, root: t.TempDir(), addr: labtest.Addr(t), app: newApplication(t)}
@@ -102,7 +100,7 @@ func (w *world) newConsumer(t *testing.T, reload string) *consumer {
 	m.write("etc/vault-agent/role-id", role.Data.RoleID)
 	m.write("etc/vault-agent/secret-id", secret.Data.SecretID)
 	m.write("run/here", "")
-	// Before the service has begun it takes what it finds when it does.
+	// A service that has not started yet reads the files when it starts.
 	m.write("bin/systemctl", "#!/bin/sh\nset -eu\nTLS="+m.root+"\n[ \"$1\" = reload-or-restart ]\n[ -s "+m.root+"/run/pid ] || exit 0\n"+reload+"\n")
 	return m
 }
@@ -119,8 +117,8 @@ func (m *consumer) write(name, text string) {
 	}
 }
 
-// install puts an example where it belongs. What differs on this machine is
-// replaced, and has to be there: the rest is used as it is.
+// install copies an example to its place. It replaces the parts that differ on this machine, which must exist, and
+// changes nothing else.
 func (m *consumer) install(example, name string, replace ...string) string {
 	m.t.Helper()
 	b, err := os.ReadFile(consumers + example)
@@ -138,7 +136,7 @@ func (m *consumer) install(example, name string, replace ...string) string {
 	return m.path(name)
 }
 
-// run starts a program of the machine.
+// run starts a program on the machine.
 func (m *consumer) run(program string, args ...string) *lab.Process {
 	m.t.Helper()
 	p := labtest.Program(m.t, m.root, m.env, program, args...)
@@ -146,15 +144,14 @@ func (m *consumer) run(program string, args ...string) *lab.Process {
 	return p
 }
 
-// appears waits for a file.
+// appears waits until a file exists.
 func (m *consumer) appears(name string) {
 	m.t.Helper()
 	m.until(name, &output{}, func() bool { info, err := os.Stat(m.path(name)); return err == nil && info.Size() > 0 })
 }
 
-// rollsOver rotates the certificate under load: no request and no handshake
-// fails, all new connections are soon given the new leaf, and what pair tells
-// the machine to serve matches at every moment.
+// rollsOver rotates the certificate under load. No request and no handshake fails, all new connections soon get the new
+// leaf, and the certificate and key from pair match at every moment.
 func (m *consumer) rollsOver(t *testing.T, method string, pair func() (tls.Certificate, error)) {
 	t.Helper()
 	before := m.checkPair("tls/api", "api.lab.test", "www.lab.test").SerialNumber.String()
@@ -191,8 +188,8 @@ func (m *consumer) rollsOver(t *testing.T, method string, pair func() (tls.Certi
 	}
 }
 
-// watch reads the pair over and over, as a program that starts at any moment
-// would. A mismatch is an error; the result ends it and tells the serials.
+// watch reads the pair repeatedly, like a program that may start at any moment. A mismatch is an error. The returned
+// function ends it and returns the serials.
 func (m *consumer) watch(t *testing.T, pair func() (tls.Certificate, error)) func() []string {
 	ctx, stop := context.WithCancel(t.Context())
 	var serials []string
@@ -208,11 +205,11 @@ func (m *consumer) watch(t *testing.T, pair func() (tls.Certificate, error)) fun
 		}
 	})
 	end := func() []string { stop(); reading.Wait(); return serials }
-	t.Cleanup(func() { end() }) // before the directory is removed
+	t.Cleanup(func() { end() }) // ends before the directory is removed
 	return end
 }
 
-// bundle is the pair in one file.
+// bundle returns a reader of the pair in one file.
 func (m *consumer) bundle(name string) func() (tls.Certificate, error) {
 	return func() (tls.Certificate, error) {
 		b, err := os.ReadFile(m.path(name))
@@ -241,8 +238,8 @@ http {
 }
 `
 
-// nginxByAgent: Vault Agent renders one file and reloads nginx. A second
-// template of the same Agent serves a program that wants two files.
+// nginxByAgent: Vault Agent renders one file and reloads nginx. A second template of the same Agent serves a program
+// that needs two files.
 func nginxByAgent(w *world) {
 	t := w.t.(*testing.T)
 	m := w.newConsumer(t, `case $2 in
@@ -285,8 +282,7 @@ esac`)
 	w.refusalIsSeen(t)
 }
 
-// linked is the pair in the directory that a link leads to, which is followed
-// once.
+// linked returns a reader of the pair in the directory behind a symbolic link, which it resolves once.
 func (m *consumer) linked(name string) func() (tls.Certificate, error) {
 	return func() (tls.Certificate, error) {
 		to, err := filepath.EvalSymlinks(m.path(name))
@@ -297,8 +293,8 @@ func (m *consumer) linked(name string) func() (tls.Certificate, error) {
 	}
 }
 
-// mismatchIsSeen: the new certificate beside the old key, which is what two
-// files would be for a moment, is noticed by the test's own eyes and by nginx.
+// mismatchIsSeen: the test and nginx both detect a new certificate next to the old key, as two separately written files
+// would be for a moment.
 func (w *world) mismatchIsSeen(m *consumer) {
 	w.t.Helper()
 	var old struct {
@@ -319,7 +315,7 @@ func (w *world) mismatchIsSeen(m *consumer) {
 	}
 }
 
-// refusalIsSeen: a reload that fails ends the Agent, with what was run.
+// refusalIsSeen: a failed reload ends the Agent, and its log contains the command.
 func (w *world) refusalIsSeen(t *testing.T) {
 	m := w.newConsumer(t, "exit 1")
 	m.write("run/pid", "1")
@@ -334,11 +330,11 @@ func (w *world) refusalIsSeen(t *testing.T) {
 	}
 }
 
-// haproxyByTemplate: Vault Agent logs in, consul-template renders and has
-// HAProxy reloaded, and the token can do nothing else.
+// haproxyByTemplate: Vault Agent logs in, consul-template renders the file and reloads HAProxy, and the token can do
+// nothing else.
 func haproxyByTemplate(w *world) {
 	t := w.t.(*testing.T)
-	// As Debian's unit does it.
+	// The commands are those of Debian's unit.
 	m := w.newConsumer(t, `/usr/sbin/haproxy -q -c -f $TLS/etc/haproxy/haproxy.cfg
 kill -USR2 "$(cat $TLS/run/pid)"`)
 	m.install("haproxy/haproxy.cfg", "etc/haproxy/haproxy.cfg", ":443", m.addr, "/etc/", m.path("etc")+"/", atApp, m.app.Listener.Addr().String())
@@ -368,7 +364,7 @@ kill -USR2 "$(cat $TLS/run/pid)"`)
 	w.readsOnly(string(token), "secret/data/tls/api")
 }
 
-// readsOnly: a consumer's token reads one secret and nothing beside it.
+// readsOnly: a consumer's token can read one secret and nothing else.
 func (w *world) readsOnly(token, path string) {
 	w.t.Helper()
 	as := *w.vault

@@ -9,9 +9,8 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// TestADamagedLedgerStopsNothing: somebody who may push puts garbage in the place
-// of records, of events and of the open problems. Every command goes on and names
-// it, the failures of before still count, and the record is written again.
+// TestADamagedLedgerStopsNothing: an attacker with push access replaces records, events and open problems by garbage.
+// Every command continues and names the damage, earlier failures still count, and certroll writes the record again.
 func TestADamagedLedgerStopsNothing(t *testing.T) {
 	w := newLab(t).fresh(t, map[string]string{"certs.hcl": oneCertificate})
 	w.settings("")
@@ -59,8 +58,8 @@ func TestADamagedLedgerStopsNothing(t *testing.T) {
 	}
 }
 
-// TestDeletedRecordsEndNoBackoff: somebody who may push deletes all records. The failures of
-// before still count, every command names the deletion, and the next commit writes them again.
+// TestDeletedRecordsEndNoBackoff: an attacker with push access deletes all records. Earlier failures still count, every
+// command reports the deletion, and the next commit restores the records.
 func TestDeletedRecordsEndNoBackoff(t *testing.T) {
 	t.Parallel()
 	w := newLab(t).fresh(t, map[string]string{"certs.hcl": oneCertificate})
@@ -77,7 +76,7 @@ func TestDeletedRecordsEndNoBackoff(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for command, code := range map[string]int{"plan": 0, "status api": 1} { // it is failing
+	for command, code := range map[string]int{"plan": 0, "status api": 1} { // the certificate is failing
 		out := w.certroll(code, strings.Fields(command)...)
 		if !strings.Contains(out, "certificates/api.json in the ledger: it was deleted") || !strings.Contains(out, "waits until") {
 			t.Errorf("certroll %s says:\n%s", command, out)

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// bombs are small files that once kept certroll busy for minutes or hours.
+// bombs are small files that kept earlier versions busy for minutes or hours.
 func bombs() map[string]string {
 	var alternatives strings.Builder
 	for i := range 4000 {
@@ -26,8 +26,8 @@ func bombs() map[string]string {
 	}
 }
 
-// longDecode is a revision that takes about half a minute to be decoded: what
-// evaluating may cost grows with the files.
+// longDecode returns a revision that takes about half a minute to decode: the evaluation limit grows with the size of
+// the files.
 func longDecode() map[string]string {
 	files := map[string]string{}
 	for i := range 12 {
@@ -37,8 +37,8 @@ func longDecode() map[string]string {
 	return files
 }
 
-// cpuOf is the CPU time that a process has used, by the 14th and 15th field of
-// proc(5)'s stat, which are clock ticks of a hundredth of a second.
+// cpuOf returns the CPU time of a process, from fields 14 and 15 of proc(5)'s stat, in clock ticks of a hundredth of a
+// second.
 func cpuOf(t *testing.T, pid int) time.Duration {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
@@ -57,8 +57,8 @@ func cpuOf(t *testing.T, pid int) time.Duration {
 	return time.Duration(ticks) * 10 * time.Millisecond
 }
 
-// heard signals a program, and demands that it ends within a second. The bound
-// is wide for a machine that has other things to do; CPU time is what counts.
+// heard signals a program and requires that it ends soon. The limit is wide for a busy machine; CPU time is what
+// counts.
 func heard(t *testing.T, cmd *exec.Cmd, out *output) {
 	t.Helper()
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -73,7 +73,7 @@ func heard(t *testing.T, cmd *exec.Cmd, out *output) {
 	}
 }
 
-// TestDecodingIsStopped: SIGTERM ends a command while it decodes.
+// TestDecodingIsStopped: SIGTERM ends a command while it is decoding.
 func TestDecodingIsStopped(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -82,7 +82,7 @@ func TestDecodingIsStopped(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// On a busy machine the usual bound would end it before it has begun to work.
+	// On a busy machine the default limit could end the command before decoding starts.
 	patient := filepath.Join(t.TempDir(), "certroll.hcl")
 	if err := os.WriteFile(patient, []byte("decode_timeout = \"30m\"\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -93,12 +93,12 @@ func TestDecodingIsStopped(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	// Parsing is over, and evaluating has begun, once it has taken some CPU time.
+	// After some CPU time, parsing is over and evaluation has started.
 	for deadline := time.Now().Add(5 * time.Minute); cpuOf(t, cmd.Process.Pid) < 3*time.Second; {
 		if time.Now().After(deadline) {
 			t.Fatalf("it does not work:\n%s", out)
 		}
-		time.Sleep(50 * time.Millisecond) // another process is at work
+		time.Sleep(50 * time.Millisecond) // polls another process
 	}
 	heard(t, cmd, out)
 	if !strings.Contains(out.String(), "Decoding was stopped") {
@@ -106,12 +106,12 @@ func TestDecodingIsStopped(t *testing.T) {
 	}
 }
 
-// TestRunWithBombs: whatever the head costs, what is in force goes on being
-// renewed, and the daemon ends when told so.
+// TestRunWithBombs: however expensive the head is to decode, the revision in force is still renewed, and the daemon
+// ends on a signal.
 func TestRunWithBombs(t *testing.T) {
 	t.Parallel()
 	w := newLab(t).fresh(t, map[string]string{
-		// Of three, two may be put back at once without a person's word.
+		// Of three certificates, two may be issued again at once without a person's consent.
 		"certs.hcl": oneCertificate + strings.ReplaceAll(oneCertificate, "api", "more") + strings.ReplaceAll(oneCertificate, "api", "other"),
 	})
 	w.settings(`interval = "1s"`)
@@ -123,7 +123,7 @@ func TestRunWithBombs(t *testing.T) {
 		n++
 		w.until("the refusal of "+name, out, func() bool { return w.countEvents("config", "failure") == n })
 	}
-	// While a revision is decoded that takes long, what is live is put back.
+	// While the expensive revision is being decoded, certroll restores a deleted secret.
 	w.push(longDecode(), "Take long")
 	if err := w.vault.API(t.Context(), "DELETE", "secret/data/tls/api", nil, nil); err != nil {
 		t.Fatal(err)

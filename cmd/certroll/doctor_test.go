@@ -16,14 +16,13 @@ import (
 	"certroll/examples/lab/labtest"
 )
 
-// identify puts a directory before Pebble's that says which CAA domain the CA
-// answers to, which Pebble's own does not.
+// identify puts a proxy in front of Pebble whose directory names the CA's CAA domain, which Pebble's own lacks.
 func (w *world) identify(identity string) {
 	w.t.Helper()
 	w.saysOfItself(func(meta map[string]any) { meta["caaIdentities"] = []string{identity} })
 }
 
-// saysOfItself puts a directory before Pebble's whose meta is another one.
+// saysOfItself puts a proxy in front of Pebble that changes the meta object of its directory.
 func (w *world) saysOfItself(change func(meta map[string]any)) {
 	w.t.Helper()
 	resp, err := w.pebble.Client().Get(w.pebble.Directory)
@@ -45,7 +44,7 @@ func (w *world) saysOfItself(change func(meta map[string]any)) {
 	w.caBundle += string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}))
 }
 
-// found runs doctor --json and returns what it found.
+// found runs doctor --json and returns its report.
 func (w *world) found(code int, args ...string) view.Examination {
 	w.t.Helper()
 	var x view.Examination
@@ -133,7 +132,7 @@ func TestDoctor(t *testing.T) {
 		}
 		w.certroll(0, "doctor", "api")
 
-		// An account is named: a warning until there is ours, then it is compared.
+		// The record names an account. doctor warns until certroll has an account, and compares it afterwards.
 		w.dns.Remove("shut.lab.test", "CAA")
 		if err := w.dns.Add(`shut.lab.test. 60 IN CAA 0 issue "ca.example.net; accounturi=https://ca.example.net/acct/1"`); err != nil {
 			t.Fatal(err)
@@ -141,7 +140,7 @@ func TestDoctor(t *testing.T) {
 		if x := w.found(0); x.Warnings != 1 || !strings.Contains(x.Findings[0].Message, "there is none of ours at the CA yet") {
 			t.Errorf("found %+v", x.Findings)
 		}
-		w.certroll(0, "apply", "-auto-approve") // Pebble looks at no CAA
+		w.certroll(0, "apply", "-auto-approve") // Pebble ignores CAA
 		w.token = token
 		if x := w.found(1); x.Errors != 1 || !strings.Contains(x.Findings[0].Message, "and ours is https://") {
 			t.Errorf("found %+v", x.Findings)

@@ -13,11 +13,11 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// earlierCommit is the last certroll whose accounts were known by their contact, and
-// which ran the DNS providers itself. Its state is what upgrades start from.
+// earlierCommit is the last certroll that identified accounts by their contact and ran the DNS providers in its own
+// process. Upgrades start from its state.
 const earlierCommit = "ebfea9c49aab0761d572b060d22dbca1c71c791d"
 
-// earlier is the same world with the earlier certroll.
+// earlier returns the same world with the earlier certroll.
 func (w *world) earlier() *world {
 	w.t.Helper()
 	old := *w
@@ -25,7 +25,7 @@ func (w *world) earlier() *world {
 	return &old
 }
 
-// nothingToDo demands that a plan, which may come with warnings, has no action.
+// nothingToDo requires that a plan, possibly with warnings, has no action.
 func (w *world) nothingToDo() {
 	w.t.Helper()
 	if out := w.certroll(0, "plan"); !strings.Contains(out, "Nothing to do") {
@@ -33,14 +33,13 @@ func (w *world) nothingToDo() {
 	}
 }
 
-// TestUpgradeAndBack: an earlier certroll has issued, rotated, run and been killed in
-// the middle of an order. The present one goes on with its settings, state
-// directory, ledger and Vault: it finishes that order, registers no account and
-// finds nothing else to do. Both work beside each other under one lease. Then the
-// earlier one goes on again.
+// TestUpgradeAndBack: an earlier certroll has issued, rotated, run, and been killed in the middle of an order. The
+// current one continues with the same settings, state directory, ledger and Vault: it finishes that order, registers no
+// account and finds nothing else to do. Both versions then work next to each other under one lease. At the end the
+// earlier one continues alone.
 func TestUpgradeAndBack(t *testing.T) {
 	t.Parallel()
-	labtest.Earlier(t, earlierCommit) // before anything is started
+	labtest.Earlier(t, earlierCommit) // builds before any server starts
 	w, f := newLab(t).faulty(t, declare("", "a", "b"))
 	old := w.earlier()
 	old.certroll(0, "apply", "-auto-approve")
@@ -94,8 +93,8 @@ func TestUpgradeAndBack(t *testing.T) {
 	w.certroll(0, "apply", "-auto-approve")
 	f.orders(made+1, made+1)
 
-	// Replicas of both. The second waits while the first is at an order, then either may
-	// be at work, and nothing is done twice.
+	// Replicas of both versions. The second starts while the first is working on an order. Either may take the next
+	// one, and nothing is done twice.
 	sides := map[string]*world{"earlier": old, "present": w}
 	issued := w.countEvents("issue", "success")
 	for i, pair := range [][2]string{{"earlier", "present"}, {"present", "earlier"}} {
@@ -121,7 +120,7 @@ func TestUpgradeAndBack(t *testing.T) {
 	}
 	f.orders(made+5, made+5)
 
-	// Back to the earlier one.
+	// Downgrade to the earlier version.
 	old.nothingToDo()
 	w.push(declared("h"), "Declare one after going back")
 	old.certroll(0, "apply", "-auto-approve")
@@ -136,28 +135,27 @@ func TestUpgradeAndBack(t *testing.T) {
 	if n := f.count(newAccount) - registered; n != 0 {
 		t.Errorf("newAccount was asked %d times more", n)
 	}
-	if n := len(w.accountDocuments()); n > documents+1 { // and a pointer
+	if n := len(w.accountDocuments()); n > documents+1 { // the account's document and a pointer
 		t.Errorf("%d account documents, and %d before the upgrade", n, documents)
 	}
 }
 
-// allowed finds the lines for certroll.hcl in what doctor --upgrade prints.
+// allowed matches the lines for certroll.hcl in the output of doctor --upgrade.
 var allowed = regexp.MustCompile(`(?s)\n(trust \{\n.*?\n\}\n)`)
 
-// TestUpgradeHoldsWhatWasInForce: the earlier one has in force what a rule of the
-// present one rejects, an issuer of the config repo at an address that nobody allowed.
-// Its certificates are held, others are issued again from that revision, and the lines
-// that doctor --upgrade prints end it.
+// TestUpgradeHoldsWhatWasInForce: the earlier version has a revision in force that a new rule rejects: an issuer in the
+// config repo at an address that certroll.hcl does not allow. Its certificates are held, others are still issued from
+// that revision, and the lines that doctor --upgrade prints end the hold.
 func TestUpgradeHoldsWhatWasInForce(t *testing.T) {
 	t.Parallel()
-	labtest.Earlier(t, earlierCommit) // before anything is started
+	labtest.Earlier(t, earlierCommit) // builds before any server starts
 	w, f := newLab(t).faulty(t, declare("", "free", "more"))
 	w.push(map[string]string{"own.hcl": fmt.Sprintf("issuer \"own\" {\n  directory = %q\n  email = \"team@example.com\"\n  terms_of_service_agreed = true\n  ca_bundle = <<-PEM\n%s\n  PEM\n}\n",
 		w.directory, w.caBundle) + strings.ReplaceAll(declare("", "bound")["certs.hcl"], "issuer.pebble", "issuer.own")}, "Declare an issuer")
 	old := w.earlier()
 	w.editSettings(func(text string) string { return text + "\ninterval = \"1s\"\n" })
 	cmd, out := old.startRun()
-	w.until("the certificates", out, func() bool { return w.countEvents("issue", "success") == 3 }) // of three, two may be put back at once
+	w.until("the certificates", out, func() bool { return w.countEvents("issue", "success") == 3 }) // of three, two may be issued again at once
 	w.stopRun(cmd, out)
 	registered := f.count(newAccount)
 
@@ -184,7 +182,7 @@ func TestUpgradeHoldsWhatWasInForce(t *testing.T) {
 		}
 	}
 
-	// Another revision that has the same is rejected, and the last good one stays.
+	// Another revision with the same issuer is rejected, and the last good one stays in force.
 	w.push(map[string]string{"late.hcl": declare("", "late")["certs.hcl"]}, "Declare another")
 	w.until("the refusal", out, func() bool { return w.countEvents("config", "failure") == 1 })
 	if w.metadataIsThere("tls/late") {
@@ -192,7 +190,7 @@ func TestUpgradeHoldsWhatWasInForce(t *testing.T) {
 	}
 	w.stopRun(cmd, out)
 
-	// The lines end it, but for the trust block that is there already.
+	// The printed lines end the hold. The trust block exists already.
 	w.editSettings(func(text string) string {
 		inner := strings.TrimSuffix(strings.TrimPrefix(lines[1], "trust {\n"), "}\n")
 		return strings.Replace(text, "trust {\n", "trust {\n"+inner, 1)
@@ -207,7 +205,7 @@ func TestUpgradeHoldsWhatWasInForce(t *testing.T) {
 		t.Errorf("newAccount was asked %d times more", n)
 	}
 
-	// The earlier one does not know the line, and says so.
+	// The earlier version rejects the unknown line with an error.
 	if out := old.certroll(1, "plan"); !strings.Contains(out, "endpoints") {
 		t.Errorf("the earlier one says %s", out)
 	}
@@ -220,7 +218,7 @@ func TestUpgradeHoldsWhatWasInForce(t *testing.T) {
 	}
 }
 
-// lastEventWith is the last event of an operation.
+// lastEventWith returns the last event of an operation.
 func (w *world) lastEventWith(operation string) auditEvent {
 	w.t.Helper()
 	var last auditEvent
@@ -232,12 +230,11 @@ func (w *world) lastEventWith(operation string) auditEvent {
 	return last
 }
 
-// TestUpgradeKeepsHolds: what the earlier one holds after a failure is held by the
-// present one until the same moment, and the CA is not asked. The other way round as
-// well.
+// TestUpgradeKeepsHolds: a hold by the earlier version after a failure lasts until the same moment in the current
+// version, without a request to the CA. The same applies to a downgrade.
 func TestUpgradeKeepsHolds(t *testing.T) {
 	t.Parallel()
-	labtest.Earlier(t, earlierCommit) // before anything is started
+	labtest.Earlier(t, earlierCommit) // builds before any server starts
 	l := newLab(t)
 	for name, upgrade := range map[string]bool{"upgrade": true, "back": false} {
 		t.Run(name, func(t *testing.T) {
@@ -263,12 +260,12 @@ func TestUpgradeKeepsHolds(t *testing.T) {
 	}
 }
 
-// TestUpgradeOfWhatWaits: what the earlier one left for later is gone on with: a staged
-// key that was published, fields that are keystores, a secret to be deleted, an email
-// that changed with the upgrade, and events that could not be pushed.
+// TestUpgradeOfWhatWaits: the current version continues the earlier one's unfinished work: a staged key that was
+// published, fields that are keystores, a secret to delete, an email that changed with the upgrade, and events that
+// could not be pushed.
 func TestUpgradeOfWhatWaits(t *testing.T) {
 	t.Parallel()
-	labtest.Earlier(t, earlierCommit) // before anything is started
+	labtest.Earlier(t, earlierCommit) // builds before any server starts
 	w, f := newLab(t).faulty(t, declare("on_remove = \"delete\"", "gone"))
 	w.push(map[string]string{"mail.hcl": strings.Replace(nextCertificate, "tlsa ", "\"store.p12\" = pkcs12(vault(\"secret/dns/keystore\", \"password\"))\n      tlsa ", 1)}, "Publish the next key")
 	if err := w.vault.API(t.Context(), http.MethodPost, "secret/data/dns/keystore", map[string]any{"data": map[string]string{"password": "a long password"}}, nil); err != nil {
@@ -279,7 +276,7 @@ func TestUpgradeOfWhatWaits(t *testing.T) {
 	w.nothingToDo()
 	next := w.checkNextKey("mail", w.checkPair("tls/mail", "mail.lab.test"))
 
-	// The earlier one cannot push that it rotates the one and deletes the other.
+	// The earlier version cannot push the events of a rotation and of a deletion.
 	w.push(map[string]string{"certs.hcl": "", "mail.hcl": strings.Replace(strings.Replace(nextCertificate, "  key {", "  rotate = \"leaked\"\n  key {", 1),
 		"tlsa ", "\"store.p12\" = pkcs12(vault(\"secret/dns/keystore\", \"password\"))\n      tlsa ", 1)}, "Rotate, remove")
 	f.breaks(before(finalization, func() {

@@ -11,7 +11,7 @@ import (
 
 const owner = "A. Owner <owner@example.com>"
 
-// lastEvent is the newest event, which must be a success.
+// lastEvent returns the newest event, which must be a success.
 func (w *world) lastEvent() auditEvent {
 	w.t.Helper()
 	events := w.events()
@@ -22,7 +22,7 @@ func (w *world) lastEvent() auditEvent {
 	return e
 }
 
-// atCA is what Pebble says of a certificate: "Valid" or "Revoked".
+// atCA returns Pebble's status of a certificate: "Valid" or "Revoked".
 func (w *world) atCA(serial string) string {
 	w.t.Helper()
 	resp, err := w.pebble.Client().Get(w.pebble.Management + "/cert-status-by-serial/" + serial)
@@ -38,7 +38,7 @@ func (w *world) atCA(serial string) string {
 	return answer.Status
 }
 
-// rotated checks that all is new but the names.
+// rotated checks that everything except the names is new.
 func (w *world) rotated(was *x509.Certificate, keyWas string) *x509.Certificate {
 	w.t.Helper()
 	is := w.checkPair("tls/api", "api.lab.test", "www.lab.test")
@@ -51,8 +51,8 @@ func (w *world) rotated(was *x509.Certificate, keyWas string) *x509.Certificate 
 	return is
 }
 
-// TestRotateCommand: a rotation asked for at the command line goes through Git
-// and is told with its reason and the person who asked.
+// TestRotateCommand: a rotation requested at the command line goes through Git. The ledger records its reason and the
+// person who requested it.
 func TestRotateCommand(t *testing.T) {
 	t.Parallel()
 	w := newLab(t).fresh(t, map[string]string{"certs/certs.hcl": "# ours\n" + twoCertificates, "README.md": "certificates"})
@@ -62,7 +62,7 @@ func TestRotateCommand(t *testing.T) {
 	first, firstKey := w.checkPair("tls/api", "api.lab.test", "www.lab.test"), w.secret("tls/api")["private_key"]
 	firstSerial := w.lastEventOf("api").NewSerial
 
-	// Far from expiry it is refused, with what it would cost.
+	// Far from expiry, certroll refuses the rotation and names its cost.
 	out := w.certroll(1, "rotate", "api", "-reason", "suspected compromise", "-author", owner)
 	for _, text := range []string{"api is far from expiry", "secret/tls/api", "issuer.pebble states none", "-force"} {
 		if !strings.Contains(out, text) {
@@ -91,13 +91,13 @@ func TestRotateCommand(t *testing.T) {
 		t.Errorf("the old certificate is %s at the CA, though nobody asked to revoke it", got)
 	}
 
-	// Exactly one rotation comes of it.
+	// The request causes exactly one rotation.
 	ledger := w.git("rev-parse", "certroll/status")
 	if out := w.certroll(0, "apply", "-auto-approve"); !strings.Contains(out, "Nothing to do.") || w.git("rev-parse", "certroll/status") != ledger {
 		t.Errorf("a second apply does something:\n%s", out)
 	}
 
-	// The same reason again is a new request, here one that revokes.
+	// The same reason again is a new request. This one also revokes.
 	w.certroll(0, "rotate", "api", "-reason", "suspected compromise", "-revoke", "-code", "keyCompromise", "-force", "-author", owner)
 	w.certroll(0, "apply", "-auto-approve")
 	w.rotated(second, secondKey)
@@ -113,7 +113,7 @@ func TestRotateCommand(t *testing.T) {
 	}
 	w.certroll(0, "plan", "-detailed-exitcode")
 
-	// Another branch leaves this one, and what is live, alone.
+	// A commit on another branch changes neither main nor the live certificate.
 	main := w.git("rev-parse", "main")
 	if out := w.certroll(0, "rotate", "wild", "-reason", "drill", "-force", "-branch", "drill/wild", "-author", owner); !strings.Contains(out, "drill/wild") {
 		t.Errorf("the branch is not named:\n%s", out)
@@ -125,7 +125,7 @@ func TestRotateCommand(t *testing.T) {
 	w.moveWild()
 }
 
-// moveWild gives a certificate another name by a moved block.
+// moveWild renames a certificate with a moved block.
 func (w *world) moveWild() {
 	w.t.Helper()
 	was := w.lastEventOf("wild")
@@ -148,7 +148,7 @@ func (w *world) moveWild() {
 	w.certroll(0, "plan", "-detailed-exitcode")
 }
 
-// lastEventOf is the newest event of a certificate.
+// lastEventOf returns the newest event of a certificate.
 func (w *world) lastEventOf(name string) auditEvent {
 	w.t.Helper()
 	var last auditEvent
@@ -160,8 +160,8 @@ func (w *world) lastEventOf(name string) auditEvent {
 	return last
 }
 
-// TestDisableCommand: who turned a renewal off, and why, is in the ledger, until
-// somebody turns it on again. Over HTTP and SSH.
+// TestDisableCommand: the ledger records who disabled a renewal, and why, until someone enables it again. The test uses
+// HTTP and SSH.
 func TestDisableCommand(t *testing.T) { newLab(t).overNetwork(t, (*world).disableAndEnable) }
 
 func (w *world) disableAndEnable(name string) {
@@ -201,7 +201,7 @@ func (w *world) disableAndEnable(name string) {
 
 type unmanaged struct{ Reason, By, Until string }
 
-// unmanaged is what the record says of a renewal that is off.
+// unmanaged returns the part of the record about a disabled renewal.
 func (w *world) unmanaged(name string) *unmanaged {
 	w.t.Helper()
 	var r struct{ Unmanaged *unmanaged }

@@ -21,7 +21,7 @@ certificate "api" {
 }
 `
 
-// says runs certroll, which must fail and say all of it.
+// says runs certroll, which must fail with all of the texts.
 func (w *world) says(args string, texts ...string) string {
 	w.t.Helper()
 	return w.saysWith(console.ExitError, args, texts...)
@@ -40,7 +40,7 @@ func (w *world) saysWith(code int, args string, texts ...string) string {
 	return out
 }
 
-// TestVaultErrors: what goes wrong with Vault is said with what to do.
+// TestVaultErrors: an error from Vault says what to do.
 func TestVaultErrors(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
@@ -116,8 +116,7 @@ func newToken(t testing.TB, v *lab.Vault, name, rules string) string {
 	return labtest.Token(t, v, name, rules)
 }
 
-// TestCAUnreachable: it is an event, a record and a hold, and not tried again
-// at once.
+// TestCAUnreachable: an unreachable CA gives an event, a record and a hold, and certroll does not retry at once.
 func TestCAUnreachable(t *testing.T) {
 	t.Parallel()
 	w := newLab(t).fresh(t, map[string]string{"certs.hcl": oneCertificate})
@@ -140,7 +139,7 @@ func TestCAUnreachable(t *testing.T) {
 	w.says("status api", "failing", "ca_unavailable", "waits until")
 }
 
-// TestWrongTSIGKey: the server's own word reaches the person, the secret does not.
+// TestWrongTSIGKey: the error contains the server's own words and no secret.
 func TestWrongTSIGKey(t *testing.T) {
 	t.Parallel()
 	server := newFailingDNS(t)
@@ -152,7 +151,7 @@ func TestWrongTSIGKey(t *testing.T) {
 	w.nameserver.secret = server.secret
 	w.nameserver.key = "other-key."
 	w.settings("")
-	w.says("apply --auto-approve", "failed (dns_unauthorized)", "BADKEY") // another setting ends the hold
+	w.says("apply --auto-approve", "failed (dns_unauthorized)", "BADKEY") // a changed setting ends the hold
 }
 
 func TestGitErrors(t *testing.T) {
@@ -211,14 +210,14 @@ func TestGitErrors(t *testing.T) {
 		}
 		protect()
 		w.settings("")
-		// A machine that has never written the ledger orders nothing.
+		// A machine that has never written the ledger creates no order.
 		w.says("apply --auto-approve", "nothing was ordered", "writing the ledger", "the branch certroll/status is protected")
 		if err := os.Remove(hook); err != nil {
 			t.Fatal(err)
 		}
 		w.certroll(0, "apply", "-auto-approve")
 		w.checkPair("tls/api", "api.lab.test")
-		// One that has goes on, and tells later.
+		// A machine that has written the ledger continues and records the events later.
 		w.push(map[string]string{"more.hcl": strings.ReplaceAll(oneCertificate, "api", "more")}, "Declare another")
 		protect()
 		w.says("apply --auto-approve", "writing the ledger", "the branch certroll/status is protected", "safe in the journal")
@@ -242,10 +241,10 @@ func sshAuth(key, known string) string {
 	return "auth {\n ssh_key_file = \"" + key + "\"\n known_hosts_file = \"" + known + "\"\n}"
 }
 
-// TestOverTheNetwork: config repo and ledger over HTTP and over SSH.
+// TestOverTheNetwork: config repo and ledger work over HTTP and over SSH.
 func TestOverTheNetwork(t *testing.T) { newLab(t).overNetwork(t, (*world).mainJob) }
 
-// overNetwork runs a test with a repository behind each kind of server.
+// overNetwork runs a test with a repository on each kind of server.
 func (w world) overNetwork(t *testing.T, test func(w *world, name string)) {
 	t.Run("http", func(t *testing.T) {
 		server := labtest.GitHTTP(t)
@@ -263,7 +262,7 @@ func (w world) overNetwork(t *testing.T, test func(w *world, name string)) {
 
 func must(_ string, err error) error { return err }
 
-// on is a world whose repository a server has.
+// on returns a world whose repository is on a server.
 func (w world) on(t testing.TB, path, url string, err error) *world {
 	t.Helper()
 	if err != nil {
@@ -286,7 +285,7 @@ func (w *world) mainJob(name string) {
 	w.certroll(0, "plan", "-detailed-exitcode")
 }
 
-// TestErrorsAreSeen: an error holds texts of others, which act on no terminal.
+// TestErrorsAreSeen: foreign text in an error cannot control the terminal.
 func TestErrorsAreSeen(t *testing.T) {
 	var out strings.Builder
 	a := &app{Console: console.Console{In: strings.NewReader(""), Out: io.Discard, Err: &out, Getenv: func(string) string { return "" }}}

@@ -76,7 +76,7 @@ func TestMissingDefaults(t *testing.T) {
 	}
 }
 
-// TestUnquoted: the error shows the whole text without quotes, and the same text with quotes.
+// TestUnquoted: for a text without quotes, the error names the whole text and suggests to quote it.
 func TestUnquoted(t *testing.T) {
 	for text, want := range map[string]string{
 		"[x.shop.example.test]":         `x.hcl:2:14-33: Unknown variable|named "x". Did you mean "x.shop.example.test", in quotes?`,

@@ -229,8 +229,8 @@ func TestNullElements(t *testing.T) {
 	}
 }
 
-// TestForEachNull: a null for_each, which once retired every certificate of the block, is an error. In a revision from
-// before this rule it holds only the certificates of the block.
+// TestForEachNull: a null for_each, which once retired every certificate of the block, is an error. In a revision that
+// was in force before this rule, it does not affect other blocks.
 func TestForEachNull(t *testing.T) {
 	src := `
 locals { sites = { EU = { a = "x", b = "y" } } }

@@ -15,8 +15,8 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// Whatever answers at the address of listen is told as what it said, or as why it
-// said nothing, and ends nothing.
+// TestAskRun: for any response at the listen address, the command shows its content or the reason why there is none,
+// and never fails.
 func TestAskRun(t *testing.T) {
 	t.Parallel()
 	const token = "a-token-that-is-long-enough-for-it"
@@ -84,8 +84,7 @@ func TestAskRun(t *testing.T) {
 	}
 }
 
-// TestStatusFromRun: where the ledger cannot be read, what certroll run counts decides
-// the exit code.
+// TestStatusFromRun: if the ledger is not readable, the counts of certroll run determine the exit code.
 func TestStatusFromRun(t *testing.T) {
 	t.Parallel()
 	for state, want := range map[ledger.State]struct{ well, page bool }{

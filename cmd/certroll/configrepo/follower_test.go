@@ -19,7 +19,7 @@ import (
 	"certroll/spec"
 )
 
-// idleFollower is one that talks to nobody.
+// idleFollower returns a Follower without servers.
 func idleFollower(t *testing.T, configDir string) *Follower {
 	t.Helper()
 	s := settings.Usual()
@@ -30,8 +30,7 @@ func idleFollower(t *testing.T, configDir string) *Follower {
 	})
 }
 
-// TestDirectoryChangesAgain: in a work tree with changes that are not
-// committed, one more of them is taken too.
+// TestDirectoryChangesAgain: in a work tree with uncommitted changes, the follower notices the next change as well.
 func TestDirectoryChangesAgain(t *testing.T) {
 	for name, git := range map[string]bool{"a plain directory": false, "a work tree": true} {
 		t.Run(name, func(t *testing.T) {
@@ -63,8 +62,8 @@ func TestDirectoryChangesAgain(t *testing.T) {
 	}
 }
 
-// TestLastGoodIsSigned: where commits are to be signed, what was kept on the
-// disk before that, or from a directory, does not come into force.
+// TestLastGoodIsSigned: where signatures are required, a last good revision stored before that, or from a directory,
+// does not come into force.
 func TestLastGoodIsSigned(t *testing.T) {
 	rev := &gitsync.Revision{Commit: strings.Repeat("a", 40), Files: []gitsync.File{{Path: "a.hcl", Bytes: []byte("locals { a = 1 }")}}}
 	branch, verify := sourceAt(t, "/srv/git/certificates.git"), &settings.Verify{SSHAllowedSigners: "/etc/certroll/allowed_signers"}
@@ -94,8 +93,8 @@ func TestLastGoodIsSigned(t *testing.T) {
 	}
 }
 
-// TestLastGoodIsOfThisRepo: what another repository wanted does not come into
-// force, where two settings share a state directory or repo.url is another now.
+// TestLastGoodIsOfThisRepo: the last good revision of another repository does not come into force, whether two
+// configurations share a state directory or repo.url has changed.
 func TestLastGoodIsOfThisRepo(t *testing.T) {
 	f := idleFollower(t, "")
 	f.source, f.Good, f.TakenAt = sourceAt(t, "/srv/git/certificates.git"), &gitsync.Revision{Commit: strings.Repeat("a", 40)}, time.Now()
@@ -121,8 +120,8 @@ func sourceAt(t *testing.T, path string) *gitsync.Source {
 	return s
 }
 
-// TestNewRuleHoldsWhatWasInForce: after an upgrade the revision of before stays in
-// force, also where it is the head, and another one that breaks the rule does not.
+// TestNewRuleHoldsWhatWasInForce: after an upgrade the revision from before stays in force, also as the head. Another
+// revision that breaks the new rule is rejected.
 func TestNewRuleHoldsWhatWasInForce(t *testing.T) {
 	const pdns = "dns \"pdns\" {\n  provider    = \"pdns\"\n  credentials = { PDNS_API_URL = \"http://pdns.internal\" }\n}\n"
 	rev := &gitsync.Revision{Commit: strings.Repeat("a", 40), Files: []gitsync.File{{Path: "a.hcl", Bytes: []byte(pdns)}}}
@@ -146,9 +145,8 @@ func TestNewRuleHoldsWhatWasInForce(t *testing.T) {
 	}
 }
 
-// TestDamagedLastGood: a last-good.json that a loss of power emptied or cut, or
-// that cannot be read, is set aside with one warning and counts as absent. The next
-// revision is taken and kept as on a fresh disk.
+// TestDamagedLastGood: a last-good.json that is empty, truncated or unreadable is set aside with one warning and counts
+// as absent. The next revision is accepted and stored as on a new disk.
 func TestDamagedLastGood(t *testing.T) {
 	for name, damage := range map[string]func(string) error{
 		"empty":   func(f string) error { return os.WriteFile(f, nil, 0o600) },
@@ -190,8 +188,8 @@ func TestDamagedLastGood(t *testing.T) {
 	}
 }
 
-// TestLastGoodIsKeptLater: a revision that could not be kept on a full disk is kept
-// by a later pull, though it is in force already.
+// TestLastGoodIsKeptLater: after a full disk prevented storing a revision, a later pull stores it, although it is
+// already in force.
 func TestLastGoodIsKeptLater(t *testing.T) {
 	f := idleFollower(t, oneFile(t))
 	state := f.settings.StateDir
@@ -208,7 +206,7 @@ func TestLastGoodIsKeptLater(t *testing.T) {
 	}
 }
 
-// oneFile is a directory with a file that declares nothing.
+// oneFile returns a directory with a file that declares nothing.
 func oneFile(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -218,8 +216,8 @@ func oneFile(t *testing.T) string {
 	return dir
 }
 
-// TestReloadVerify: where signatures count from a reload on, the last good revision is
-// kept anew as one whose signature was looked at, and is fallen back to after a restart.
+// TestReloadVerify: when a reload turns signatures on, the last good revision is stored again as verified, and remains
+// usable after a restart.
 func TestReloadVerify(t *testing.T) {
 	verify := &settings.Verify{SSHAllowedSigners: "/etc/certroll/allowed_signers"}
 	for name, tc := range map[string]struct {
@@ -246,7 +244,7 @@ func TestReloadVerify(t *testing.T) {
 			if f.onDisk == tc.anew {
 				t.Errorf("it is as it should be on the disk: %t", f.onDisk)
 			}
-			f.keepGood() // the head's signature was looked at
+			f.keepGood() // verifies the head's signature
 			if k, err := f.readGood(); err != nil || k.Signed != (tc.now != nil) {
 				t.Errorf("signed: %+v (%v)", k, err)
 			}
@@ -258,8 +256,8 @@ func TestReloadVerify(t *testing.T) {
 	}
 }
 
-// TestReloadSource: other signers open the config repo anew; where that fails it is read
-// as before.
+// TestReloadSource: a change of signers opens the config repo again. If that fails, certroll keeps reading it as
+// before.
 func TestReloadSource(t *testing.T) {
 	f := idleFollower(t, "")
 	old := &settings.Settings{Repo: &settings.Repo{URL: t.TempDir()}}
@@ -279,8 +277,8 @@ func TestReloadSource(t *testing.T) {
 	}
 }
 
-// TestPullOfADirectory takes up each edit once, and writes nothing where there
-// is none: its own writing would be taken for the next edit.
+// TestPullOfADirectory: a pull reads each edit once. Without an edit it writes nothing, because it would mistake its
+// own write for an edit.
 func TestPullOfADirectory(t *testing.T) {
 	dir := t.TempDir()
 	f := idleFollower(t, dir)

@@ -10,8 +10,8 @@ import (
 	"certroll/examples/lab/labtest"
 )
 
-// TestReadLeavesNothing: a command that reads the config repo without a cache, as in CI,
-// leaves no clone of it in the temporary directory, and with one gives it back.
+// TestReadLeavesNothing: a command without a cache, as in CI, leaves no clone of the config repo in the temporary
+// directory. A command with a cache releases it.
 func TestReadLeavesNothing(t *testing.T) {
 	server := labtest.GitHTTP(t)
 	url, err := server.Create("certs")
@@ -41,7 +41,7 @@ func TestReadLeavesNothing(t *testing.T) {
 			s := settings.Usual()
 			s.StateDir = stateDir
 			s.Repo = &settings.Repo{URL: url, Ref: "main", AllowRewrites: true, Auth: &settings.GitAuth{Username: server.User, TokenFile: token}}
-			for range 2 { // the second reading needs the cache that the first one had
+			for range 2 { // the second read needs the cache that the first one used
 				rev, err := Read(t.Context(), s, "")
 				if err != nil || len(rev.Files) != 1 {
 					t.Fatalf("%v, %v", rev, err)

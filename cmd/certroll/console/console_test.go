@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestContentIsWordForWord: a patch goes into a file or another program as it
-// is, and is replaced where a terminal or a runner would act on it.
+// TestContentIsWordForWord: a patch is written unchanged into a file or pipe. Characters that a terminal or CI runner
+// would act on are replaced there.
 func TestContentIsWordForWord(t *testing.T) {
 	const patch = "--- a/x.hcl\n+++ b/x.hcl\n ::stop-commands::x\u202e\n"
 	for env, want := range map[string]string{"": patch, "true": "--- a/x.hcl\n+++ b/x.hcl\n :∶stop-commands::x\uFFFD\n"} {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// buffer is what was logged so far.
+// buffer collects the log.
 type buffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -34,7 +34,7 @@ func (l jsonLine) text(key string) string {
 	return s
 }
 
-// linesOf parses a log, of which each line must be an object.
+// linesOf parses a log of JSON objects, one per line.
 func linesOf(t *testing.T, log string) []jsonLine {
 	t.Helper()
 	var lines []jsonLine

@@ -9,8 +9,9 @@ import (
 	"certroll/cmd/certroll/settings"
 )
 
-// TestSharedSecretsThatCannotMatch: what stands in certroll.hcl's own variables
-// is looked at when it is read. A secret that is only compared stops nothing.
+// TestSharedSecretsThatCannotMatch: a line break at the end of a secret is reported with the variable's name and
+// without the value. It is an error for a credential that certroll sends, and a warning for a secret that certroll only
+// compares.
 func TestSharedSecretsThatCannotMatch(t *testing.T) {
 	const value = "0123456789abcdef-s3cr3t\n"
 	for _, name := range []string{"GIT_TOKEN", "HOOK", "LISTEN"} {

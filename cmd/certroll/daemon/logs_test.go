@@ -26,7 +26,7 @@ import (
 	"certroll/reconcile/plan"
 )
 
-// documentedLogs are the messages and the keys of docs/logs.md.
+// documentedLogs returns the messages and keys in docs/logs.md.
 func documentedLogs(t *testing.T) (messages, keys map[string]bool) {
 	t.Helper()
 	b, err := os.ReadFile("../../../docs/logs.md")
@@ -50,8 +50,8 @@ func documentedLogs(t *testing.T) (messages, keys map[string]bool) {
 	return messages, keys
 }
 
-// loggedInSource are the messages that the source logs above the level debug,
-// and their keys: the strings in calls of a logger's methods.
+// loggedInSource returns the messages above level debug in the source, and their keys: the string arguments of a
+// logger's methods.
 func loggedInSource(t *testing.T) (messages, keys map[string]bool) {
 	t.Helper()
 	messages, keys = map[string]bool{}, map[string]bool{}
@@ -87,10 +87,10 @@ func loggedInSource(t *testing.T) (messages, keys map[string]bool) {
 	return messages, keys
 }
 
-// loggers are the names of a logger: of a variable, or of a field.
+// loggers are the names of variables and fields that contain a logger.
 var loggers = []string{"log", "Log", "logger", "Logger"}
 
-// logged are the message and the keys of a call, where it is one of a logger's.
+// logged returns the message and the keys of a call to a logger, or none for another call.
 func logged(call *ast.CallExpr) []string {
 	method, ok := call.Fun.(*ast.SelectorExpr)
 	if !ok {
@@ -124,8 +124,7 @@ func logged(call *ast.CallExpr) []string {
 	return said
 }
 
-// TestLogsDocumented: each message above the level debug, and each key, is in
-// docs/logs.md, and nothing else is.
+// TestLogsDocumented: docs/logs.md lists exactly the messages above level debug and their keys.
 func TestLogsDocumented(t *testing.T) {
 	messages, keys := loggedInSource(t)
 	for _, both := range failing {
@@ -159,7 +158,7 @@ func same(t *testing.T, what string, used, documented map[string]bool) {
 	}
 }
 
-// fullDecisions says all there is to say of an action.
+// fullDecisions logs everything that a decision can contain.
 func fullDecisions(d *decisions) {
 	d.pass(reconcile.Pass{Err: errors.New("Vault is sealed"), Report: &apply.Report{}})
 	d.ended(attempt.Result{
@@ -182,8 +181,7 @@ func said(t *testing.T, steps func(*decisions)) []string {
 	return list
 }
 
-// TestDecisionsOnce: what lasts for many passes is said when it begins, when it
-// is something else, and when it ends.
+// TestDecisionsOnce: a decision that lasts for many passes is logged when it begins, when it changes, and when it ends.
 func TestDecisionsOnce(t *testing.T) {
 	at := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 	own := func(until time.Time) plan.Action {
@@ -219,7 +217,7 @@ func TestDecisionsOnce(t *testing.T) {
 			for range 2 {
 				d.pass(reconcile.Pass{After: plan.Plan{Observed: &plan.Observed{}, Actions: []plan.Action{idle}}, Tripped: trip})
 			}
-			d.pass(reconcile.Pass{Err: errors.New("Vault is away")}) // nothing is known of it
+			d.pass(reconcile.Pass{Err: errors.New("Vault is away")}) // the state is unknown
 			d.pass(reconcile.Pass{After: plan.Plan{Observed: &plan.Observed{}, Actions: []plan.Action{idle}}, Tripped: trip})
 			stand(d, idle)
 		}, []string{"tripped dns.lab", "pass failed", "pass works again", "admitted dns.lab"}},
@@ -243,8 +241,7 @@ func TestDecisionsOnce(t *testing.T) {
 	}
 }
 
-// TestStartedIsFirst: whoever follows the log sees that run started before any other line
-// of it, also one about its settings.
+// TestStartedIsFirst: the log line about the start precedes every other line, including those about the settings.
 func TestStartedIsFirst(t *testing.T) {
 	var log bytes.Buffer
 	logger := slog.New(slog.NewTextHandler(&log, nil))

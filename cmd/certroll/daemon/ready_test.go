@@ -16,8 +16,7 @@ import (
 	"certroll/reconcile/plan"
 )
 
-// TestReadyAgreesWithTheMetricsAndThePage: what the last pass could not do its work
-// with is named by all three.
+// TestReadyAgreesWithTheMetricsAndThePage: /readyz, the metrics and the page name the same problem of the last pass.
 func TestReadyAgreesWithTheMetricsAndThePage(t *testing.T) {
 	for _, side := range reconcile.Sides {
 		p := reconcile.Pass{After: plan.Plan{Observed: &plan.Observed{}}, Outages: []reconcile.Outage{{Side: side, Since: time.Now()}}}
@@ -41,7 +40,8 @@ func TestReadyAgreesWithTheMetricsAndThePage(t *testing.T) {
 	}
 }
 
-// TestWhatIsNotRecordedIsCountedAndSaidOnce, however many passes tell it anew.
+// TestWhatIsNotRecordedIsCountedAndSaidOnce: an event that cannot be recorded is counted and logged once, however many
+// passes repeat it.
 func TestWhatIsNotRecordedIsCountedAndSaidOnce(t *testing.T) {
 	full := errors.New("no space left on device")
 	result := func(unrecorded error) attempt.Result {

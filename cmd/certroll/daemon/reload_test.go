@@ -22,7 +22,7 @@ import (
 	"certroll/reconcile/outbox"
 )
 
-// reloaded is a daemon whose certroll.hcl and config repo a test writes.
+// reloaded is a daemon; the test writes its certroll.hcl and config repo.
 type reloaded struct {
 	*daemon
 	t    *testing.T
@@ -30,7 +30,7 @@ type reloaded struct {
 	log  *buffer
 }
 
-// reloadable starts with these settings and one certificate of team shop.
+// reloadable starts a daemon with these settings and one certificate of team shop.
 func reloadable(t *testing.T, names, more string) *reloaded {
 	t.Helper()
 	dir := t.TempDir()
@@ -103,8 +103,7 @@ func (r *reloaded) writeBytes(hcl string) {
 	}
 }
 
-// pull is what the loop does between passes until nothing is decoded any more, however
-// long that takes here.
+// pull does the loop's work between passes and waits until decoding ends, with no time limit.
 func (r *reloaded) pull() {
 	r.t.Helper()
 	for !r.takeReload(r.t.Context()) {
@@ -119,14 +118,14 @@ func (r *reloaded) pull() {
 	}
 }
 
-// sighup is what the signal does, and the pull that follows it.
+// sighup does what SIGHUP does, and the pull after it.
 func (r *reloaded) sighup() {
 	r.t.Helper()
 	r.askReload()
 	r.pull()
 }
 
-// says demands lines of the log and sentences of the page.
+// says requires lines in the log and sentences on the page.
 func (r *reloaded) says(what string, log, page []string) {
 	r.t.Helper()
 	notes := strings.Join(r.reload.notes(), "\n")
@@ -145,8 +144,8 @@ func (r *reloaded) says(what string, log, page []string) {
 	}
 }
 
-// TestReload: SIGHUP takes policies, interval and level as a whole, and what needs a
-// restart is named and stays.
+// TestReload: SIGHUP applies policies, interval and log level together. Settings that need a restart are named and keep
+// their value.
 func TestReload(t *testing.T) {
 	r := reloadable(t, "shop.example.com", `interval = "5m"`)
 	r.write("**.example.com", "interval = \"7m\"\nparallel = 4\nlog {\n  level = \"debug\"\n}\nvault {\n  address = \"https://vault.example.com\"\n}")
@@ -164,7 +163,7 @@ func TestReload(t *testing.T) {
 	if !r.daemon.log.Enabled(t.Context(), slog.LevelDebug) {
 		t.Error("the level is as it was")
 	}
-	// What the new policy allows is taken.
+	// The new policy allows this certificate.
 	more := strings.ReplaceAll(shopCertificate, "shop", "api")
 	if err := os.WriteFile(filepath.Join(r.ConfigDir, "shop", "b.hcl"), []byte(more), 0o600); err != nil {
 		t.Fatal(err)
@@ -174,8 +173,7 @@ func TestReload(t *testing.T) {
 	}
 }
 
-// TestReloadRefused: a certroll.hcl that cannot be taken changes nothing, and once it is
-// mended the page is clear again.
+// TestReloadRefused: an invalid certroll.hcl changes nothing. After it is fixed, the page shows no problem.
 func TestReloadRefused(t *testing.T) {
 	r := reloadable(t, "shop.example.com", `interval = "5m"`)
 	before := r.settings
@@ -204,8 +202,8 @@ func TestReloadRefused(t *testing.T) {
 	}
 }
 
-// TestReloadAtOnce: a signal nudges the loop; several that come while a pass lasts are one
-// reload of the file as it is then; none is lost, and none comes of itself.
+// TestReloadAtOnce: a signal nudges the loop. Several signals during a pass cause one reload of the current file; no
+// signal is lost, and no reload happens without one.
 func TestReloadAtOnce(t *testing.T) {
 	r := reloadable(t, "shop.example.com", `interval = "5m"`)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -216,7 +214,7 @@ func TestReloadAtOnce(t *testing.T) {
 		if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
 			t.Fatal(err)
 		}
-		<-r.files.changed // the loop is nudged
+		<-r.files.changed // nudges the loop
 	}
 	reloads := func(when string, n int, interval time.Duration) {
 		t.Helper()
@@ -225,22 +223,22 @@ func TestReloadAtOnce(t *testing.T) {
 			t.Errorf("%s: it was read again %d times, want %d; the interval is %s, want %s", when, got, n, r.settings.Interval, interval)
 		}
 	}
-	<-r.files.changed // by what decoded the first revision
+	<-r.files.changed // sent after the first revision was decoded
 	reloads("no signal", 0, 5*time.Minute)
 	r.write("shop.example.com", `interval = "6m"`)
 	signalled()
 	signalled()
-	r.write("shop.example.com", `interval = "8m"`) // a pass lasts, and the file changes again
+	r.write("shop.example.com", `interval = "8m"`) // the file changes again during a pass
 	reloads("two signals", 1, 8*time.Minute)
-	<-r.files.changed // by what read the file
+	<-r.files.changed // sent after the file was read
 	reloads("none since", 1, 8*time.Minute)
 	r.write("shop.example.com", `interval = "9m"`)
 	signalled()
 	reloads("another signal", 2, 9*time.Minute)
 }
 
-// TestReloadRefusedFromOutside: where the file is as it was and something else kept it
-// from being taken, the page says so until a reload succeeds.
+// TestReloadRefusedFromOutside: if something other than the file made a reload fail, the page shows that until a reload
+// succeeds.
 func TestReloadRefusedFromOutside(t *testing.T) {
 	token := filepath.Join(t.TempDir(), "token")
 	there := func() {
@@ -271,7 +269,7 @@ func TestReloadRefusedFromOutside(t *testing.T) {
 	r.says("the token is back", nil, nil)
 }
 
-// TestReloadServes: the token and the host names that run asks for follow certroll.hcl.
+// TestReloadServes: a reload changes the token and the host names that run requires.
 func TestReloadServes(t *testing.T) {
 	token := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(token, []byte(listenToken), 0o600); err != nil {
@@ -297,7 +295,7 @@ func TestReloadServes(t *testing.T) {
 	}
 }
 
-// TestReloadServesNowhere: webhooks that would never be served are refused.
+// TestReloadServesNowhere: a reload rejects a webhook without an address to serve it.
 func TestReloadServesNowhere(t *testing.T) {
 	secret := filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(secret, []byte(listenToken), 0o600); err != nil {
@@ -329,8 +327,7 @@ func TestReloadServesNowhere(t *testing.T) {
 	}
 }
 
-// TestReloadOpens: who takes the token away from an address that others reach is warned
-// as at the start.
+// TestReloadOpens: removing the token of an address that others can reach logs the same warning as at the start.
 func TestReloadOpens(t *testing.T) {
 	token := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(token, []byte(listenToken), 0o600); err != nil {
@@ -354,7 +351,7 @@ func TestReloadOpens(t *testing.T) {
 	}
 }
 
-// TestReloadTellsHolds: what a rule holds by the new settings is logged as at the start.
+// TestReloadTellsHolds: a reload logs the certificates that its new rules hold, as the start does.
 func TestReloadTellsHolds(t *testing.T) {
 	const pdns = "dns \"pdns\" {\n  provider    = \"pdns\"\n  credentials = { PDNS_API_URL = \"http://pdns.internal\" }\n}\n" +
 		"certificate \"held\" {\n  domains = [\"held.example.com\"]\n  issuer  = issuer.ca\n  dns     = dns.pdns\n}\n"
@@ -372,8 +369,7 @@ func TestReloadTellsHolds(t *testing.T) {
 	r.says("no longer allowed", []string{"certroll.hcl was read again", `msg="held by a new rule" rule=trust.endpoints subject=dns.pdns`}, nil)
 }
 
-// TestReloadNotify: other destinations take the place of those before once these have
-// ended, and the same ones go on.
+// TestReloadNotify: new destinations replace the old ones after these have ended; unchanged destinations continue.
 func TestReloadNotify(t *testing.T) {
 	hook := func(kind string) string {
 		return "notify \"ops\" {\n  webhook    = \"https://hooks.example.com\"\n  secret_env = \"HOOK\"\n  on         = [\"" + kind + "\"]\n}"

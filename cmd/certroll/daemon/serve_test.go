@@ -23,7 +23,7 @@ import (
 
 const listenToken = "a token of this test alone"
 
-// TestGuard: who is let in, by the host name and the token of a request.
+// TestGuard checks which requests are allowed, by host name and token.
 func TestGuard(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "token")
 	keep := func(token string) {
@@ -114,10 +114,10 @@ func TestGuard(t *testing.T) {
 	})
 }
 
-// TestListenTaken: the usual address may be another's; one that was chosen, or
-// that somebody relies on, may not.
+// TestListenTaken: the default address may be in use by another process. A configured address, or one that a setting
+// depends on, may not.
 func TestListenTaken(t *testing.T) {
-	if l, err := net.Listen("tcp", settings.DefaultListen); err == nil { // else somebody has it
+	if l, err := net.Listen("tcp", settings.DefaultListen); err == nil { // else another process has the address
 		defer l.Close()
 	}
 	var log bytes.Buffer
@@ -140,7 +140,7 @@ func TestListenTaken(t *testing.T) {
 	}
 }
 
-// TestListenOpen: who serves to others without a token is warned.
+// TestListenOpen: serving other machines without a token logs a warning.
 func TestListenOpen(t *testing.T) {
 	for name, tc := range map[string]struct {
 		address string
@@ -166,8 +166,7 @@ func TestListenOpen(t *testing.T) {
 	}
 }
 
-// TestServerLog: what net/http complains of is a line like any other, in the
-// form that was asked for.
+// TestServerLog: errors from net/http are logged as lines in the configured format.
 func TestServerLog(t *testing.T) {
 	out := &buffer{}
 	d := &daemon{settings: &settings.Settings{Listen: new(string)}, log: slog.New(slog.NewJSONHandler(out, nil)), metrics: metrics.New("v1.2.3"), files: &watch{}}
@@ -178,7 +177,7 @@ func TestServerLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	address := linesOf(t, out.String())[0].text("address")
-	if resp, err := http.Get("http://" + address + "/"); err == nil { // there is no page
+	if resp, err := http.Get("http://" + address + "/"); err == nil { // there is no such page
 		t.Errorf("it is answered with %s", resp.Status)
 	}
 	stop()
@@ -189,7 +188,7 @@ func TestServerLog(t *testing.T) {
 	}
 }
 
-// TestHealth: what /healthz and /readyz say, from the start on.
+// TestHealth checks the responses of /healthz and /readyz from the start on.
 func TestHealth(t *testing.T) {
 	h := newHealth(time.Minute)
 	says := func(handler http.HandlerFunc, status int, words string) {
@@ -211,7 +210,7 @@ func TestHealth(t *testing.T) {
 	h.passed(reconcile.Pass{After: plan.Plan{Observed: &plan.Observed{}}})
 	says(h.ready, 200, "ok")
 	down = errors.New("sealed")
-	says(h.ready, 200, "ok") // Vault is not asked for each of ours
+	says(h.ready, 200, "ok") // /readyz does not query Vault for each request
 	h.askedAt = h.askedAt.Add(-reachEvery)
 	says(h.ready, 503, "Vault does not answer")
 	for vaultErr, words := range map[error]string{vaultError{sealed: true}: "Vault is sealed; unseal it", vaultError{}: "rejects certroll's token"} {
@@ -228,7 +227,7 @@ func TestHealth(t *testing.T) {
 	says(h.alive, 200, "ok")
 }
 
-// vaultError is one as the vault package has them.
+// vaultError is an error like those of package vault.
 type vaultError struct{ sealed bool }
 
 func (vaultError) Error() string     { return "words of Vault's" }

@@ -12,8 +12,8 @@ import (
 	"certroll/gitsync/atomicfile"
 )
 
-// TestWatch: a file that is written, replaced by a rename, or reached by a
-// symbolic link that is swapped, as Kubernetes does, is told.
+// TestWatch: the watcher reports a file that is written, replaced by a rename, or reached through a replaced symbolic
+// link, as in Kubernetes.
 func TestWatch(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "token")
@@ -41,7 +41,7 @@ func TestWatch(t *testing.T) {
 		},
 		"in another directory of that name": func() {
 			must(os.Rename(dir, aside))
-			select { // the move itself is told
+			select { // the rename itself is reported
 			case <-w.changed:
 			case <-time.After(2 * settle):
 			}
@@ -61,8 +61,7 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// TestWatchBesideAnUnreadableDirectory: what cannot be read is named once, and the other
-// directories are watched.
+// TestWatchBesideAnUnreadableDirectory: an unreadable directory is named once, and the others are watched.
 func TestWatchBesideAnUnreadableDirectory(t *testing.T) {
 	must := func(err error) {
 		t.Helper()
@@ -72,7 +71,7 @@ func TestWatchBesideAnUnreadableDirectory(t *testing.T) {
 	}
 	root := t.TempDir()
 	must(os.MkdirAll(filepath.Join(root, "z", "deep"), 0o700))
-	// A path that is longer than the kernel takes cannot be read, also not by root.
+	// Not even root can read a path that is longer than the kernel permits.
 	t.Chdir(root)
 	name := strings.Repeat("a", 250)
 	for range 20 {

@@ -29,8 +29,7 @@ func signed(body string) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// TestSignatureOfGitHubsExample is the one that GitHub's documentation gives to
-// test implementations with.
+// TestSignatureOfGitHubsExample uses the test vector of GitHub's documentation.
 func TestSignatureOfGitHubsExample(t *testing.T) {
 	h := http.Header{"X-Hub-Signature-256": {"sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"}}
 	if !webhookKinds["github"].sealed(h, []byte("Hello, World!"), "It's a Secret to Everybody") {
@@ -82,7 +81,7 @@ func TestWebhooks(t *testing.T) {
 	}
 }
 
-// FuzzWebhook: no delivery without the secret is believed, whatever it says.
+// FuzzWebhook: no delivery without the secret is accepted.
 func FuzzWebhook(f *testing.F) {
 	f.Add("github", "sha256=00", []byte(`{"ref":"refs/heads/main"}`))
 	f.Add("gitlab", "", []byte("{"))
@@ -103,8 +102,8 @@ func FuzzWebhook(f *testing.F) {
 	})
 }
 
-// TestWebhookRefusesByTheHeader: a body is not read, and has no place, where the
-// header cannot be right, nor where it is too large.
+// TestWebhookRefusesByTheHeader: if the signature header cannot be valid, the body is not read and takes no slot. A
+// body that is too large is rejected.
 func TestWebhookRefusesByTheHeader(t *testing.T) {
 	t.Setenv("CERTROLL_TEST_WEBHOOK", webhookSecret)
 	right := "sha256=" + signed("{}")
@@ -133,7 +132,7 @@ func TestWebhookRefusesByTheHeader(t *testing.T) {
 	}
 }
 
-// unreadableBody is a body that nobody may read.
+// unreadableBody is a body that must not be read.
 type unreadableBody struct{ t *testing.T }
 
 func (u unreadableBody) Read([]byte) (int, error) {
@@ -143,7 +142,7 @@ func (u unreadableBody) Read([]byte) (int, error) {
 
 func (u unreadableBody) Close() error { return nil }
 
-// TestWebhookTakesTwoMegabytes: a body without a length is cut off there.
+// TestWebhookTakesTwoMegabytes: a body without a length is cut off at two megabytes.
 func TestWebhookTakesTwoMegabytes(t *testing.T) {
 	t.Setenv("CERTROLL_TEST_WEBHOOK", webhookSecret)
 	for size, status := range map[int]int{maxDelivery: 202, maxDelivery + 1: 413} {
@@ -160,8 +159,8 @@ func TestWebhookTakesTwoMegabytes(t *testing.T) {
 	}
 }
 
-// TestSlowDeliveriesKeepNobodyOut: those who have a header of the right form and
-// send their body byte by byte, or never, take no genuine one's place, and end.
+// TestSlowDeliveriesKeepNobodyOut: clients that send a well-formed header and then their body byte by byte, or never,
+// do not block genuine deliveries, and their requests end.
 func TestSlowDeliveriesKeepNobodyOut(t *testing.T) {
 	t.Setenv("CERTROLL_TEST_WEBHOOK", webhookSecret)
 	nudged := make(chan struct{}, 1)
@@ -200,7 +199,7 @@ func TestSlowDeliveriesKeepNobodyOut(t *testing.T) {
 	w.room.mu.Unlock()
 }
 
-// oneConn is a listener with one connection.
+// oneConn is a listener for one connection.
 type oneConn struct{ conns chan net.Conn }
 
 func (o oneConn) Accept() (net.Conn, error) {
@@ -213,7 +212,7 @@ func (o oneConn) Accept() (net.Conn, error) {
 func (o oneConn) Addr() net.Addr { return &net.TCPAddr{} }
 func (o oneConn) Close() error   { return nil }
 
-// TestADeliveryHasFiveSeconds: header and body together, however they are split.
+// TestADeliveryHasFiveSeconds: the time limit covers header and body together, however they are split.
 func TestADeliveryHasFiveSeconds(t *testing.T) {
 	t.Setenv("CERTROLL_TEST_WEBHOOK", webhookSecret)
 	for _, header := range []time.Duration{0, 3 * time.Second, 6 * time.Second} {
@@ -233,7 +232,7 @@ func TestADeliveryHasFiveSeconds(t *testing.T) {
 				_, _ = fmt.Fprintf(near, "X-Forgejo-Signature: %s\r\nContent-Length: 1000\r\n\r\n{", strings.Repeat("0", 64))
 			}()
 			_, _ = io.ReadAll(near)
-			// A second is the server's, which waits so long before it closes.
+			// The server adds a second before it closes the connection.
 			if took := time.Since(began); took < deliveryTime || took > deliveryTime+time.Second {
 				t.Errorf("with a header that takes %s it had %s", header, took)
 			}

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestReasonIsOneLine: a reason begins no line of its own in a commit.
+// TestReasonIsOneLine: a reason cannot start a new line in a commit message.
 func TestReasonIsOneLine(t *testing.T) {
 	a := &Commands{ConfigDir: new(string)}
 	if err := a.checkEdit(&editFlags{reason: "moved\nCertificate: another"}); err == nil || !strings.Contains(err.Error(), "one line") {
