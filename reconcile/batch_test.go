@@ -26,14 +26,14 @@ import (
 	"certroll/spec/await"
 )
 
-// slowCA lets whoever finishes an order of issuer.slow wait until it is let go,
-// and asks about its certificates for as long as a question may last.
+// slowCA blocks Finish for issuer.slow until a test releases it, and answers requests
+// for renewal information about its certificates as late as possible.
 type slowCA struct {
 	*reconciletest.MemCA
 	mu    sync.Mutex
-	held  map[string]chan error // by the first name; nil: nobody waits any more
-	stays map[string]int        // how often somebody came to wait, by the first name
-	turn  time.Duration         // how long each waits for its turn at a challenge name before that; negative: for ever
+	held  map[string]chan error // by the first name; nil: releases everything
+	stays map[string]int        // number of times that Finish blocked, by the first name
+	turn  time.Duration         // how long each Finish first waits at a challenge name; negative: forever
 }
 
 func (ca *slowCA) Finish(ctx context.Context, i *spec.Issuer, url string, csr []byte, accounts []*spec.DNSAccount, report func(string, string)) ([]byte, string, []error, error) {
@@ -77,7 +77,7 @@ func (ca *slowCA) stay(ctx context.Context, name string) error {
 	}
 }
 
-// letGo ends the wait of one name.
+// letGo releases one blocked name.
 func (ca *slowCA) letGo(name string, err error) {
 	ca.mu.Lock()
 	wait := ca.held[name]
@@ -85,7 +85,7 @@ func (ca *slowCA) letGo(name string, err error) {
 	wait <- err
 }
 
-// waits is how many wait now, of all that ever came.
+// came returns how many calls have blocked so far.
 func (ca *slowCA) came() (n int) {
 	ca.mu.Lock()
 	defer ca.mu.Unlock()
@@ -106,32 +106,32 @@ func (ca *slowCA) RenewalInfo(ctx context.Context, i *spec.Issuer, id string) (s
 	return ca.MemCA.RenewalInfo(ctx, i, id)
 }
 
-// slowWorld is a world with a slow CA beside the good one.
+// slowWorld is a world with a slow CA beside the normal one.
 type slowWorld struct {
 	*reconciletest.World
 	slow *slowCA
 	repo *reconciletest.MemRepo
 	r    *apply.Reconciler
-	// nudge has the loop pull.
+	// nudge makes the loop pull.
 	nudge chan struct{}
-	// stop ends the loop, and waits for that.
+	// stop ends the loop and waits for its end.
 	stop func()
 }
 
-// at is a certificate of a CA.
+// at returns a certificate of an issuer.
 func at(issuer, name string) *spec.Certificate {
 	c := reconciletest.Certificate(name, name+".example.com")
 	c.Issuer = issuer
 	return c
 }
 
-// slowly runs a loop in a bubble.
+// slowly runs a loop in a synctest bubble.
 func slowly(t *testing.T, o reconcile.LoopOptions, test func(w *slowWorld), certificates ...*spec.Certificate) {
 	t.Helper()
 	slowlyWith(t, o, &spec.Issuer{Name: "slow", Directory: "https://slow.example/dir"}, test, certificates...)
 }
 
-// slowlyWith is slowly with another issuer of the slow CA.
+// slowlyWith is slowly with this issuer for the slow CA.
 func slowlyWith(t *testing.T, o reconcile.LoopOptions, slow *spec.Issuer, test func(w *slowWorld), certificates ...*spec.Certificate) {
 	t.Helper()
 	reconciletest.Bubble(t, func(w *reconciletest.World, repo *reconciletest.MemRepo) {
@@ -146,7 +146,7 @@ func slowlyWith(t *testing.T, o reconcile.LoopOptions, slow *spec.Issuer, test f
 	}, certificates...)
 }
 
-// start is a new process on the same world.
+// start runs a new process on the same world.
 func (s *slowWorld) start(o reconcile.LoopOptions) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -156,7 +156,7 @@ func (s *slowWorld) start(o reconcile.LoopOptions) {
 	s.stop = func() { cancel(); <-done }
 }
 
-// declare has the config repo hold other certificates.
+// declare replaces the certificates of the config repo.
 func (s *slowWorld) declare(certificates ...*spec.Certificate) {
 	desired := *s.Desired
 	desired.Certificates = certificates
@@ -165,7 +165,7 @@ func (s *slowWorld) declare(certificates ...*spec.Certificate) {
 	s.repo.Desired = &desired
 }
 
-// outcomes are what the ledger tells of a certificate.
+// outcomes returns the outcomes that the ledger has for a certificate.
 func (s *slowWorld) outcomes(name string) (list []string) {
 	for _, e := range s.Ledger.Events(s.T) {
 		if e.Certificate == name {
@@ -182,8 +182,9 @@ func (s *slowWorld) busy() (names []string) {
 	return names
 }
 
-// TestStragglerHoldsUpNobody: while one certificate stands at a slow CA, another
-// is declared, issued and told, and falls due and is renewed within a second.
+// TestStragglerHoldsUpNobody checks that while one certificate waits for a slow CA,
+// another one is issued and recorded as soon as it is declared, and renewed within a
+// second of its due time.
 func TestStragglerHoldsUpNobody(t *testing.T) {
 	type ending struct {
 		name string
@@ -231,8 +232,8 @@ func TestStragglerHoldsUpNobody(t *testing.T) {
 	}, straggler)
 }
 
-// TestEndedIsToldMeanwhile: of what one pass began each is in the ledger when it
-// has ended, and not when the last one has. Many are no commit each.
+// TestEndedIsToldMeanwhile checks that each attempt of a pass is recorded when it ends,
+// not when the last one ends, and that many attempts share commits.
 func TestEndedIsToldMeanwhile(t *testing.T) {
 	all := []*spec.Certificate{at("slow", "straggler")}
 	for i := range 12 {
@@ -271,8 +272,9 @@ func TestEndedIsToldMeanwhile(t *testing.T) {
 	}, all...)
 }
 
-// TestOneAttemptAtATime: whatever has the loop pass, and whatever is declared of
-// a certificate meanwhile, it is at work once. What was declared comes after it.
+// TestOneAttemptAtATime checks that a certificate never has two attempts at once,
+// whatever triggers a pass or changes its spec meanwhile. A changed spec applies after
+// the attempt.
 func TestOneAttemptAtATime(t *testing.T) {
 	slowly(t, reconcile.LoopOptions{Interval: time.Minute}, func(w *slowWorld) {
 		changed := at("slow", "straggler")
@@ -282,7 +284,7 @@ func TestOneAttemptAtATime(t *testing.T) {
 			case 20:
 				w.declare(changed)
 			case 40:
-				w.declare() // it is gone
+				w.declare() // the certificate is removed
 			}
 			time.Sleep(30 * time.Second)
 			w.nudge <- struct{}{}
@@ -303,8 +305,8 @@ func TestOneAttemptAtATime(t *testing.T) {
 	}, at("slow", "straggler"))
 }
 
-// TestAttemptHasADeadline: an attempt that a CA never lets end is stopped and told,
-// and the next one goes on with its order.
+// TestAttemptHasADeadline checks that an attempt that never ends at the CA is stopped
+// and recorded, and that the next one continues its order.
 func TestAttemptHasADeadline(t *testing.T) {
 	slowly(t, reconcile.LoopOptions{Interval: time.Hour}, func(w *slowWorld) {
 		time.Sleep(attempt.AttemptTime - time.Second)
@@ -330,7 +332,8 @@ func TestAttemptHasADeadline(t *testing.T) {
 	}, at("slow", "straggler"))
 }
 
-// twins are certificates with the same names at the slow CA, as for several key algorithms.
+// twins returns certificates of the slow CA with the same names, as for several key
+// algorithms.
 func twins(names ...string) (list []*spec.Certificate) {
 	for _, n := range names {
 		c := reconciletest.Certificate(n, "dual.example.com")
@@ -340,8 +343,8 @@ func twins(names ...string) (list []*spec.Certificate) {
 	return list
 }
 
-// TestTurnTakesNoTime: an attempt that waited for its turn has the whole time for its order
-// after that. The wait is certroll's own, and so no fault of the CA.
+// TestTurnTakesNoTime checks that the wait for a turn does not shorten an attempt's
+// time limit: certroll itself causes this wait, so it must not count against the CA.
 func TestTurnTakesNoTime(t *testing.T) {
 	slowly(t, reconcile.LoopOptions{Interval: 24 * time.Hour}, func(w *slowWorld) {
 		time.Sleep(attempt.AttemptTime - time.Minute)
@@ -362,8 +365,9 @@ func TestTurnTakesNoTime(t *testing.T) {
 	}, twins("a", "b")...)
 }
 
-// TestNoTurnIsNoFailure: an attempt whose turn does not come within AttemptTime ends without
-// an event, however often that happens. It counts neither against the CA nor as a crash.
+// TestNoTurnIsNoFailure checks that an attempt that gets no turn within AttemptTime
+// ends without an event, however often. It counts neither against the CA nor as a
+// crash.
 func TestNoTurnIsNoFailure(t *testing.T) {
 	slowly(t, reconcile.LoopOptions{Interval: time.Hour}, func(w *slowWorld) {
 		first := w.busy()
@@ -381,16 +385,17 @@ func TestNoTurnIsNoFailure(t *testing.T) {
 				t.Errorf("event: %+v", e)
 			}
 		}
-		// One attempt at a time has the turn, and each fails at the CA after AttemptTime.
+		// One attempt at a time has its turn, and each fails at the CA after
+		// AttemptTime.
 		if failures == 0 || failures > 6 {
 			t.Errorf("%d failures in the time of 6 turns; at work first: %v", failures, first)
 		}
 	}, twins("a", "b", "c")...)
 }
 
-// TestWaitAtAChallengeName: an attempt that was waiting for another one's challenge when its
-// time was over, or for the most part of it, ends without an event and is no crash; any
-// other one is a failure.
+// TestWaitAtAChallengeName checks that an attempt that spent most of its time limit
+// waiting for another one's challenge ends without an event and is no crash. Any other
+// timeout is a failure.
 func TestWaitAtAChallengeName(t *testing.T) {
 	for waits, failures := range map[time.Duration]int{-1: 0, attempt.AttemptTime * 3 / 4: 0, attempt.AttemptTime / 4: 1} {
 		slowly(t, reconcile.LoopOptions{Interval: 24 * time.Hour}, func(w *slowWorld) {
@@ -410,7 +415,7 @@ func TestWaitAtAChallengeName(t *testing.T) {
 	}
 }
 
-// TestAnyActionHasADeadline: one that asks for no certificate too.
+// TestAnyActionHasADeadline checks the time limit of an action that needs no CA.
 func TestAnyActionHasADeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
@@ -431,7 +436,7 @@ func TestAnyActionHasADeadline(t *testing.T) {
 	})
 }
 
-// stuckSecrets is a Vault whose secrets nobody gets to read.
+// stuckSecrets is a Vault whose reads of secrets never return.
 type stuckSecrets struct{ *reconciletest.MemVault }
 
 func (*stuckSecrets) Read(ctx context.Context, _, _ string) (map[string]string, int, error) {
@@ -439,8 +444,8 @@ func (*stuckSecrets) Read(ctx context.Context, _, _ string) (map[string]string, 
 	return nil, 0, ctx.Err()
 }
 
-// TestSlowCALeavesPlaces: however many certificates stand at a slow CA, and though
-// it had worked before, one of another CA finds a place.
+// TestSlowCALeavesPlaces checks that attempts at a slow CA never use up all slots, even
+// if that CA was fast before: a certificate of another CA still runs.
 func TestSlowCALeavesPlaces(t *testing.T) {
 	var all []*spec.Certificate
 	for i := range 60 {
@@ -467,8 +472,8 @@ func TestSlowCALeavesPlaces(t *testing.T) {
 	}, all...)
 }
 
-// TestLostLeaseEndsAllAtWork: of every batch, and nothing is written any more. The
-// next pass takes the lease anew.
+// TestLostLeaseEndsAllAtWork checks that losing the lease ends the attempts of every
+// batch and all writes. The next pass acquires the lease again.
 func TestLostLeaseEndsAllAtWork(t *testing.T) {
 	held := &takenLease{}
 	all := []*spec.Certificate{at("slow", "first")}
@@ -509,7 +514,7 @@ func TestLostLeaseEndsAllAtWork(t *testing.T) {
 	})
 }
 
-// takenLease is one that a test gives to another.
+// takenLease is a lease that a test can give to another holder.
 type takenLease struct {
 	mu    sync.Mutex
 	other string
@@ -529,8 +534,8 @@ func (l *takenLease) Acquire(context.Context) (bool, string, time.Time, error) {
 
 func (l *takenLease) Release(context.Context) error { return nil }
 
-// TestStoppedWhileAtWork: the loop ends at once, tells of no failure, and the next
-// process goes on with the same order and key.
+// TestStoppedWhileAtWork checks that the loop stops at once without recording a
+// failure, and that the next process continues with the same order and key.
 func TestStoppedWhileAtWork(t *testing.T) {
 	slowly(t, reconcile.LoopOptions{Interval: time.Hour}, func(w *slowWorld) {
 		time.Sleep(time.Minute)
@@ -553,8 +558,8 @@ func TestStoppedWhileAtWork(t *testing.T) {
 	}, at("slow", "straggler"), at("ca", "api"))
 }
 
-// TestSlowAnswersHoldUpNobody: a CA that lets wait for its renewal information
-// delays neither what falls due nor another CA's word.
+// TestSlowAnswersHoldUpNobody checks that a CA that answers slowly about renewal
+// information delays neither renewals nor requests to another CA.
 func TestSlowAnswersHoldUpNobody(t *testing.T) {
 	all := []*spec.Certificate{at("ca", "quick")}
 	for i := range 50 {
@@ -581,7 +586,7 @@ func TestSlowAnswersHoldUpNobody(t *testing.T) {
 		if issued != len(all) {
 			t.Fatalf("%d certificates are issued", issued)
 		}
-		time.Sleep(2 * times.Day) // a CA that offered no renewal information is asked again
+		time.Sleep(2 * times.Day) // certroll asks again a CA that offered no renewal information
 		if asked.Load() == 0 {
 			t.Fatal("the good CA was not asked")
 		}
@@ -597,14 +602,14 @@ func TestSlowAnswersHoldUpNobody(t *testing.T) {
 	}, all...)
 }
 
-// TestOverwrittenWithoutEnd: somebody who overwrites a secret whenever it was put
-// back is answered once a minute at most, and not at their own pace.
+// TestOverwrittenWithoutEnd checks that certroll restores a secret that somebody keeps
+// overwriting at most once a minute, however fast they overwrite it.
 func TestOverwrittenWithoutEnd(t *testing.T) {
 	slowly(t, reconcile.LoopOptions{Interval: time.Hour}, func(w *slowWorld) {
 		var writes atomic.Int64
 		w.Vault.Mu.Lock()
 		w.Vault.Fail = func(op, path string) error {
-			if op == "write-metadata" && path == "secret/tls/api" { // right after certroll's
+			if op == "write-metadata" && path == "secret/tls/api" { // right after certroll's write
 				s := w.Vault.Secrets[path]
 				s.Versions = append(s.Versions, reconciletest.MemVersion{Data: map[string]string{"certificate": "theirs"}})
 				writes.Add(1)
@@ -621,8 +626,8 @@ func TestOverwrittenWithoutEnd(t *testing.T) {
 	}, at("ca", "api"), at("slow", "straggler"))
 }
 
-// TestLimitsCountWhatIsAtWork: an order that is under way is drawn from what the CA
-// allows, though the ledger knows nothing of it yet.
+// TestLimitsCountWhatIsAtWork checks that orders in progress count against the CA's
+// rate limits, although the ledger does not list them yet.
 func TestLimitsCountWhatIsAtWork(t *testing.T) {
 	slow := &spec.Issuer{Name: "slow", Directory: "https://slow.example/dir", Limits: &spec.Limits{Orders: spec.Limit{Burst: 2, Window: 3 * time.Hour}}}
 	slowlyWith(t, reconcile.LoopOptions{Interval: 24 * time.Hour}, slow, func(w *slowWorld) {
@@ -637,8 +642,8 @@ func TestLimitsCountWhatIsAtWork(t *testing.T) {
 	}, at("slow", "a"))
 }
 
-// TestLimitsAddedWhileAtWork: limits that come into the issuer's block while an attempt
-// is under way by the block of before count that attempt.
+// TestLimitsAddedWhileAtWork checks that limits added to an issuer's block also count
+// an attempt that began under the old block.
 func TestLimitsAddedWhileAtWork(t *testing.T) {
 	before := &spec.Issuer{Name: "slow", Directory: "https://slow.example/dir"}
 	slowlyWith(t, reconcile.LoopOptions{Interval: 24 * time.Hour}, before, func(w *slowWorld) {

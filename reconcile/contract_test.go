@@ -7,7 +7,8 @@ import (
 	"certroll/reconcile/reconciletest"
 )
 
-// The paths of vault kv get and of the API begin with what vault.path does not.
+// The paths of vault kv get and of the HTTP API start with the mount; a vault.path does
+// not.
 func TestPathWithItsMount(t *testing.T) {
 	for path, warning := range map[string]string{
 		"tls/api":        "",

@@ -11,7 +11,7 @@ import (
 	"certroll/reconcile/reconciletest"
 )
 
-// section is the part of a document below a heading.
+// section returns the part of a document below a heading.
 func section(t *testing.T, file, heading string) string {
 	t.Helper()
 	b, err := os.ReadFile("../docs/" + file)
@@ -26,7 +26,7 @@ func section(t *testing.T, file, heading string) string {
 	return before
 }
 
-// jsonNames are the fields of a struct as JSON has them.
+// jsonNames returns the JSON names of a struct's fields.
 func jsonNames(of any) []string {
 	var names []string
 	for f := range reflect.TypeOf(of).Fields() {
@@ -37,7 +37,7 @@ func jsonNames(of any) []string {
 	return names
 }
 
-// TestDocsFields: every field of the ledger is described.
+// TestDocsFields checks that the documentation describes every field of the ledger.
 func TestDocsFields(t *testing.T) {
 	for heading, structs := range map[string][]any{
 		"Record": {ledger.Record{}, ledger.Live{}, ledger.Hold{}, ledger.Failure{}, ledger.Unmanaged{}, ledger.RenewalInfo{}, ledger.Revocation{}},
@@ -62,7 +62,7 @@ func wordsOf[T ~string](list []T) []string {
 	return words
 }
 
-// TestDocsWords: every word that a field may hold is in the documentation.
+// TestDocsWords checks that the documentation lists every value of the ledger's fields.
 func TestDocsWords(t *testing.T) {
 	values := reconciletest.Constants(t, ".", "Kind", "Reason", "Class", "Status", "State", "Exemption", "Verdict")
 	for typ, least := range map[string]int{"Kind": 13, "Reason": 29, "Class": 13, "Status": 4, "State": 15, "Exemption": 2, "Verdict": 3} {

@@ -17,8 +17,8 @@ import (
 	"certroll/reconcile/statuspage"
 )
 
-// FuzzLedger: whoever may push to the ledger's branch can write anything there.
-// Reading ends with an error at worst, and STATUS.md stays the table it is.
+// FuzzLedger feeds arbitrary content to the ledger: anybody who may push can write it.
+// Reading it may only fail with an error, and STATUS.md must remain a valid table.
 func FuzzLedger(f *testing.F) {
 	record, err := ledger.MarshalRecord(reconciletest.NewView().Record)
 	if err != nil {
@@ -64,8 +64,8 @@ func FuzzLedger(f *testing.F) {
 	})
 }
 
-// onePage: nothing that stands in a ledger begins a line of STATUS.md, or acts
-// on the terminal that shows it.
+// onePage checks that no content of a ledger can start a line of STATUS.md or control
+// the terminal that shows it.
 func onePage(t *testing.T, records map[string]*ledger.Record, open *ledger.Problems) {
 	t.Helper()
 	page := string(statuspage.StatusPage(records, open))
@@ -84,7 +84,7 @@ func onePage(t *testing.T, records map[string]*ledger.Record, open *ledger.Probl
 	}
 }
 
-// appendable: what is added to the audit log is read again.
+// appendable checks that events appended to the audit log can be read again.
 func appendable(t *testing.T, tree fstest.MapFS, events []ledger.Event) {
 	t.Helper()
 	e := ledger.Event{Schema: ledger.EventSchema, ID: "of this test", Time: reconciletest.Start.AddDate(0, 1, 0), Operation: ledger.KindNote}
@@ -101,8 +101,8 @@ func appendable(t *testing.T, tree fstest.MapFS, events []ledger.Event) {
 	}
 }
 
-// FuzzKept: what Vault keeps of the ledger's anchor and of destinations is read
-// as it was written, or refused.
+// FuzzKept checks that the checkpoint and the delivery state in Vault are read back as
+// written, or rejected.
 func FuzzKept(f *testing.F) {
 	at := "2026-11-23T12:00:00Z"
 	f.Add([]byte(`{"head":"c0ffee","events":"3","file":"audit/2026/11.jsonl","line":"3","hash":"a","at":"` + at + `","nonce":"n"}`))

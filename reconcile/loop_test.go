@@ -16,8 +16,8 @@ import (
 	"certroll/spec"
 )
 
-// TestLoopWakesForTheMoment: a certificate is renewed when its time comes, not
-// when the next pull does.
+// TestLoopWakesForTheMoment checks that a certificate is renewed at its due time, not
+// at the next pull.
 func TestLoopWakesForTheMoment(t *testing.T) {
 	reconciletest.Bubble(t, func(w *reconciletest.World, repo *reconciletest.MemRepo) {
 		defer w.Keep(repo, reconcile.LoopOptions{Interval: 24 * time.Hour})()
@@ -35,13 +35,13 @@ func TestLoopWakesForTheMoment(t *testing.T) {
 	}, reconciletest.Certificate("api", "api.example.com"))
 }
 
-// TestLoopFollowsTheWindow: a 160-hour certificate's window is 3.2 hours wide,
-// and the order is sent inside it with replaces.
+// TestLoopFollowsTheWindow checks that a 160-hour certificate, whose window is 3.2
+// hours wide, is ordered inside the window with replaces.
 func TestLoopFollowsTheWindow(t *testing.T) {
 	reconciletest.Bubble(t, func(w *reconciletest.World, repo *reconciletest.MemRepo) {
 		w.Ca.Lifetime = 160 * time.Hour
 		issued := time.Now()
-		w.Ca.Info = func(string) (start, end, again time.Time) { // the same for the next one, by mistake
+		w.Ca.Info = func(string) (start, end, again time.Time) { // by mistake, the CA returns the same window for the next certificate
 			middle := issued.Add(80 * time.Hour)
 			return middle.Add(-96 * time.Minute), middle.Add(96 * time.Minute), time.Now().Add(6 * time.Hour)
 		}
@@ -64,7 +64,8 @@ func TestLoopFollowsTheWindow(t *testing.T) {
 	}, reconciletest.Certificate("api", "api.example.com"))
 }
 
-// TestLoopAfterDowntime: what fell due meanwhile goes in waves.
+// TestLoopAfterDowntime checks that certificates that became due during a downtime are
+// renewed in waves.
 func TestLoopAfterDowntime(t *testing.T) {
 	var cs []*spec.Certificate
 	for i := range 100 {
@@ -89,7 +90,7 @@ func TestLoopAfterDowntime(t *testing.T) {
 	}, cs...)
 }
 
-// TestLoopTellsAnOutage once, and its end.
+// TestLoopTellsAnOutage checks that an outage and its end are recorded once each.
 func TestLoopTellsAnOutage(t *testing.T) {
 	reconciletest.Bubble(t, func(w *reconciletest.World, repo *reconciletest.MemRepo) {
 		defer w.Keep(repo, reconcile.LoopOptions{})()
@@ -113,7 +114,8 @@ func TestLoopTellsAnOutage(t *testing.T) {
 	}, reconciletest.Certificate("api", "api.example.com"))
 }
 
-// TestLoopDailyOnceADay: however often the process starts.
+// TestLoopDailyOnceADay checks that the daily work runs once a day, however often the
+// process starts.
 func TestLoopDailyOnceADay(t *testing.T) {
 	reconciletest.Bubble(t, func(w *reconciletest.World, repo *reconciletest.MemRepo) {
 		moments := reconciletest.MemMoments{}
@@ -137,7 +139,7 @@ func TestLoopDailyOnceADay(t *testing.T) {
 	}, reconciletest.Certificate("api", "api.example.com"))
 }
 
-// brokenMoments are on a disk that can be neither read nor written.
+// brokenMoments simulates stored times on a disk that can be neither read nor written.
 type brokenMoments struct{}
 
 func (brokenMoments) Load() (map[string]time.Time, error) {
@@ -148,7 +150,8 @@ func (brokenMoments) Save(map[string]time.Time) error {
 	return errors.New("moments.json: no space left on device")
 }
 
-// TestLoopWithoutMoments goes on all the same, and says what is wrong.
+// TestLoopWithoutMoments checks that the loop continues without its stored times and
+// reports the problem.
 func TestLoopWithoutMoments(t *testing.T) {
 	reconciletest.Bubble(t, func(w *reconciletest.World, repo *reconciletest.MemRepo) {
 		w.Opts.Moments = brokenMoments{}
@@ -172,7 +175,8 @@ func TestLoopWithoutMoments(t *testing.T) {
 	}, reconciletest.Certificate("api", "api.example.com"))
 }
 
-// TestLoopNudgedWithoutEnd pulls now and then, and no more.
+// TestLoopNudgedWithoutEnd checks that an endless stream of nudges causes only
+// occasional pulls.
 func TestLoopNudgedWithoutEnd(t *testing.T) {
 	reconciletest.Bubble(t, func(w *reconciletest.World, repo *reconciletest.MemRepo) {
 		nudge := make(chan struct{}, 1)
@@ -194,8 +198,8 @@ func TestLoopNudgedWithoutEnd(t *testing.T) {
 	}, reconciletest.Certificate("api", "api.example.com"))
 }
 
-// TestLoopWithAThousandNewOnes: what is about to expire does not wait until all
-// of them are there.
+// TestLoopWithAThousandNewOnes checks that a certificate about to expire does not wait
+// until all new ones are issued.
 func TestLoopWithAThousandNewOnes(t *testing.T) {
 	reconciletest.Bubble(t, func(w *reconciletest.World, repo *reconciletest.MemRepo) {
 		var first reconcile.Pass
@@ -217,7 +221,7 @@ func TestLoopWithAThousandNewOnes(t *testing.T) {
 	}, reconciletest.Crowd(350, "example.com")...)
 }
 
-// TestLoopWakesForWhatCameMeanwhile: a hold that ended while a pass lasted does
+// TestLoopWakesForWhatCameMeanwhile checks that a hold that ended during a pass does
 // not wait for the next pull.
 func TestLoopWakesForWhatCameMeanwhile(t *testing.T) {
 	w := reconciletest.NewWorld(t)

@@ -11,8 +11,8 @@ import (
 	"certroll/reconcile/reconciletest"
 )
 
-// TestAnOutageOfTheConfigRepoIsTold though nothing is to be done meanwhile, and
-// the ledger, which may be elsewhere, can be reached.
+// TestAnOutageOfTheConfigRepoIsTold checks that an outage of the config repo is
+// recorded even if nothing is due. The ledger may be elsewhere and reachable.
 func TestAnOutageOfTheConfigRepoIsTold(t *testing.T) {
 	reconciletest.Bubble(t, func(w *reconciletest.World, repo *reconciletest.MemRepo) {
 		repo.Err = reconciletest.GitError()
@@ -25,7 +25,8 @@ func TestAnOutageOfTheConfigRepoIsTold(t *testing.T) {
 	}, reconciletest.Certificate("api", "api.example.com"))
 }
 
-// TestAnOutageOfTheLedgerIsTold though the config repo can be reached.
+// TestAnOutageOfTheLedgerIsTold checks that an outage of the ledger is recorded even if
+// the config repo is reachable.
 func TestAnOutageOfTheLedgerIsTold(t *testing.T) {
 	reconciletest.Bubble(t, func(w *reconciletest.World, repo *reconciletest.MemRepo) {
 		defer w.Keep(repo, reconcile.LoopOptions{})()
@@ -44,8 +45,8 @@ func TestAnOutageOfTheLedgerIsTold(t *testing.T) {
 	}, reconciletest.Certificate("api", "api.example.com"))
 }
 
-// TestAnOutageThatAProcessDoesNotOutlive: the next one tells its end, and
-// nothing where it lasts.
+// TestAnOutageThatAProcessDoesNotOutlive checks that the next process records the end
+// of an outage, and nothing while it lasts.
 func TestAnOutageThatAProcessDoesNotOutlive(t *testing.T) {
 	reconciletest.Bubble(t, func(w *reconciletest.World, repo *reconciletest.MemRepo) {
 		repo.Err = reconciletest.GitError()

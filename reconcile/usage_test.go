@@ -13,7 +13,7 @@ import (
 	"certroll/spec"
 )
 
-// TestLimitsUsed: how far limits are used up, and that it falls again.
+// TestLimitsUsed checks that the used share of each limit rises and falls again.
 func TestLimitsUsed(t *testing.T) {
 	desired := reconciletest.Desire(reconciletest.Certificate("api", "api.example.com"))
 	desired.Issuers["ca"].Limits = reconciletest.LetsEncrypt()
@@ -41,7 +41,8 @@ func TestLimitsUsed(t *testing.T) {
 	}
 }
 
-// TestPassTells what waits and who is away, also where nothing can be seen.
+// TestPassTells checks that a pass reports what waits and which systems are down, also
+// if it could observe nothing.
 func TestPassTells(t *testing.T) {
 	reconciletest.Bubble(t, func(w *reconciletest.World, repo *reconciletest.MemRepo) {
 		var last reconcile.Pass

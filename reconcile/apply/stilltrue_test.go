@@ -35,8 +35,8 @@ func TestUnreadableTakesNoTurn(t *testing.T) {
 	}
 }
 
-// TestLookBeforeActing checks that a run re-reads a secret before it acts on it, except
-// for moves and for certificates with a pending secret.
+// TestLookBeforeActing checks that a run re-reads only the secret that it acts on, and
+// none of the others that have moved or have a pending secret.
 func TestLookBeforeActing(t *testing.T) {
 	all := reconciletest.Crowd(20, "example.com")
 	w := reconciletest.NewWorld(t, all...)

@@ -15,8 +15,8 @@ import (
 	"certroll/spec"
 )
 
-// TestDirectoryIsExaminedOncePerIssuer: what is wrong with an issuer is one finding
-// that touches all its certificates, and a warning for one that is a fallback alone.
+// TestDirectoryIsExaminedOncePerIssuer checks that an issuer's problem is one finding
+// that names all its certificates, and a warning for an issuer that is only a fallback.
 func TestDirectoryIsExaminedOncePerIssuer(t *testing.T) {
 	w, x := examined(t)
 	w.Desired.Issuers["spare"] = &spec.Issuer{Name: "spare", Directory: "https://spare.example/dir"}
@@ -36,15 +36,15 @@ func TestDirectoryIsExaminedOncePerIssuer(t *testing.T) {
 	}
 }
 
-// TestChainsOffered: doctor tells of a preferred chain that the CA did not offer to
-// what it issued last, and of nothing that has changed since.
+// TestChainsOffered checks that doctor reports a preferred chain that the CA did not
+// offer at the last issue, unless the setting has changed since.
 func TestChainsOffered(t *testing.T) {
 	const about = "warning config preferred_chain of issuer.ca [api web] []"
 	note := func(chain string) string {
 		return `the CA offers no chain up to "` + chain + `", taking its default chain; it offers "Root"`
 	}
 	for name, c := range map[string]struct {
-		first, second string // the notes of api's issue and of web's, a minute later
+		first, second string // chain notes of the issues of api and, a minute later, web
 		change        func(*spec.Issuer)
 		want          []string
 	}{
@@ -81,8 +81,8 @@ func TestChainsOffered(t *testing.T) {
 	}
 }
 
-// TestPreferredChainChange: another preferred_chain orders nothing by itself, and is
-// used by the next renewal and by a rotation.
+// TestPreferredChainChange checks that a changed preferred_chain triggers no order; the
+// next renewal or rotation uses it.
 func TestPreferredChainChange(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.lab.test"), reconciletest.Certificate("web", "web.lab.test"))
 	w.Settle()
@@ -96,14 +96,14 @@ func TestPreferredChainChange(t *testing.T) {
 	w.Settle()
 	w.At = w.At.Add(61 * times.Day)
 	w.Settle()
-	// Two first issues, the rotation of web, then the renewals.
+	// Two first issues, the rotation of web, then both renewals.
 	if want := []string{"", "", "New Root", "New Root", "New Root"}; !slices.Equal(w.Ca.Chains, want) {
 		t.Errorf("chains that were asked for: %q, want %q", w.Ca.Chains, want)
 	}
 }
 
-// TestDoctorWithoutLedger: plan --check-dns examines without a ledger, also issuers whose
-// chains and CRLs only records can judge.
+// TestDoctorWithoutLedger checks that plan --check-dns works without a ledger, also for
+// issuers whose chains and CRLs only the records could judge.
 func TestDoctorWithoutLedger(t *testing.T) {
 	w, x := examined(t)
 	w.Desired.Issuers["ca"].PreferredChain = "Old Root"

@@ -21,24 +21,24 @@ import (
 	"certroll/spec"
 )
 
-// fakeExaminer finds what it is told to.
+// fakeExaminer returns the findings that a test sets.
 type fakeExaminer struct {
 	mu          sync.Mutex
 	caa         func(issuer, name string) *fakeFinding
 	dns         func(account, name string) *fakeFinding
 	issuer      func(issuer string) *fakeFinding
 	canary      func(account, name string) error
-	zone        func(name string) string // lab.test unless set
+	zone        func(name string) string // nil: lab.test
 	canaries    []string
 	caaCalls    int
-	directories []string // issuers whose directories were looked at
+	directories []string // issuers whose directories were examined
 	flying      int
-	most        int // canaries at once
+	most        int // most canaries at once
 }
 
 type fakeFinding struct{ severity, class, about, text, account string }
 
-// discovery is a fakeFinding of one name, or more.
+// discovery is a fakeFinding about one or more names.
 type discovery struct {
 	fakeFinding
 	names []string
@@ -120,7 +120,7 @@ func unauthorized(account, name, words string) error {
 	return &discovery{fakeFinding{"error", "dns_unauthorized", "dns." + account, "writing a canary: " + words, account}, []string{name}}
 }
 
-// examined is a world with three certificates and an examiner.
+// examined returns a world with three certificates and an examiner.
 func examined(t testing.TB) (*reconciletest.World, *fakeExaminer) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.lab.test", "www.lab.test"), reconciletest.Certificate("mail", "mail.lab.test", "www.lab.test"), reconciletest.Certificate("web", "web.lab.test"))
 	x := &fakeExaminer{}
@@ -173,7 +173,7 @@ func summary(x *doctor.Examination) (out []string) {
 	return out
 }
 
-// TestExamineWhat: which certificates, accounts, zones and issuers.
+// TestExamineWhat checks which certificates, accounts, zones and issuers are examined.
 func TestExamineWhat(t *testing.T) {
 	w, x := examined(t)
 	paused := reconciletest.Certificate("paused", "paused.lab.test")
@@ -214,7 +214,8 @@ func TestExamineWhat(t *testing.T) {
 	}
 }
 
-// TestExamineIsBounded: a handful of canaries at once, and an end in time.
+// TestExamineIsBounded checks that an examination runs few canaries at once and ends in
+// time.
 func TestExamineIsBounded(t *testing.T) {
 	w, x := examined(t)
 	var names []string
@@ -245,8 +246,8 @@ func TestExamineIsBounded(t *testing.T) {
 	}
 }
 
-// TestDoctorTellsOnce: one event when a problem comes, none while it stays,
-// one when it is gone; whatever restarts in between, and whatever the words.
+// TestDoctorTellsOnce checks that a problem has one event when it appears and one when
+// it is gone, across restarts and changes of wording.
 func TestDoctorTellsOnce(t *testing.T) {
 	w, x := examined(t)
 	expect := func(what string, want ...string) {
@@ -309,7 +310,8 @@ func TestDoctorTellsOnce(t *testing.T) {
 	}
 }
 
-// TestDoctorWhileGitIsAway: the journal stands in for the ledger.
+// TestDoctorWhileGitIsAway checks that the journal replaces the ledger while Git is
+// down.
 func TestDoctorWhileGitIsAway(t *testing.T) {
 	w, x := examined(t)
 	w.Doctor()
@@ -340,7 +342,8 @@ func TestDoctorWhileGitIsAway(t *testing.T) {
 	}
 }
 
-// TestDoctorHoldsNobodyUp: what was found ahead is no failure of an attempt.
+// TestDoctorHoldsNobodyUp checks that a finding of doctor does not count as a failed
+// attempt.
 func TestDoctorHoldsNobodyUp(t *testing.T) {
 	w, x := examined(t)
 	x.canary = func(account, name string) error { return unauthorized(account, name, "BADSIG") }
@@ -351,7 +354,8 @@ func TestDoctorHoldsNobodyUp(t *testing.T) {
 	}
 }
 
-// TestDoctorIncomplete: what was not looked at is not gone.
+// TestDoctorIncomplete checks that a problem counts as gone only if it was examined
+// again.
 func TestDoctorIncomplete(t *testing.T) {
 	known := (&ledger.Problems{}).With(ledger.Problem{Finding: ledger.Finding{Class: ledger.ClassCAA, About: "CAA at lab.test", Certificates: []string{"api"}}}, reconciletest.Start)
 	for name, test := range map[string]struct {
@@ -369,7 +373,7 @@ func TestDoctorIncomplete(t *testing.T) {
 	}
 }
 
-// deafLedger takes commits and shows nothing.
+// deafLedger accepts commits, but cannot be read.
 type deafLedger struct {
 	*reconciletest.MemLedger
 	deaf bool
@@ -382,7 +386,8 @@ func (l *deafLedger) Snapshot(ctx context.Context) (fs.FS, string, error) {
 	return l.MemLedger.Snapshot(ctx)
 }
 
-// TestProblemsOfALedgerThatCannotBeRead since they were pushed are told once.
+// TestProblemsOfALedgerThatCannotBeRead checks that problems are recorded once, even if
+// the ledger cannot be read after the push.
 func TestProblemsOfALedgerThatCannotBeRead(t *testing.T) {
 	w := reconciletest.NewWorld(t)
 	tree := &deafLedger{MemLedger: w.Ledger}
@@ -394,7 +399,7 @@ func TestProblemsOfALedgerThatCannotBeRead(t *testing.T) {
 		if err := doctor.NoteProblems(t.Context(), r, ledger.Revision{}, x); err != nil {
 			t.Fatal(err)
 		}
-		tree.deaf = len(w.Journal.Lines) > 0 // the push works, and nothing after it
+		tree.deaf = len(w.Journal.Lines) > 0 // the push succeeds, and every later call fails
 		if err := r.Tell(t.Context()); err != nil {
 			t.Fatal(err)
 		}

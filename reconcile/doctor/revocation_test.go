@@ -13,8 +13,9 @@ import (
 	"certroll/reconcile/times"
 )
 
-// TestUncheckedByCRL: doctor reports, once for each CRL and issuer, what leaves
-// certificates unchecked. Such a warning hides no other problem's end.
+// TestUncheckedByCRL checks that doctor reports, once per CRL and issuer, why
+// certificates remain unchecked, and that this warning does not hide the end of another
+// problem.
 func TestUncheckedByCRL(t *testing.T) {
 	w, x := examined(t)
 	w.Ca.SignBy(t, reconciletest.Start.Add(1000*times.Day), false)

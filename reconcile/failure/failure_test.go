@@ -9,8 +9,8 @@ import (
 	"certroll/reconcile/failure"
 )
 
-// TestMessageHasNoResolver: the text of a failed lookup, which is committed to Git, names
-// the host and the cause, and not the resolver of this machine.
+// TestMessageHasNoResolver checks that the message of a failed lookup, which is
+// committed to Git, names the host and the cause but not this machine's resolver.
 func TestMessageHasNoResolver(t *testing.T) {
 	dial := &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: "crl.example.com", Server: "10.9.8.7:53", IsNotFound: true}}
 	err := fmt.Errorf("fetching a CRL: %w", &url.Error{Op: "Get", URL: "http://crl.example.com/1.crl", Err: dial})

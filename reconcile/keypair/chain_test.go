@@ -24,7 +24,8 @@ type made struct {
 
 var serial int64
 
-// make1 makes a certificate that ends after life, signed by parent (nil: by itself).
+// make1 returns a certificate with this lifetime, signed by parent, or self-signed if
+// that is nil.
 func make1(t testing.TB, name string, isCA bool, life time.Duration, key crypto.Signer, parent *made) *made {
 	t.Helper()
 	if key == nil {
@@ -56,7 +57,7 @@ func make1(t testing.TB, name string, isCA bool, life time.Duration, key crypto.
 
 const year = 365 * 24 * time.Hour
 
-// hierarchy is a root, an intermediate and a leaf, with what does not belong to them.
+// hierarchy returns a root, an intermediate, a leaf, and an unrelated certificate.
 func hierarchy(t testing.TB) (root, mid, leaf, other *made) {
 	root = make1(t, "root", true, 10*year, nil, nil)
 	mid = make1(t, "mid", true, year, nil, root)
@@ -112,8 +113,8 @@ func TestTidyRefuses(t *testing.T) {
 	}
 }
 
-// TestTidyPrefersWhatLasts: of an issuer's certificate and its cross-signed copy the
-// one that has expired comes last, wherever the CA put it.
+// TestTidyPrefersWhatLasts checks that of an issuer certificate and its cross-signed
+// copy the expired one is sorted last, whatever the CA's order.
 func TestTidyPrefersWhatLasts(t *testing.T) {
 	root := make1(t, "root", true, 10*year, nil, nil)
 	expired := make1(t, "mid", true, -time.Hour, nil, root)

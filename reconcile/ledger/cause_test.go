@@ -8,7 +8,8 @@ import (
 	"certroll/reconcile/times"
 )
 
-// TestCause: a line shows the upstream's last clause, with whose it is.
+// TestCause checks that a line shows the upstream's last clause and the owner of the
+// failure.
 func TestCause(t *testing.T) {
 	refused := "writing the TXT record _acme-challenge.x.example.com.: dnsupdate: the name server answers NOTAUTH, BADSIG; check that the credentials are current"
 	for message, want := range map[string]string{
@@ -41,8 +42,8 @@ func TestCause(t *testing.T) {
 	}
 }
 
-// TestEndsUnrenewed: a certificate whose renewal is off raises an alarm before it
-// ends, unless its pause ends in time.
+// TestEndsUnrenewed checks that a certificate with renewal off is reported before it
+// expires, unless its pause ends in time.
 func TestEndsUnrenewed(t *testing.T) {
 	start := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 	in := func(d time.Duration) *time.Time { at := start.Add(d); return &at }

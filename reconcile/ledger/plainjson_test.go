@@ -10,8 +10,8 @@ import (
 	"certroll/reconcile/reconciletest"
 )
 
-// TestLedgerIsReadable: what the ledger holds is found by the words it was
-// told, and the chain holds over lines that were written with escapes before.
+// TestLedgerIsReadable checks that the ledger stores text unescaped, so that a search
+// finds it, and that the hash chain also covers older, escaped lines.
 func TestLedgerIsReadable(t *testing.T) {
 	const actor, said = "Ann <ann@example.com>", `the CA answered <400> & "no"`
 	old := []byte(`{"schema":1,"id":"e1","time":"2026-11-01T09:00:00Z","operation":"issue","status":"success","actor":"Ann \u003cann@example.com\u003e"}`)

@@ -13,7 +13,7 @@ import (
 	"certroll/reconcile/times"
 )
 
-// TestStates: the words of a record are steps of the one ladder, in its order.
+// TestStates checks that a record's states are steps of the one ladder, in its order.
 func TestStates(t *testing.T) {
 	byRank := func(a, b ledger.State) int { return a.Rank() - b.Rank() }
 	for _, list := range [][]ledger.State{ledger.States, ledger.RecordStates} {
@@ -36,8 +36,8 @@ func TestStates(t *testing.T) {
 	}
 }
 
-// TestStateAtIsOfRecord: whatever a record says, its state at a time is one of RecordStates,
-// and each of them occurs.
+// TestStateAtIsOfRecord checks that a record's state at any time is one of
+// RecordStates, and that each of them occurs.
 func TestStateAtIsOfRecord(t *testing.T) {
 	start := reconciletest.Start
 	due, back := start.AddDate(0, 0, 60), start.AddDate(0, 0, 61)
@@ -164,8 +164,8 @@ Written by certroll. The records are in 'certificates/', the history is in 'audi
 	}
 }
 
-// TestStatusPageOfMany: a page of thousands is no longer than one that a host
-// shows, and has what matters most.
+// TestStatusPageOfMany checks that the page of a ledger with thousands of certificates
+// stays within the size that Git hosts render, and lists the most important ones.
 func TestStatusPageOfMany(t *testing.T) {
 	records := map[string]*ledger.Record{}
 	for i := range 10_000 {

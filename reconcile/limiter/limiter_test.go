@@ -20,8 +20,8 @@ func gateAction(name string, accounts ...string) *plan.Action {
 	return &plan.Action{Kind: ledger.KindRenew, Certificate: name, Spec: c, Issuer: &spec.Issuer{Name: "ca"}}
 }
 
-// enter waits until the action is let in, as a crew does by its queue. In a bubble
-// it costs no time.
+// enter waits until the gate admits the action, as a crew's queue does. In a bubble the
+// wait takes no real time.
 func enter(ctx context.Context, p *limiter.Pass, a *plan.Action) (leave func(ledger.Event), in limiter.End) {
 	for {
 		if leave, in = p.Try(a, func() bool { return true }); in != limiter.EndWaits {
@@ -35,7 +35,8 @@ func enter(ctx context.Context, p *limiter.Pass, a *plan.Action) (leave func(led
 	}
 }
 
-// TestGateStartsSlowly: three at once until one has worked, then everybody.
+// TestGateStartsSlowly checks that the gate admits three attempts at once until one has
+// succeeded, and then all.
 func TestGateStartsSlowly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := limiter.New(time.Now).Begin(&spec.Spec{}, &plan.Observed{})
@@ -60,8 +61,8 @@ func TestGateStartsSlowly(t *testing.T) {
 	})
 }
 
-// TestGateShuts: three have failed with the only account; who waits is told,
-// and what runs on another account is not.
+// TestGateShuts checks that the gate closes after three failures with the only account.
+// Waiting attempts get the reason, and attempts on another account continue.
 func TestGateShuts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := limiter.New(time.Now).Begin(&spec.Spec{}, &plan.Observed{})
@@ -94,8 +95,8 @@ func TestGateShuts(t *testing.T) {
 	})
 }
 
-// TestGateOfOneDomain: a limit that names the domain keeps out its
-// certificates and no other ones.
+// TestGateOfOneDomain checks that a limit for one domain stops only that domain's
+// certificates.
 func TestGateOfOneDomain(t *testing.T) {
 	g := limiter.New(time.Now).Begin(&spec.Spec{}, &plan.Observed{})
 	for _, name := range []string{"a", "b", "c"} {
@@ -114,8 +115,8 @@ func TestGateOfOneDomain(t *testing.T) {
 	}
 }
 
-// TestGateOfAnAccountAtTwoCAs: who stands at one CA keeps nobody from another CA,
-// though no certificate has worked with their DNS account yet.
+// TestGateOfAnAccountAtTwoCAs checks that attempts at one CA do not block another CA,
+// even if no certificate has succeeded with their DNS account yet.
 func TestGateOfAnAccountAtTwoCAs(t *testing.T) {
 	g := limiter.New(time.Now).Begin(&spec.Spec{}, &plan.Observed{})
 	in := func(name, issuer string) limiter.End {
@@ -139,9 +140,9 @@ func TestGateOfAnAccountAtTwoCAs(t *testing.T) {
 	}
 }
 
-// TestGateOfTwoAccounts: the history blames the second account, and this pass
-// finds the first one broken. With every account in trouble the certificates
-// that are left are held, and none waits; one that has a third account goes on.
+// TestGateOfTwoAccounts checks a history that blames the second account and a pass that
+// finds the first one broken. With every account in trouble, the remaining certificates
+// are held and none waits. A certificate with a third account continues.
 func TestGateOfTwoAccounts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var history []ledger.Event
@@ -172,8 +173,8 @@ func TestGateOfTwoAccounts(t *testing.T) {
 	})
 }
 
-// TestGateIsOneForPassesThatOverlap: what one pass finds out holds for the
-// other, and is forgotten when both are over, as the history knows it then.
+// TestGateIsOneForPassesThatOverlap checks that overlapping passes share what they find
+// out, and that the gate forgets it when both are over: by then the history has it.
 func TestGateIsOneForPassesThatOverlap(t *testing.T) {
 	g := limiter.New(time.Now)
 	first, second := g.Begin(&spec.Spec{}, &plan.Observed{}), g.Begin(&spec.Spec{}, &plan.Observed{})

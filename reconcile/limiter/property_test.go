@@ -21,31 +21,30 @@ import (
 	"certroll/spec"
 )
 
-// gateWorld is one random world for the gate: DNS accounts of which some are
-// broken, certificates that use some of them in some order, a history that
-// blames accounts which may work by now, and a moment at which the run is
-// stopped.
+// gateWorld is a random world for the gate: DNS accounts, some of them broken;
+// certificates that use some accounts in some order; a history that blames accounts
+// that may work by now; and a time at which the run is stopped.
 type gateWorld struct {
 	r       *rand.Rand
-	broken  map[string]ledger.Class // by DNS account; an account that is not in it works
+	broken  map[string]ledger.Class // by DNS account; an account without an entry works
 	caDown  bool
 	history []ledger.Event
 	actions []plan.Action
-	stop    time.Duration // zero: the run is not stopped
-	room    int           // certificates at once
-	passes  int           // that overlap
-	asks    bool          // the CA is asked about its account first
-	several bool          // DNS accounts share the places
-	// replaced: the last pass wants nothing any more of what the others left.
+	stop    time.Duration // zero: never
+	room    int           // maximum number of concurrent attempts
+	passes  int           // number of overlapping passes
+	asks    bool          // the CA's account is checked first
+	several bool          // DNS accounts share the slots
+	// replaced: the last pass drops all actions that the others left.
 	replaced bool
-	desired  *spec.Spec // has the DNS accounts, of which some state their zones
+	desired  *spec.Spec // with the DNS accounts, some of which declare their zones
 
 	mu    sync.Mutex
-	n     int             // attempts
-	busy  map[string]bool // certificates that are at work
-	most  int             // at once
-	twice string          // one that had two attempts at a time
-	lost  string          // one that was let in though one of its names had no account to try
+	n     int             // number of attempts
+	busy  map[string]bool // certificates with an attempt in progress
+	most  int             // most at once
+	twice string          // a certificate that had two attempts at once
+	lost  string          // a certificate that was admitted although one of its names had no usable account
 }
 
 var gateAccounts = []string{"a", "b", "c", "d"}
@@ -94,8 +93,7 @@ func newGateWorld(seed uint64) *gateWorld {
 	return w
 }
 
-// attempt is how one attempt ends, name by name, by the accounts in the order that
-// each tries them.
+// attempt returns the result of one attempt. Each name tries its accounts in order.
 func (w *gateWorld) attempt(a *plan.Action, at time.Duration) ledger.Event {
 	if w.caDown {
 		return reconciletest.Failed(at, a.Certificate, ledger.ClassCAUnavailable, "", "503")
@@ -112,7 +110,7 @@ func (w *gateWorld) attempt(a *plan.Action, at time.Duration) ledger.Event {
 		worked, passed := w.prove(name, accounts)
 		if worked == "" {
 			failing = name
-			if len(passed) == 0 { // nobody is in charge, which is the certificate's matter
+			if len(passed) == 0 { // no account has the zone: the certificate's problem
 				passed = []ledger.PassedOver{{Class: ledger.ClassConfig}}
 			}
 			all = append(passed, all...)
@@ -130,8 +128,8 @@ func (w *gateWorld) attempt(a *plan.Action, at time.Duration) ledger.Event {
 	return e
 }
 
-// noteLost notes an action that is let in though all accounts that are in charge of one
-// of its names are known not to work.
+// noteLost notes an action that is admitted although every account in charge of one of
+// its names is known to be broken.
 func (w *gateWorld) noteLost(a *plan.Action) {
 	var accounts []*spec.DNSAccount
 	for _, name := range a.Spec.DNS {
@@ -145,7 +143,7 @@ func (w *gateWorld) noteLost(a *plan.Action) {
 	}
 }
 
-// prove tries a name; one account of another zone after the other is not in charge.
+// prove tries the accounts of a name in order; accounts of other zones are passed over.
 func (w *gateWorld) prove(name string, accounts []*spec.DNSAccount) (worked string, passed []ledger.PassedOver) {
 	for _, a := range spec.InOrder(accounts, name) {
 		class, bad := w.broken[a.Name]
@@ -161,9 +159,9 @@ func (w *gateWorld) prove(name string, accounts []*spec.DNSAccount) (worked stri
 	return "", passed
 }
 
-// run applies the actions as passes do that overlap, each with a part of them,
-// and tells whether all came to an end. While everybody waits for another, the
-// bubble's clock runs on to the moment at which the run is given up.
+// run applies the actions in overlapping passes, each with a share of them, and reports
+// whether all ended. If everything deadlocks, the bubble's clock reaches the time at
+// which the run is stopped.
 func (w *gateWorld) run(t *testing.T) bool {
 	const longest = 24 * time.Hour
 	ctx, cancel := context.WithCancel(t.Context())
@@ -221,7 +219,7 @@ func (w *gateWorld) run(t *testing.T) bool {
 	}
 }
 
-// one is one certificate's attempt.
+// one runs the attempt of one certificate.
 func (w *gateWorld) one(j *apply.Job) (attempt.Result, limiter.End) {
 	w.mu.Lock()
 	takes, usable := time.Duration(1+w.r.IntN(300))*time.Second, w.r.IntN(4) > 0
@@ -255,8 +253,9 @@ func (w *gateWorld) one(j *apply.Job) (attempt.Result, limiter.End) {
 	}
 }
 
-// TestGateNeverWaitsForNobody: whatever the accounts, the history and the
-// outcomes are, every certificate is let in, held, or the run is stopped.
+// TestGateNeverWaitsForNobody checks that with any accounts, history and outcomes,
+// every certificate is admitted or held, or the run is stopped. No certificate may wait
+// for an attempt that does not run.
 func TestGateNeverWaitsForNobody(t *testing.T) {
 	seeds := uint64(10_000)
 	if testing.Short() {

@@ -18,8 +18,8 @@ import (
 	"certroll/reconcile/times"
 )
 
-// issued is a certificate of the test CA, of the age and for the names, with
-// its chain.
+// issued returns a certificate of the test CA with this age and these names, and its
+// chain.
 func issued(t *testing.T, ca *reconciletest.MemCA, age, lifetime time.Duration, names ...string) []*x509.Certificate {
 	t.Helper()
 	key, err := keypair.NewKey("ecdsa-P-256")
@@ -36,7 +36,7 @@ func issued(t *testing.T, ca *reconciletest.MemCA, age, lifetime time.Duration, 
 	return chain
 }
 
-// liveAs is what Vault's metadata would say of a chain.
+// liveAs returns Vault's metadata for a chain.
 func liveAs(t *testing.T, chain []*x509.Certificate) *ledger.Live {
 	t.Helper()
 	leaf := chain[0]
@@ -62,8 +62,8 @@ func TestJudge(t *testing.T) {
 		return map[string][]*x509.Certificate{"192.0.2.1": chain}
 	}
 	for name, tc := range map[string]struct {
-		live   []*x509.Certificate // fresh unless set
-		age    time.Duration       // of the live version
+		live   []*x509.Certificate // nil: fresh
+		age    time.Duration       // age of the live version
 		served map[string][]*x509.Certificate
 		want   monitor.Verdict
 		says   string
@@ -108,7 +108,8 @@ func TestJudge(t *testing.T) {
 	})
 }
 
-// TestUnseen: what is said where nobody answered is one line of bounded length.
+// TestUnseen checks that the message about an unreachable endpoint is one line of
+// bounded length.
 func TestUnseen(t *testing.T) {
 	w := monitor.Expectation{Certificate: reconciletest.Certificate("api"), Probe: reconciletest.Endpoints("api.example.com")[0]}
 	l := monitor.Unseen(w, errors.New("421 go\r\naway\x1b "+strings.Repeat("x", 1000)), reconciletest.Start)
@@ -125,7 +126,8 @@ type deniedError struct{}
 func (deniedError) Error() string { return "not allowed" }
 func (deniedError) Denied() bool  { return true }
 
-// TestProbeEntries: what is told of what was known and what was seen.
+// TestProbeEntries checks which events follow from the known and the new state of an
+// endpoint.
 func TestProbeEntries(t *testing.T) {
 	here := ledger.Endpoint{Certificate: "api", Endpoint: "api.example.com:443"}
 	known := func(s monitor.Verdict) *ledger.Problems {
@@ -182,8 +184,8 @@ func TestProbeEntries(t *testing.T) {
 	}
 }
 
-// TestStatusPageServed: STATUS.md tells what an endpoint serves, and nothing
-// where all is well.
+// TestStatusPageServed checks that STATUS.md names what an endpoint serves, unless all
+// is well.
 func TestStatusPageServed(t *testing.T) {
 	var p *ledger.Problems
 	if page := string(statuspage.StatusPage(nil, p)); strings.Contains(page, "served") {
@@ -208,8 +210,8 @@ func TestStatusPageServed(t *testing.T) {
 	}
 }
 
-// TestJudgeByTheChain: what is served as it should be is a problem where its issuer's
-// certificate has expired, and ends when the chain does.
+// TestJudgeByTheChain checks that the right certificate is still a problem if its
+// intermediate has expired, and that the chain's end counts as its expiry.
 func TestJudgeByTheChain(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
 	end := reconciletest.Start.Add(10 * times.Day)

@@ -23,7 +23,7 @@ import (
 	"certroll/spec"
 )
 
-// consumer serves what it loaded last.
+// consumer is an endpoint that serves what it loaded last.
 type consumer struct {
 	mu     sync.Mutex
 	chain  []*x509.Certificate
@@ -31,12 +31,12 @@ type consumer struct {
 	looks  map[string]int
 	when   []time.Time
 	asked  []spec.Algorithm
-	busy   int // connections now
-	most   int // and at most
+	busy   int // open connections
+	most   int // most at once
 	during func()
 }
 
-// looked is how often an endpoint was looked at.
+// looked returns how often an endpoint was probed.
 func (c *consumer) looked(endpoint string) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -73,13 +73,13 @@ func (c *consumer) set(chain []*x509.Certificate, err error) {
 	c.chain, c.err = chain, err
 }
 
-// load has the consumer read the secret.
+// load makes the consumer read the secret.
 func (c *consumer) load(w *reconciletest.World, path string) {
 	w.T.Helper()
 	c.set(w.SecretPair(path).Chain, nil)
 }
 
-// watching keeps a lookout and hands it a plan whenever follow is called.
+// watching runs a lookout and gives it a plan on each follow.
 type watching struct {
 	*reconciletest.World
 	lookout *monitor.Monitor
@@ -120,7 +120,7 @@ func (x *watching) wait(d time.Duration) {
 	synctest.Wait()
 }
 
-// expect holds the events of probes that the ledger has against what is wanted.
+// expect compares the ledger's probe events.
 func (x *watching) expect(what string, want ...string) {
 	x.T.Helper()
 	var got []string
@@ -143,8 +143,8 @@ func probed(name string, hosts ...string) *spec.Certificate {
 	return c
 }
 
-// TestLookoutRenewedNeverLoaded: told once when its time is over, and once when
-// the consumer has loaded it.
+// TestLookoutRenewedNeverLoaded checks that a consumer that never loads the new
+// certificate has one event when its grace period ends, and one when it has loaded it.
 func TestLookoutRenewedNeverLoaded(t *testing.T) {
 	reconciletest.Bubble(t, func(w *reconciletest.World, _ *reconciletest.MemRepo) {
 		w.Settle()
@@ -191,8 +191,8 @@ func TestLookoutRenewedNeverLoaded(t *testing.T) {
 	}, probed("api", "api.example.com"))
 }
 
-// TestLookoutSetTimes: another interval, and another time that a consumer may take, count
-// for an endpoint that is followed already.
+// TestLookoutSetTimes checks that a changed interval or grace period applies to
+// endpoints that are already probed.
 func TestLookoutSetTimes(t *testing.T) {
 	reconciletest.Bubble(t, func(w *reconciletest.World, _ *reconciletest.MemRepo) {
 		w.Settle()
@@ -224,8 +224,8 @@ func rotate(w *reconciletest.World, request string) {
 	w.Settle()
 }
 
-// TestLookoutUnreachable: a consumer that restarts is no problem, one that stays
-// away is; and it holds up nobody.
+// TestLookoutUnreachable checks that a restarting consumer is no problem, that one that
+// stays unreachable is, and that it delays no other probe.
 func TestLookoutUnreachable(t *testing.T) {
 	reconciletest.Bubble(t, func(w *reconciletest.World, _ *reconciletest.MemRepo) {
 		w.Settle()
@@ -262,8 +262,8 @@ func TestLookoutUnreachable(t *testing.T) {
 	}, probed("api", "api.example.com"))
 }
 
-// TestLookoutSurvives: a restart tells nothing twice, and tells what is gone
-// meanwhile; what Git was away for is told later.
+// TestLookoutSurvives checks that a restart repeats no event and records what ended
+// meanwhile, and that events from a Git outage are recorded later.
 func TestLookoutSurvives(t *testing.T) {
 	reconciletest.Bubble(t, func(w *reconciletest.World, _ *reconciletest.MemRepo) {
 		w.Settle()
@@ -305,8 +305,8 @@ func TestLookoutSurvives(t *testing.T) {
 	}, probed("api", "api.example.com"))
 }
 
-// TestLookoutIsAheadOfThePass: what its consumer loaded before the pass ended is
-// not another's.
+// TestLookoutIsAheadOfThePass checks that a consumer that loads a new certificate
+// before the pass has ended is not reported as serving a foreign one.
 func TestLookoutIsAheadOfThePass(t *testing.T) {
 	reconciletest.Bubble(t, func(w *reconciletest.World, _ *reconciletest.MemRepo) {
 		w.Settle()
@@ -335,8 +335,8 @@ func TestLookoutIsAheadOfThePass(t *testing.T) {
 	}, probed("api", "api.example.com"))
 }
 
-// TestLookoutAfterAClockAhead: what was issued while the clock was ahead is
-// waited for no longer than anything else.
+// TestLookoutAfterAClockAhead checks that a certificate issued while the clock was
+// ahead gets no longer grace period than any other.
 func TestLookoutAfterAClockAhead(t *testing.T) {
 	reconciletest.Bubble(t, func(w *reconciletest.World, _ *reconciletest.MemRepo) {
 		w.Opts.Now = func() time.Time { return time.Now().AddDate(0, 0, 20) }
@@ -351,8 +351,8 @@ func TestLookoutAfterAClockAhead(t *testing.T) {
 	}, probed("api", "api.example.com"))
 }
 
-// TestLookoutIsSpread: endpoints have their moments over the interval, the same
-// after a restart, and not too many are looked at side by side.
+// TestLookoutIsSpread checks that probes are spread over the interval, that their times
+// survive a restart, and that few run at once.
 func TestLookoutIsSpread(t *testing.T) {
 	var list []*spec.Certificate
 	for i := range 200 {
@@ -393,8 +393,8 @@ func TestLookoutIsSpread(t *testing.T) {
 	}, list...)
 }
 
-// TestLookoutNothing: without a certificate in Vault there is nothing to hold
-// anything against, and nobody is asked.
+// TestLookoutNothing checks that nothing is probed while Vault has no certificate to
+// compare with.
 func TestLookoutNothing(t *testing.T) {
 	reconciletest.Bubble(t, func(w *reconciletest.World, _ *reconciletest.MemRepo) {
 		x, stop := watchOver(w, monitor.Options{})
@@ -412,7 +412,7 @@ func TestLookoutNothing(t *testing.T) {
 	}, probed("api", "api.example.com"))
 }
 
-// TestLookoutStops: a look that lasts is ended with the rest.
+// TestLookoutStops checks that stopping the lookout ends a slow probe.
 func TestLookoutStops(t *testing.T) {
 	reconciletest.Bubble(t, func(w *reconciletest.World, _ *reconciletest.MemRepo) {
 		w.Settle()
@@ -431,14 +431,14 @@ func TestLookoutStops(t *testing.T) {
 	}, probed("api", "api.example.com"))
 }
 
-// moments is when there were looks.
+// moments returns the times of all probes.
 func (c *consumer) moments() []time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.when)
 }
 
-// TestProbeOnce: the command's look, of some certificates or all.
+// TestProbeOnce checks certroll probe for some certificates and for all.
 func TestProbeOnce(t *testing.T) {
 	reconciletest.Bubble(t, func(w *reconciletest.World, _ *reconciletest.MemRepo) {
 		w.Settle()

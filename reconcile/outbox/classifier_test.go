@@ -15,7 +15,7 @@ import (
 	"certroll/reconcile/times"
 )
 
-// story numbers events and dates them an hour apart.
+// story numbers events and dates them one hour apart.
 func story(events ...ledger.Event) []ledger.Event {
 	for i := range events {
 		events[i].Schema, events[i].ID = ledger.EventSchema, fmt.Sprintf("e%d", i)
@@ -40,7 +40,7 @@ func heldBy(s ledger.Subject, at time.Time, names ...string) ledger.Event {
 	return e
 }
 
-// TestNotices: what is told of which events, a word an event that is told.
+// TestNotices checks which events become notices; each word of the table is one notice.
 func TestNotices(t *testing.T) {
 	cases := map[string]struct {
 		events []ledger.Event
@@ -119,7 +119,7 @@ func TestNotices(t *testing.T) {
 	}
 }
 
-// TestNoticesAfter: what came before is known and not told again.
+// TestNoticesAfter checks that earlier events count as known and are not sent again.
 func TestNoticesAfter(t *testing.T) {
 	events := story(heldBy("dns.a", reconciletest.NoticeAt, "x", "y"), heldBy("dns.a", reconciletest.NoticeAt.Add(times.Day), "y"), failedTimes("y", 1))
 	events[2].Time = reconciletest.NoticeAt.Add(times.Day + time.Hour)
@@ -128,8 +128,9 @@ func TestNoticesAfter(t *testing.T) {
 	}
 }
 
-// TestNoticesForeseen: a failure says that the examination told of the same before,
-// as long as that was not gone, and by the account where it is the account's.
+// TestNoticesForeseen checks that the notice of a failure mentions that doctor found
+// the same problem before, unless that problem was gone meanwhile. An account's problem
+// counts for all its certificates.
 func TestNoticesForeseen(t *testing.T) {
 	found := func(class ledger.Class, name string, status ledger.Status) ledger.Event {
 		return ledger.Event{Operation: ledger.KindDoctor, Status: status, Certificate: name, Class: class, DNSAccount: "a"}
@@ -156,8 +157,8 @@ func TestNoticesForeseen(t *testing.T) {
 	}
 }
 
-// TestNoticesAreBounded: a stranger's event makes no message that no receiver
-// takes, and certroll's own are told as they are.
+// TestNoticesAreBounded checks that a foreign event cannot make a notice that every
+// receiver rejects, and that certroll's own events are sent in full.
 func TestNoticesAreBounded(t *testing.T) {
 	huge := strings.Repeat("x", 1<<20)
 	for name, e := range map[string]ledger.Event{
@@ -179,8 +180,8 @@ func TestNoticesAreBounded(t *testing.T) {
 	}
 }
 
-// TestGather: what comes at one time of one cause is one message, and what is
-// too much for a message each is one.
+// TestGather checks that simultaneous notices with one cause form one message, and that
+// too many separate messages become one.
 func TestGather(t *testing.T) {
 	everything := outbox.Interest{On: outbox.NoticeKinds}
 	var many []ledger.Event
@@ -227,7 +228,7 @@ func numberedNames(n int) []string {
 	return names
 }
 
-// TestInterest: who is told of what.
+// TestInterest checks which destination gets which notice.
 func TestInterest(t *testing.T) {
 	records := map[string]*ledger.Record{"x": {Certificate: "x", Labels: map[string]string{"team": "payments", "tier": "1"}}, "y": {Certificate: "y", Labels: map[string]string{"team": "shop"}}}
 	payments := outbox.Interest{On: outbox.UsualNotices(), Labels: map[string]string{"team": "payments"}}

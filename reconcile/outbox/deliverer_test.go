@@ -26,21 +26,21 @@ import (
 	"certroll/spec/text"
 )
 
-// mailbox is a destination in memory.
+// mailbox is an in-memory destination.
 type mailbox struct {
 	mu     sync.Mutex
 	err    error
 	tries  []time.Time
-	got    []string // kind and certificates
-	ids    []string // of each try
-	bodies []string // of each try
+	got    []string // kinds and certificates
+	ids    []string // ID of each delivery
+	bodies []string // body of each delivery
 	on     []outbox.NoticeKind
 	state  *reconciletest.MemAnchor
 	lease  lease.Lease
-	refuse func(n int) error // of the n-th try
+	refuse func(n int) error // error of the n-th delivery
 }
 
-// composed is a body that says when it was made.
+// composed returns a body that contains its creation time.
 func composed(b outbox.Notification) ([]byte, error) {
 	line := strings.TrimSpace(string(b.Kind) + " " + strings.Join(b.Certificates(), " "))
 	return []byte(line + "\n" + time.Now().String()), nil
@@ -78,7 +78,7 @@ func (m *mailbox) destination(name string) outbox.Destination {
 	return outbox.Destination{Name: name, Interest: outbox.Interest{On: m.on}, Compose: composed, Deliver: m.deliver, State: m.state, Lease: m.lease}
 }
 
-// post is a ledger with a notifier in a bubble.
+// post is a ledger with a notifier in a synctest bubble.
 type post struct {
 	t      *testing.T
 	r      *apply.Reconciler
@@ -94,8 +94,7 @@ func newPost(t *testing.T) *post {
 	return p
 }
 
-// start runs a notifier, as a process of certroll does; what is in the ledger
-// before it is old.
+// start runs a notifier, as a certroll process does; earlier events count as old.
 func (p *post) start(boxes ...*mailbox) {
 	var all []outbox.Destination
 	for i, m := range boxes {
@@ -109,7 +108,7 @@ func (p *post) start(boxes ...*mailbox) {
 	p.stop = func() { cancel(); <-done }
 }
 
-// tell puts events into the ledger, as a pass does.
+// tell records events in the ledger, as a pass does.
 func (p *post) tell(events ...ledger.Event) {
 	p.t.Helper()
 	for _, e := range events {
@@ -140,7 +139,8 @@ func (p *post) got(m *mailbox, want ...string) {
 	}
 }
 
-// TestCourierTellsWhatComes, and nothing of what was there before it.
+// TestCourierTellsWhatComes checks that new events are delivered, and earlier ones are
+// not.
 func TestCourierTellsWhatComes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, m := newPost(t), &mailbox{}
@@ -152,7 +152,7 @@ func TestCourierTellsWhatComes(t *testing.T) {
 		p.tell(renewedAfter("x", 2))
 		p.got(m, "failing x y", "recovered x")
 		p.stop()
-		// The next process goes on where this one stopped.
+		// The next process continues where this one stopped.
 		p.start(m)
 		p.tell(failedTimes("z", 1))
 		p.stop()
@@ -160,7 +160,7 @@ func TestCourierTellsWhatComes(t *testing.T) {
 	})
 }
 
-// TestCourierNew: the first event of a ledger is told too.
+// TestCourierNew checks that the first event of a new ledger is delivered.
 func TestCourierNew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, m := newPost(t), &mailbox{}
@@ -171,8 +171,8 @@ func TestCourierNew(t *testing.T) {
 	})
 }
 
-// TestCourierPace: one that is away is tried after ever longer waits, is told of
-// all of it when it is back, and holds up no other.
+// TestCourierPace checks that an unreachable destination is retried with growing waits,
+// gets everything when it is back, and delays no other destination.
 func TestCourierPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, dead, alive := newPost(t), &mailbox{err: errors.New("no route to host")}, &mailbox{}
@@ -180,7 +180,7 @@ func TestCourierPace(t *testing.T) {
 		defer p.stop()
 		p.tell(failedTimes("x", 1))
 		p.got(alive, "failing x")
-		for i := range 6 * 24 { // three days of passes
+		for i := range 6 * 24 { // passes over three days
 			time.Sleep(30 * time.Minute)
 			p.tell(ledger.Event{Operation: ledger.KindIssue, Certificate: fmt.Sprintf("c%d", i), Issuer: "le", Status: ledger.Failed, Class: ledger.ClassCAA, Failures: 1, Message: "CAA of a" + string(rune('a'+i%7)) + " forbids it"})
 		}
@@ -209,8 +209,8 @@ func TestCourierPace(t *testing.T) {
 	})
 }
 
-// TestCourierGoesOnAmongMessages: of several, those that were taken are not sent
-// again, over a restart too, and the pace is kept over it.
+// TestCourierGoesOnAmongMessages checks that messages already delivered are not sent
+// again, and that the back-off stays, also after a restart.
 func TestCourierGoesOnAmongMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPost(t)
@@ -241,7 +241,7 @@ func TestCourierGoesOnAmongMessages(t *testing.T) {
 	})
 }
 
-// memLease lets one of several in.
+// memLease admits one of several holders.
 type memLease struct {
 	mu *sync.Mutex
 	by *string
@@ -264,7 +264,8 @@ func (l memLease) Release(context.Context) error {
 	return nil
 }
 
-// TestCourierReplicas: of two that see the same ledger one sends.
+// TestCourierReplicas checks that only one of two replicas with the same ledger
+// delivers.
 func TestCourierReplicas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, state, by, mu := newPost(t), &reconciletest.MemAnchor{}, "", &sync.Mutex{}
@@ -285,7 +286,7 @@ func TestCourierReplicas(t *testing.T) {
 	})
 }
 
-// TestCourierAfterARewrite: a ledger that was made anew loses no notice.
+// TestCourierAfterARewrite checks that a rewritten ledger loses no notice.
 func TestCourierAfterARewrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, m := newPost(t), &mailbox{}
@@ -302,7 +303,7 @@ func TestCourierAfterARewrite(t *testing.T) {
 	})
 }
 
-// sealable is an anchor whose writes may fail.
+// sealable is a checkpoint store whose writes may fail.
 type sealable struct {
 	*reconciletest.MemAnchor
 	sealed func() bool
@@ -315,9 +316,9 @@ func (a sealable) Store(ctx context.Context, fields map[string]string, version i
 	return a.MemAnchor.Store(ctx, fields, version)
 }
 
-// TestCourierWithoutVault: nothing is sent that Vault does not keep, so that who
-// gets it twice knows it again. That it was taken is told to Vault when that is
-// back, and not to the destination once more.
+// TestCourierWithoutVault checks that certroll sends only messages stored in Vault, so
+// that a receiver can recognize a duplicate. A delivery made before Vault failed is
+// stored when Vault is back, and not repeated.
 func TestCourierWithoutVault(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, m, sealed := newPost(t), &mailbox{}, false
@@ -357,15 +358,15 @@ func TestCourierWithoutVault(t *testing.T) {
 	})
 }
 
-// TestCourierSendsTheSame: a process that is killed while a message is on its
-// way leaves it to the next one as it was, whatever became of the certificate
-// and of the destination's interest since.
+// TestCourierSendsTheSame checks that the next process sends the message of a killed
+// one unchanged, whatever happened to the certificate or to the destination's settings
+// since.
 func TestCourierSendsTheSame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, m := newPost(t), &mailbox{}
 		var atKill map[string]string
 		m.refuse = func(n int) error {
-			if n == 1 { // all that Vault has at that moment is all that is left
+			if n == 1 { // only what Vault has at this point survives
 				atKill = maps.Clone(m.state.Fields)
 			}
 			return nil
@@ -389,8 +390,7 @@ func TestCourierSendsTheSame(t *testing.T) {
 	})
 }
 
-// TestCourierTooLargeToKeep: messages that Vault would not take are sent all the
-// same.
+// TestCourierTooLargeToKeep checks that messages too large for Vault are still sent.
 func TestCourierTooLargeToKeep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, m := newPost(t), &mailbox{}
@@ -409,8 +409,8 @@ func TestCourierTooLargeToKeep(t *testing.T) {
 	})
 }
 
-// TestCourierOfAStrangersEvent: whoever may push to the ledger can name what no
-// record can be of, and silences no destination by it.
+// TestCourierOfAStrangersEvent checks that an event with an impossible certificate
+// name, pushed by anybody with access to the ledger, does not silence a destination.
 func TestCourierOfAStrangersEvent(t *testing.T) {
 	notices := outbox.Notices(story(failedTimes("../../x", 1), failedTimes("", 1)), 0)
 	if records, err := outbox.ReadSome(os.DirFS(t.TempDir()), notices); err != nil || len(records) != 0 {
@@ -418,8 +418,8 @@ func TestCourierOfAStrangersEvent(t *testing.T) {
 	}
 }
 
-// TestCourierAfterAClockAhead: what a clock that ran ahead wrote down silences
-// no destination once the clock is right again.
+// TestCourierAfterAClockAhead checks that times stored while the clock ran ahead do not
+// silence a destination once the clock is right.
 func TestCourierAfterAClockAhead(t *testing.T) {
 	for name, left := range map[string]func(ahead time.Time, f map[string]string){
 		"a next try": func(ahead time.Time, f map[string]string) {
@@ -448,8 +448,8 @@ func TestCourierAfterAClockAhead(t *testing.T) {
 	}
 }
 
-// TestCourierClockSetBack: one process goes on telling when its clock is set
-// right.
+// TestCourierClockSetBack checks that a running process keeps delivering when its clock
+// is set back.
 func TestCourierClockSetBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, m := newPost(t), &mailbox{err: errors.New("busy")}
@@ -468,8 +468,8 @@ func TestCourierClockSetBack(t *testing.T) {
 	})
 }
 
-// TestCourierBehind: what another replica was told of, and this one has not seen
-// yet, is not taken for a ledger that was made anew.
+// TestCourierBehind checks that a replica with an older ledger does not treat events
+// already delivered by another replica as a rewritten ledger.
 func TestCourierBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, m := newPost(t), &mailbox{}

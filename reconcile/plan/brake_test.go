@@ -15,7 +15,7 @@ import (
 	"certroll/spec"
 )
 
-// fleet is a world with n live certificates c00, c01, ...
+// fleet returns a world with n live certificates c00, c01, ...
 func fleet(t *testing.T, n int) *reconciletest.World {
 	t.Helper()
 	w := reconciletest.NewWorld(t)
@@ -28,8 +28,8 @@ func fleet(t *testing.T, n int) *reconciletest.World {
 	return w
 }
 
-// TestTheBrakeTrips where a fifth of what is live would change, and five at least,
-// or all of it.
+// TestTheBrakeTrips checks that the brake holds changes of a fifth of the live
+// certificates, at least five, or of all.
 func TestTheBrakeTrips(t *testing.T) {
 	for _, test := range []struct{ live, n, want int }{
 		{1, 1, 0}, {2, 1, 0}, {2, 2, 2}, {4, 3, 0}, {4, 4, 4}, {20, 4, 0}, {20, 5, 5}, {30, 5, 0}, {30, 6, 6}, {26, 5, 0},
@@ -57,8 +57,8 @@ func TestTheBrakeTrips(t *testing.T) {
 	}
 }
 
-// TestNothingHeldIsDone: no secret is deleted, nothing is ordered, whoever applies,
-// and however often; what else is due goes on.
+// TestNothingHeldIsDone checks that held actions delete and order nothing, with any
+// command and however often, while other due actions continue.
 func TestNothingHeldIsDone(t *testing.T) {
 	w := fleet(t, 10)
 	other := reconciletest.Certificate("other", "other.example.com")
@@ -95,7 +95,8 @@ func TestNothingHeldIsDone(t *testing.T) {
 	}
 }
 
-// TestAcceptReleasesWhatIsHeld, that and nothing else, once.
+// TestAcceptReleasesWhatIsHeld checks that accepting releases exactly the held actions,
+// once.
 func TestAcceptReleasesWhatIsHeld(t *testing.T) {
 	w := fleet(t, 10)
 	blocks := slices.Clone(w.Desired.Certificates)
@@ -118,7 +119,7 @@ func TestAcceptReleasesWhatIsHeld(t *testing.T) {
 	if _, err := w.Accept(set.ID); err == nil || !strings.Contains(err.Error(), "ann@desk accepted it") {
 		t.Errorf("accepting it again: %v", err)
 	}
-	// Half of it is done by a pass that is stopped.
+	// A stopped pass does half of it.
 	r, planned := w.Planned()
 	planned.Actions = planned.Actions[:3]
 	if _, err := r.Apply(t.Context(), w.Desired, ledger.Revision{Commit: "c0ffee"}, planned); err != nil {
@@ -136,7 +137,7 @@ func TestAcceptReleasesWhatIsHeld(t *testing.T) {
 	if w.Stopped() != 0 {
 		t.Error("what was accepted and done counts")
 	}
-	// The same blocks come back, and go again.
+	// The same blocks return, and are removed again.
 	w.Desired.Certificates = blocks
 	w.At = w.At.Add(time.Hour)
 	w.Settle()
@@ -146,7 +147,8 @@ func TestAcceptReleasesWhatIsHeld(t *testing.T) {
 	}
 }
 
-// TestTheBrakeCountsOverADay, and not by pass or by commit.
+// TestTheBrakeCountsOverADay checks that the brake counts per day, not per pass or
+// commit.
 func TestTheBrakeCountsOverADay(t *testing.T) {
 	w := fleet(t, 40)
 	for i := range 7 {
@@ -167,7 +169,8 @@ func TestTheBrakeCountsOverADay(t *testing.T) {
 	}
 }
 
-// TestTheBrakeCountsAllOfAFewOverADay: two of two, one after the other.
+// TestTheBrakeCountsAllOfAFewOverADay checks two of two certificates, removed one after
+// the other.
 func TestTheBrakeCountsAllOfAFewOverADay(t *testing.T) {
 	w := fleet(t, 2)
 	w.Without(1)
@@ -178,8 +181,8 @@ func TestTheBrakeCountsAllOfAFewOverADay(t *testing.T) {
 	}
 }
 
-// TestTheBrakeLeavesAlone what the CA asks for, what is due, what a person rotates,
-// what is new, and what only has another name.
+// TestTheBrakeLeavesAlone checks that the brake ignores ARI requests, due renewals,
+// rotations by a person, new certificates and mere renames.
 func TestTheBrakeLeavesAlone(t *testing.T) {
 	for name, change := range map[string]func(*reconciletest.World){
 		"due":   func(w *reconciletest.World) { w.At = w.At.Add(61 * times.Day) },
@@ -213,8 +216,8 @@ func TestTheBrakeLeavesAlone(t *testing.T) {
 	}
 }
 
-// TestWhatMayNotMoveIsRenewedWhereItIs: a renewal does not wait for a person, and
-// goes to the new place once one has accepted that.
+// TestWhatMayNotMoveIsRenewedWhereItIs checks that a renewal does not wait for the
+// acceptance of a move: it writes to the old path until a person accepts.
 func TestWhatMayNotMoveIsRenewedWhereItIs(t *testing.T) {
 	w := fleet(t, 6)
 	for _, c := range w.Desired.Certificates {
@@ -247,8 +250,8 @@ func TestWhatMayNotMoveIsRenewedWhereItIs(t *testing.T) {
 	}
 }
 
-// TestHeldMoveRenewsByTheLongerChain: a certificate that the brake keeps at its place is
-// planned with the same knowledge as before, such as that the CA has a longer chain now.
+// TestHeldMoveRenewsByTheLongerChain checks that a certificate whose move is held is
+// still planned with all known facts, such as a longer chain that the CA now has.
 func TestHeldMoveRenewsByTheLongerChain(t *testing.T) {
 	end := reconciletest.Start.Add(30 * times.Day)
 	chain := func(l *ledger.Live) { l.ChainRead, l.ChainNotAfter, l.ChainKept = true, &end, true }
@@ -257,7 +260,7 @@ func TestHeldMoveRenewsByTheLongerChain(t *testing.T) {
 	for i := range 6 {
 		c := reconciletest.Certificate(fmt.Sprintf("c%d", i), fmt.Sprintf("c%d.example.com", i))
 		s := reconciletest.LiveSecret(c, chain)
-		if i == 0 { // the newest one has a chain that lasts
+		if i == 0 { // the newest certificate has a longer-lived chain
 			s = reconciletest.LiveSecret(c, func(l *ledger.Live) { l.ChainRead, l.IssuedAt = true, reconciletest.Start.Add(times.Day) })
 		}
 		obs.Secrets[plan.TargetOf(c)], obs.Records[c.Name] = s, reconciletest.LiveRecord(c, s)
@@ -273,7 +276,8 @@ func TestHeldMoveRenewsByTheLongerChain(t *testing.T) {
 	}
 }
 
-// TestAHoldThatIsOver is told, and told again when it comes back the same day.
+// TestAHoldThatIsOver checks that the end of a hold is recorded, and that a hold that
+// returns the same day is recorded again.
 func TestAHoldThatIsOver(t *testing.T) {
 	w := fleet(t, 6)
 	blocks := slices.Clone(w.Desired.Certificates)
@@ -325,7 +329,8 @@ func TestAHoldThatIsOver(t *testing.T) {
 	}
 }
 
-// TestHeldFileThatCannotBeRead is named, holds nobody up and consents to nothing.
+// TestHeldFileThatCannotBeRead checks that an unreadable file of held actions is
+// reported, delays nothing and counts as no consent.
 func TestHeldFileThatCannotBeRead(t *testing.T) {
 	for name, text := range map[string]string{"garbage": "{", "of a newer certroll": `{"schema":2,"sets":[]}`, "empty": ""} {
 		w := fleet(t, 6)

@@ -49,8 +49,8 @@ func TestThreshold(t *testing.T) {
 	}
 }
 
-// TestNoEnd: a certificate without an end (RFC 5280 section 4.1.2.5), such as
-// devices have, is not due, and its record can be written.
+// TestNoEnd checks that a certificate without an expiry date (RFC 5280 section
+// 4.1.2.5), as devices have, is not due, and that its record can be written.
 func TestNoEnd(t *testing.T) {
 	for _, renewal := range []spec.Renewal{{Auto: true, ThresholdDays: 30}, {Auto: true, ThresholdPercent: 33}} {
 		v := reconciletest.NewView()
@@ -69,7 +69,7 @@ func TestNoEnd(t *testing.T) {
 func TestKeyAge(t *testing.T) {
 	cases := map[string]struct {
 		age    time.Duration
-		since  time.Duration // of the key, before the certificate
+		since  time.Duration // how much older the key is than the certificate
 		rotate spec.Rotation
 		kind   ledger.Kind
 		reason ledger.Reason
@@ -113,7 +113,7 @@ func TestKeptKeyIsWarnedOf(t *testing.T) {
 	reconciletest.ExpectWarning(t, v.At(0), "keep the private key until it is 180 days old")
 }
 
-// TestDays: one of a thing is one.
+// TestDays checks the singular.
 func TestDays(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		47 * time.Hour: "47 hours", 2 * times.Day: "2 days", 119 * time.Minute: "119 minutes", 90 * time.Second: "1 minute", -3 * times.Day: "-3 days",

@@ -13,8 +13,8 @@ import (
 	"certroll/reconcile/times"
 )
 
-// TestExpiring: a certificate that expires soon and is not in order is told
-// once, whoever passes; one that is in order, or has time, is not.
+// TestExpiring checks that a certificate that expires soon and has a problem is
+// recorded once, and that a healthy one, or one with time left, is not.
 func TestExpiring(t *testing.T) {
 	now := reconciletest.NoticeAt
 	action := func(name string, life, left time.Duration, edit func(*ledger.Record)) plan.Action {
@@ -67,7 +67,8 @@ func TestExpiring(t *testing.T) {
 	}
 }
 
-// TestExpiringIsInTheLedger, once, however many passes and processes there are.
+// TestExpiringIsInTheLedger checks that such an event is recorded once over many passes
+// and processes.
 func TestExpiringIsInTheLedger(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
 	_, _ = w.Apply(t.Context())
@@ -95,7 +96,8 @@ func TestExpiringIsInTheLedger(t *testing.T) {
 	}
 }
 
-// TestTaken: that a revision is in force is told after one that was not, once.
+// TestTaken checks that the first revision accepted after a rejected one is recorded,
+// once.
 func TestTaken(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
 	ctx := context.Background()
@@ -127,7 +129,8 @@ func TestTaken(t *testing.T) {
 	}
 }
 
-// TestExpiringByTheThousand are told once too, and not with each pass.
+// TestExpiringByTheThousand checks that thousands of them are recorded once, not with
+// each pass.
 func TestExpiringByTheThousand(t *testing.T) {
 	w := reconciletest.NewWorld(t)
 	r := w.Reconciler()

@@ -16,14 +16,14 @@ import (
 	"certroll/spec"
 )
 
-// TestExplain: every rule in its order with what it saw, and the first that
-// hits is what Plan decided.
+// TestExplain checks that Explain lists every rule in order with what it found, and
+// that the first match is Plan's decision.
 func TestExplain(t *testing.T) {
 	cases := map[string]struct {
 		view func(*reconciletest.View)
 		age  time.Duration
-		hits string            // the rules that hit, in order
-		saw  map[string]string // parts of what they saw
+		hits string            // the matching rules, in order
+		saw  map[string]string // parts of their findings
 	}{
 		"up to date": {nil, times.Day, "up to date", map[string]string{
 			"missing": "secret/tls/api, version 1", "unfinished": "no pending secret", "foreign": `the metadata names certificate "api"`,
@@ -86,7 +86,7 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-// arbitrary makes any value of Observed's parts.
+// arbitrary returns a random value of a part of Observed.
 func arbitrary[T any](r *rand.Rand) T {
 	v, ok := quick.Value(reflect.TypeFor[T](), r)
 	if !ok {
@@ -95,7 +95,7 @@ func arbitrary[T any](r *rand.Rand) T {
 	return v.Interface().(T)
 }
 
-// moments are times that lie near each other, and some that are absurd.
+// anyTime returns times close to each other, and a few absurd ones.
 func anyTime(r *rand.Rand) time.Time {
 	switch r.Intn(8) {
 	case 0:
@@ -107,8 +107,8 @@ func anyTime(r *rand.Rand) time.Time {
 	}
 }
 
-// mostly keeps a value that fits, so that the rules behind the first ones are
-// reached as well.
+// mostly usually returns the fitting value, so that the later rules are reached as
+// well.
 func mostly[T any](r *rand.Rand, fits, other T) T {
 	if r.Intn(4) > 0 {
 		return fits
@@ -116,7 +116,7 @@ func mostly[T any](r *rand.Rand, fits, other T) T {
 	return other
 }
 
-// anyView is anything that Observe might hand out, however absurd.
+// anyView returns any input that Observe might produce, however absurd.
 func anyView(r *rand.Rand) (*spec.Spec, *plan.Observed, time.Time) {
 	v := reconciletest.NewView()
 	other := "https://gts.example/dir"
@@ -173,8 +173,8 @@ func anyView(r *rand.Rand) (*spec.Spec, *plan.Observed, time.Time) {
 	return v.Desired, v.Obs, mostly(r, reconciletest.Start.Add(time.Duration(r.Int63n(int64(120*times.Day)))), anyTime(r))
 }
 
-// TestPlanOfAnything: Plan and Explain are total, say one thing of each
-// certificate, give a reason for it, and say the same again.
+// TestPlanOfAnything checks that Plan and Explain are total and deterministic, with one
+// action and a reason for each certificate.
 func TestPlanOfAnything(t *testing.T) {
 	for seed := range int64(5000) {
 		desired, obs, now := anyView(rand.New(rand.NewSource(seed)))
@@ -208,7 +208,8 @@ func TestPlanOfAnything(t *testing.T) {
 	}
 }
 
-// TestPlanningAfterAnApplyIsEmpty, whatever the spec asks for.
+// TestPlanningAfterAnApplyIsEmpty checks that nothing is left to do after an apply, for
+// any spec.
 func TestPlanningAfterAnApplyIsEmpty(t *testing.T) {
 	for seed := range int64(60) {
 		r := rand.New(rand.NewSource(seed))
@@ -253,7 +254,7 @@ func TestPlanningAfterAnApplyIsEmpty(t *testing.T) {
 				if n := len(w.Settle().Results); n == 0 {
 					break
 				}
-				if passes == 5 { // the next key, the order, the note of a pause, that it is overdue
+				if passes == 5 { // next key, order, note of the pause, overdue event
 					t.Fatalf("seed %d: it never comes to rest: %+v", seed, w.Plan())
 				}
 			}

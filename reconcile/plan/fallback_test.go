@@ -15,7 +15,7 @@ import (
 func TestIssuerFor(t *testing.T) {
 	const after = 72 * time.Hour
 	cases := map[string]struct {
-		since, now time.Duration // of the first failure, and of the plan
+		since, now time.Duration // of the first failure and of the plan
 		class      ledger.Class
 		live       bool
 		fallbacks  []string
@@ -66,8 +66,9 @@ func TestIssuerFor(t *testing.T) {
 	}
 }
 
-// TestFallbackAndBack: the first CA is down for a month; the next one issues,
-// which is recorded and warned of, and the renewal after it goes back.
+// TestFallbackAndBack checks that while the first CA is down for a month the next one
+// issues, with a record and a warning, and that the following renewal returns to the
+// first.
 func TestFallbackAndBack(t *testing.T) {
 	c := reconciletest.Certificate("api", "api.example.com")
 	c.Fallbacks, c.Renewal.FallbackAfter = []string{"gts"}, 72*time.Hour
@@ -115,8 +116,8 @@ func TestFallbackAndBack(t *testing.T) {
 	}
 }
 
-// TestATurnEndsNoRateLimit: what the first CA said of when to come back stands
-// when its turn comes again, though the other one has failed since.
+// TestATurnEndsNoRateLimit checks that the first CA's Retry-After still applies when
+// its turn returns, although the other CA has failed since.
 func TestATurnEndsNoRateLimit(t *testing.T) {
 	c := reconciletest.Certificate("api", "api.example.com")
 	c.Fallbacks, c.Renewal.FallbackAfter = []string{"gts"}, 2*time.Hour

@@ -12,8 +12,8 @@ import (
 	"certroll/reconcile/reconciletest"
 )
 
-// TestDeletedSecretIsTold: somebody deletes what is live. That is an event that wakes
-// a person, once, and what is notified as tampering; it is issued again at once.
+// TestDeletedSecretIsTold checks that the deletion of a live secret pages once, is
+// notified as tampering, and is followed by a reissue at once.
 func TestDeletedSecretIsTold(t *testing.T) {
 	for name, tc := range map[string]struct {
 		undo func(w *reconciletest.World)
@@ -50,8 +50,9 @@ func TestDeletedSecretIsTold(t *testing.T) {
 	}
 }
 
-// TestDeletedSecretShowsUntilItIsBack: while the CA is away the record says that it is
-// gone and how it comes back; brought back by hand, nothing is ordered for it.
+// TestDeletedSecretShowsUntilItIsBack checks that while the CA is down the record says
+// that the secret is gone and how it returns. If a person restores it, certroll orders
+// nothing.
 func TestDeletedSecretShowsUntilItIsBack(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"), reconciletest.Certificate("www", "www.example.com"))
 	w.Settle()
@@ -82,8 +83,9 @@ func TestDeletedSecretShowsUntilItIsBack(t *testing.T) {
 	}
 }
 
-// TestDeletedWhileRenewalIsOff: the owner wants nothing written there. It is told as
-// left alone, wakes a person, and shows until it is there again.
+// TestDeletedWhileRenewalIsOff checks a deleted secret with renewal.auto off. certroll
+// writes nothing, records that it left the secret alone, pages, and shows the problem
+// until the secret is back.
 func TestDeletedWhileRenewalIsOff(t *testing.T) {
 	c := reconciletest.Certificate("api", "api.example.com")
 	w := reconciletest.NewWorld(t, c, reconciletest.Certificate("www", "www.example.com"))
@@ -109,7 +111,8 @@ func TestDeletedWhileRenewalIsOff(t *testing.T) {
 	}
 }
 
-// TestAnEmptyVaultIsOneProblem: what the brake holds is not told of each certificate.
+// TestAnEmptyVaultIsOneProblem checks that deletions held by the brake are not recorded
+// for each certificate.
 func TestAnEmptyVaultIsOneProblem(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Crowd(20, "example.com")...)
 	w.Settle()

@@ -12,8 +12,8 @@ import (
 	"certroll/spec"
 )
 
-// TestHoldByRule: what a new rule concerns is not ordered; what needs no CA goes
-// on, unless the rule is about the certificate itself.
+// TestHoldByRule checks that a certificate affected by a new rule is not ordered.
+// Actions without the CA continue, unless the rule is about the certificate itself.
 func TestHoldByRule(t *testing.T) {
 	now := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
 	block := spec.Hold{Rule: spec.NewRule{Name: "trust.endpoints"}, Subject: "dns.pdns", Message: "a.hcl:8: Endpoint not allowed"}
@@ -45,8 +45,8 @@ func TestHoldByRule(t *testing.T) {
 	}
 }
 
-// TestRuleEvents: the event comes before anything is due, once for each block and
-// day, with the page severity and the line for certroll.hcl.
+// TestRuleEvents checks that a new rule's event comes before anything is due, once per
+// block and day, with severity page and the line for certroll.hcl.
 func TestRuleEvents(t *testing.T) {
 	now := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
 	h := spec.Hold{Rule: spec.NewRule{Name: "trust.endpoints"}, Subject: "dns.pdns", Message: `write trust { endpoints = ["pdns:443"] }`}

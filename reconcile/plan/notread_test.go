@@ -11,8 +11,9 @@ import (
 	"certroll/spec"
 )
 
-// TestWhatIsNotReadIsNotRetired: a certificate whose file became something that is
-// not read keeps what it has. Others go on, and the hold ends with its cause.
+// TestWhatIsNotReadIsNotRetired checks that a certificate is kept when its file is
+// replaced by something that certroll does not read. Other certificates continue, and
+// the hold ends with its cause.
 func TestWhatIsNotReadIsNotRetired(t *testing.T) {
 	const link = "is a symbolic link, which is not followed"
 	for name, c := range map[string]struct {
@@ -65,7 +66,7 @@ func TestWhatIsNotReadIsNotRetired(t *testing.T) {
 			if len(events) != 1 || events[0].Severity != ledger.SeverityPage || events[0].Certificate != "api" || events[0].Status != ledger.Held {
 				t.Errorf("told: %+v", events)
 			}
-			w.Desired.Unread = nil // what lay there is gone: that is meant
+			w.Desired.Unread = nil // nothing is left at that path: an intended removal
 			w.Settle()
 			if !w.Vault.Secrets["secret/tls/api"].Versions[0].Deleted {
 				t.Error("it is held though nothing lies there any more")
@@ -74,7 +75,8 @@ func TestWhatIsNotReadIsNotRetired(t *testing.T) {
 	}
 }
 
-// TestManyThatAreNotRead wait as many do. A person's consent ends both holds.
+// TestManyThatAreNotRead checks that many such certificates also trip the brake, and
+// that a person's consent ends both holds.
 func TestManyThatAreNotRead(t *testing.T) {
 	w := fleet(t, 6)
 	w.Without(6)
@@ -93,8 +95,8 @@ func TestManyThatAreNotRead(t *testing.T) {
 	}
 }
 
-// TestAnHeirIsNoRetirement: the block moved to a file that is read, under another
-// name and for the same secret.
+// TestAnHeirIsNoRetirement checks a block that moved to a file that certroll reads,
+// under another name and with the same secret.
 func TestAnHeirIsNoRetirement(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
 	w.Settle()

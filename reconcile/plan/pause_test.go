@@ -59,8 +59,8 @@ func TestPausePlanned(t *testing.T) {
 	}
 }
 
-// TestPauseInTheLedger: who turned it off, when, by which commit; that it
-// would be due, once; its end.
+// TestPauseInTheLedger checks that the ledger shows who paused a certificate, when and
+// in which commit, once that it would be due, and the end of the pause.
 func TestPauseInTheLedger(t *testing.T) {
 	c := reconciletest.Certificate("api", "api.example.com")
 	w := reconciletest.NewWorld(t, c)
@@ -104,7 +104,7 @@ func TestPauseInTheLedger(t *testing.T) {
 	}
 }
 
-// TestFailureEndsWithAPause: what is not asked for any more fails no more.
+// TestFailureEndsWithAPause checks that pausing a certificate ends its failing state.
 func TestFailureEndsWithAPause(t *testing.T) {
 	c := reconciletest.Certificate("api", "api.example.com")
 	w := reconciletest.NewWorld(t, c)
@@ -126,8 +126,8 @@ func TestFailureEndsWithAPause(t *testing.T) {
 	reconciletest.Expect(t, w.Only(), ledger.KindRenew, ledger.ReasonThreshold, "")
 }
 
-// TestWhatCannotBeToldBacksOff: a pending secret that may not be removed makes
-// no event a minute.
+// TestWhatCannotBeToldBacksOff checks that a pending secret that Vault does not let
+// certroll delete does not cause an event per minute.
 func TestWhatCannotBeToldBacksOff(t *testing.T) {
 	c := reconciletest.Certificate("api", "api.example.com")
 	w := reconciletest.NewWorld(t, c)
@@ -162,8 +162,8 @@ func TestWhatCannotBeToldBacksOff(t *testing.T) {
 	}
 }
 
-// TestIssuedWithItsRenewalOff: it is told as unmanaged at once, and the next
-// plan has nothing to add.
+// TestIssuedWithItsRenewalOff checks that such a certificate is recorded as unmanaged
+// at once, and that the next plan adds nothing.
 func TestIssuedWithItsRenewalOff(t *testing.T) {
 	c := reconciletest.Certificate("api", "api.example.com")
 	c.Renewal.Auto, c.Renewal.Reason = false, "moves away"

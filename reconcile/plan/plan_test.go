@@ -27,7 +27,7 @@ func TestPlan(t *testing.T) {
 		setup
 		kind   ledger.Kind
 		reason ledger.Reason
-		detail string // a part of it
+		detail string // part of the detail
 	}{
 		"fresh": {kind: ledger.KindNone, reason: ledger.ReasonUpToDate, detail: "due 2027-01-22"},
 		"never written": {setup: setup{secret: func(s *plan.Secret) { *s = plan.Secret{} }},
@@ -121,7 +121,8 @@ func TestPlan(t *testing.T) {
 	}
 }
 
-// TestRecordBehind: the record follows the spec where no certificate is needed.
+// TestRecordBehind checks that the record follows the spec even if nothing needs to be
+// issued.
 func TestRecordBehind(t *testing.T) {
 	cases := map[string]struct {
 		record func(*ledger.Record) *ledger.Record
@@ -164,8 +165,8 @@ func TestRecordBehind(t *testing.T) {
 	}
 }
 
-// TestNinetyDays: a threshold of a third of the lifetime is not more than it,
-// though the last second makes the dates differ by less.
+// TestNinetyDays checks that a threshold of one third of the lifetime does not exceed
+// it, although notAfter is inclusive and the dates differ by one second less.
 func TestNinetyDays(t *testing.T) {
 	c := reconciletest.Certificate("api", "api.example.com")
 	l := &ledger.Live{NotBefore: reconciletest.Start, NotAfter: reconciletest.Start.Add(90*times.Day - time.Second)}
@@ -246,7 +247,8 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
-// TestAMendedCauseEndsNoRateLimit: what the CA said stands all the same.
+// TestAMendedCauseEndsNoRateLimit checks that the CA's Retry-After still applies after
+// the cause was fixed.
 func TestAMendedCauseEndsNoRateLimit(t *testing.T) {
 	said := reconciletest.Start.Add(7 * time.Hour)
 	if got := throttle.Backoff("issuer.ca", 2, ledger.ClassRateLimited, time.Time{}, said, reconciletest.Start.Add(60*times.Day)); !got.Equal(said) {

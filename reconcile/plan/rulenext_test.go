@@ -124,8 +124,8 @@ func TestRuleNext(t *testing.T) {
 	}
 }
 
-// TestNextKeyInSpecDigest: turning key.next on ends a hold, and where it is off
-// the digests of holds of before it was known still stand.
+// TestNextKeyInSpecDigest checks that turning key.next on ends a hold, and that digests
+// from before key.next existed stay valid while it is off.
 func TestNextKeyInSpecDigest(t *testing.T) {
 	c := reconciletest.Certificate("api", "api.example.com")
 	off := plan.SpecDigest(reconciletest.Desire(c), c)

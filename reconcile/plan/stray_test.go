@@ -9,9 +9,9 @@ import (
 	"certroll/reconcile/reconciletest"
 )
 
-// lateWrite is the data of a pending secret that reached Vault after another replica
-// had done the work: the attempt of a certificate dies as soon as the data is there,
-// the secret is kept aside, and the rest of the work is done.
+// lateWrite returns the data of a pending secret that reaches Vault after another
+// replica has done the work. It lets an attempt die as soon as the data is stored,
+// takes the data away, and finishes the work.
 func lateWrite(t *testing.T, w *reconciletest.World) map[string]string {
 	t.Helper()
 	for n := 1; n < 100; n++ {
@@ -24,8 +24,9 @@ func lateWrite(t *testing.T, w *reconciletest.World) map[string]string {
 	return nil
 }
 
-// TestLateWriteOfAPendingSecret holds nothing back. Where the certificate is live, one
-// pass destroys the key that nobody uses, without an order, and says so once.
+// TestLateWriteOfAPendingSecret checks that a late pending secret holds nothing. If the
+// certificate is live, one pass destroys the unused key without an order and records
+// that once.
 func TestLateWriteOfAPendingSecret(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"), reconciletest.Certificate("web", "web.example.com"))
 	data := lateWrite(t, w)
@@ -56,7 +57,7 @@ func TestLateWriteOfAPendingSecret(t *testing.T) {
 	}
 }
 
-// TestLateWriteAndARotation: a rotation that is due replaces what came late.
+// TestLateWriteAndARotation checks that a due rotation replaces a late pending secret.
 func TestLateWriteAndARotation(t *testing.T) {
 	c := reconciletest.Certificate("api", "api.example.com")
 	w := reconciletest.NewWorld(t, c)
@@ -74,8 +75,9 @@ func TestLateWriteAndARotation(t *testing.T) {
 	}
 }
 
-// TestLateWriteBeforeTheFirstIssue: the attempt that comes goes on with it, and writes
-// its metadata before anything else: a run that dies then is known again.
+// TestLateWriteBeforeTheFirstIssue checks that the next attempt continues a late
+// pending secret and writes its metadata first, so that it is recognized if that run
+// dies.
 func TestLateWriteBeforeTheFirstIssue(t *testing.T) {
 	for n := 1; ; n++ {
 		w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))

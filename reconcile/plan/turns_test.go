@@ -15,7 +15,7 @@ import (
 	"certroll/reconcile/reconciletest"
 )
 
-// TestTurns: each name comes once a round, while others come and go.
+// TestTurns checks that each name has one turn per round, while names come and go.
 func TestTurns(t *testing.T) {
 	names := func(from, to int) (list []string) {
 		for i := from; i < to; i++ {
@@ -25,12 +25,12 @@ func TestTurns(t *testing.T) {
 	}
 	var r plan.Turns
 	for _, step := range []struct{ names, want []string }{
-		{names(0, 3), names(0, 3)}, // few: all, each time
+		{names(0, 3), names(0, 3)}, // few names: all of them each time
 		{names(0, 10), names(0, 4)},
 		{names(0, 10), names(4, 8)},
 		{names(0, 10), append(names(8, 10), names(0, 2)...)},
 		{names(3, 10), names(3, 7)},
-		{names(0, 6), names(0, 4)}, // the one it stood at is gone, and all behind it
+		{names(0, 6), names(0, 4)}, // the current name and all after it are gone
 		{names(4, 9), names(4, 8)},
 	} {
 		if got := r.Next(step.names, 4); !slices.Equal(got, step.want) {
@@ -39,8 +39,8 @@ func TestTurns(t *testing.T) {
 	}
 }
 
-// TestIdlePullIsBounded: a pull looks at some secrets, at those that another
-// replica worked on whoever's turn it is, and within a round at all.
+// TestIdlePullIsBounded checks that an idle pull reads a few secrets, always includes
+// those that another replica changed, and reads all within a round.
 func TestIdlePullIsBounded(t *testing.T) {
 	all := reconciletest.Crowd(plan.MostInTurn+200, "example.com")
 	reconciletest.Bubble(t, func(w *reconciletest.World, repo *reconciletest.MemRepo) {

@@ -12,7 +12,7 @@ import (
 	"certroll/reconcile/times"
 )
 
-// renewals are what is due of n certificates that live for thirty days more.
+// renewals returns the due renewals of n certificates with thirty days left.
 func renewals(n int, now time.Time) []plan.Action {
 	var list []plan.Action
 	for _, c := range reconciletest.Crowd(n, "example.com") {
@@ -33,9 +33,8 @@ func letGo(actions []plan.Action) (n int, next time.Time) {
 	return n, next
 }
 
-// TestWavesArePerMinute: what has begun within the last minute is of the wave
-// that is under way, whatever is known of it by: an event, or the pending secret
-// of a run that was killed.
+// TestWavesArePerMinute checks that attempts begun within the last minute count for the
+// current wave, whether an event or the pending secret of a killed run shows them.
 func TestWavesArePerMinute(t *testing.T) {
 	now := reconciletest.Start
 	began := func(name string, before, took time.Duration) ledger.Event {
@@ -68,8 +67,8 @@ func TestWavesArePerMinute(t *testing.T) {
 	}
 }
 
-// TestNudgesLetNoWaveGo: neither what has the loop pull, nor a restart, has more
-// certificates begin within a minute than one wave has.
+// TestNudgesLetNoWaveGo checks that neither nudges nor restarts start more certificates
+// per minute than one wave.
 func TestNudgesLetNoWaveGo(t *testing.T) {
 	reconciletest.Bubble(t, func(w *reconciletest.World, repo *reconciletest.MemRepo) {
 		w.Settle()

@@ -14,8 +14,8 @@ import (
 	"certroll/spec"
 )
 
-// zonedSpec has an account for each of two zones, one for all, and one that only
-// CNAMEs lead to.
+// zonedSpec returns a spec with an account for each of two zones, one for all zones,
+// and one that only CNAMEs lead to.
 func zonedSpec(certificates ...*spec.Certificate) *spec.Spec {
 	s := reconciletest.Desire(certificates...)
 	s.DNS = map[string]*spec.DNSAccount{
@@ -29,7 +29,7 @@ func zonedSpec(certificates ...*spec.Certificate) *spec.Spec {
 	return s
 }
 
-// by is a certificate with DNS accounts.
+// by returns a certificate with these DNS accounts.
 func by(name string, dns string, names ...string) *spec.Certificate {
 	c := reconciletest.Certificate(name, names...)
 	c.DNS = strings.Fields(dns)
@@ -53,7 +53,7 @@ func TestWays(t *testing.T) {
 		{"led any", []string{"a.example.info"}, "[[any led]]"},
 		{"com web", []string{"*.example.com", "192.0.2.1"}, "[[com] [web]]"},
 		{"com web", []string{"www.example.com"}, "[[com web]]"},
-		{"com net", []string{"192.0.2.1"}, "[[com net]]"}, // nobody: seen when it is tried
+		{"com net", []string{"192.0.2.1"}, "[[com net]]"}, // no account matches: found out when it is tried
 	} {
 		c := by("x", tc.dns, tc.names...)
 		if got := fmt.Sprint(plan.WaysOf(zonedSpec(c), c)); got != tc.want {
@@ -62,13 +62,14 @@ func TestWays(t *testing.T) {
 	}
 }
 
-// TestBreakerByZone: who waits for an account in trouble is who has names that it alone
-// is in charge of; and names that are not an account's do not count against it.
+// TestBreakerByZone checks that only certificates with names that no other account can
+// validate wait for an account in trouble, and that names outside its zones do not
+// count against it.
 func TestBreakerByZone(t *testing.T) {
 	for name, tc := range map[string]struct {
-		failing string // the account that fails
-		zone    string // for names in this zone
-		passed  bool   // it was passed over, and the certificates went on
+		failing string // the failing account
+		zone    string // zone of the names
+		passed  bool   // passed over, and the certificates succeeded
 		c       *spec.Certificate
 		waits   bool
 		avoid   string
@@ -112,7 +113,7 @@ func TestBreakerByZone(t *testing.T) {
 			if got := strings.Join(a.Avoid, " "); got != tc.avoid {
 				t.Errorf("the plan avoids %q, want %q", got, tc.avoid)
 			}
-			// The gate goes by the same.
+			// The gate follows the same rule.
 			b := &plan.Action{Kind: ledger.KindIssue, Certificate: "x", Spec: tc.c, Issuer: desired.Issuers["ca"], Ways: plan.WaysOf(desired, tc.c)}
 			g := limiter.New(func() time.Time { return reconciletest.Start.Add(time.Minute) })
 			_, in := g.Begin(desired, obs).Try(b, func() bool { return true })
@@ -123,8 +124,8 @@ func TestBreakerByZone(t *testing.T) {
 	}
 }
 
-// TestGateOfTwoZones: an action with names in two zones enters by both accounts, and
-// what fails in one pass for one zone keeps nobody out of the other.
+// TestGateOfTwoZones checks that an action with names in two zones needs both accounts,
+// and that a failure in one zone does not block the other.
 func TestGateOfTwoZones(t *testing.T) {
 	c := by("x", "com net", "x.example.com", "x.example.net")
 	desired := zonedSpec(c)

@@ -40,8 +40,8 @@ func TestCRL(t *testing.T) {
 	}
 }
 
-// TestCRLDenied: the addresses that a probe may not connect to are no place of a CRL
-// either, also behind a redirect.
+// TestCRLDenied checks that a CRL may not be fetched from an address that probes may
+// not connect to, also behind a redirect.
 func TestCRLDenied(t *testing.T) {
 	asked := false
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked = true }))

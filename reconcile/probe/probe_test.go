@@ -23,7 +23,7 @@ import (
 	"certroll/spec"
 )
 
-// selfSigned is a pair with a common name that tells it apart.
+// selfSigned returns a pair with a unique common name.
 func selfSigned(t *testing.T, key crypto.Signer, serial int64) tls.Certificate {
 	t.Helper()
 	tmpl := &x509.Certificate{SerialNumber: big.NewInt(serial), DNSNames: []string{"api.lab.test"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
@@ -47,7 +47,7 @@ func pairs(t *testing.T) (ec, rs tls.Certificate) {
 	return selfSigned(t, e, 1), selfSigned(t, r, 2)
 }
 
-// listen lets serve have each connection to an address, which it closes.
+// listen calls serve for each connection to an address and then closes the connection.
 func listen(t *testing.T, address string, serve func(net.Conn)) netip.AddrPort {
 	t.Helper()
 	l, err := net.Listen("tcp", address)
@@ -70,7 +70,7 @@ func listen(t *testing.T, address string, serve func(net.Conn)) netip.AddrPort {
 	return netip.MustParseAddrPort(l.Addr().String())
 }
 
-// shake is a server that has a handshake and then waits for the client to go.
+// shake returns a server that completes a handshake and waits for the client to close.
 func shake(config *tls.Config) func(net.Conn) {
 	return func(conn net.Conn) {
 		s := tls.Server(conn, config)
@@ -94,8 +94,8 @@ func endpoint(at netip.AddrPort, protocol spec.Protocol) spec.Probe {
 	return spec.Probe{Protocol: protocol, Host: at.Addr().String(), Port: at.Port(), ServerName: "api.lab.test"}
 }
 
-// TestServed: what is shown is read, by each protocol and version, from servers
-// with two certificates and from those that want one of their clients.
+// TestServed checks what a probe reads with each protocol and version, from servers
+// with two certificates and from servers that require a client certificate.
 func TestServed(t *testing.T) {
 	ec, rs := pairs(t)
 	both := []tls.Certificate{ec, rs}
@@ -167,7 +167,7 @@ func TestServed(t *testing.T) {
 	}
 }
 
-// endless is a line without an end.
+// endless is a reader of one endless line.
 type endless struct{}
 
 func (endless) Read(p []byte) (int, error) {
@@ -188,7 +188,7 @@ func postgres(answer string, pair tls.Certificate) func(net.Conn) {
 	}
 }
 
-// TestServerName: the name is asked for, and none where there is none.
+// TestServerName checks that a probe sends the server name, and none for an address.
 func TestServerName(t *testing.T) {
 	ec, _ := pairs(t)
 	asked := make(chan string, 2)
@@ -208,8 +208,8 @@ func TestServerName(t *testing.T) {
 	}
 }
 
-// TestEveryAddress: all servers behind a name are asked; one that is away hides
-// none.
+// TestEveryAddress checks that a probe contacts every address of a name, and that an
+// unreachable one hides none.
 func TestEveryAddress(t *testing.T) {
 	ec, rs := pairs(t)
 	at := listen(t, "127.0.0.1:0", shake(&tls.Config{Certificates: []tls.Certificate{ec}}))
@@ -237,8 +237,8 @@ func TestEveryAddress(t *testing.T) {
 	}
 }
 
-// TestDenied: what a name leads to counts, and not what it is called; nothing
-// is connected to, and no address is told.
+// TestDenied checks that a probe judges a name by its addresses, makes no connection to
+// a denied one, and reveals no address.
 func TestDenied(t *testing.T) {
 	touched := make(chan struct{}, 1)
 	at := listen(t, "127.0.0.1:0", func(net.Conn) { touched <- struct{}{} })
@@ -263,7 +263,8 @@ func TestDenied(t *testing.T) {
 	}
 }
 
-// TestPatience: a server that says nothing is given up, and an end is an end.
+// TestPatience checks that a probe gives up on a silent server and ends when it is
+// interrupted.
 func TestPatience(t *testing.T) {
 	quiet := make(chan struct{})
 	defer close(quiet)

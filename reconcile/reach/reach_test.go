@@ -22,8 +22,8 @@ func dialer(t *testing.T, allow ...string) *Dialer {
 	return &Dialer{Dials: rules.Dials, Allow: "trust.endpoints"}
 }
 
-// TestDial: the address counts and not the name; no connection arrives at one
-// that is not allowed, and no address is told.
+// TestDial checks that a dial judges the address and not the name, makes no connection
+// to a denied one, and reveals no address.
 func TestDial(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -66,8 +66,8 @@ func TestDial(t *testing.T) {
 	}
 }
 
-// TestTransport: the operator's proxy may be anywhere, and is not asked for an
-// address that is not allowed.
+// TestTransport checks that the operator's proxy may have any address, and gets no
+// request for a denied one.
 func TestTransport(t *testing.T) {
 	asked := make(chan string, 1)
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -50,7 +50,7 @@ func Endpoints(hosts ...string) []spec.Probe {
 	return list
 }
 
-// Pause turns the renewal off, in the spec and in the record.
+// Pause turns renewal off, in the spec and in the record.
 func Pause(v *View, until time.Time, reason string) {
 	v.C.Renewal.Auto, v.C.Renewal.Until, v.C.Renewal.Reason = false, until, reason
 	v.Record.Unmanaged = &ledger.Unmanaged{Since: Start, Until: times.Optional(until), Reason: reason, Overdue: true}
@@ -82,7 +82,7 @@ func LiveRecord(c *spec.Certificate, s plan.Secret) *ledger.Record {
 	return r
 }
 
-// InFile puts certificates into a file of their own each, as a repo has them.
+// InFile puts a certificate into its own file, as in a config repo.
 func InFile(file string, c *spec.Certificate) *spec.Certificate {
 	c.File, c.Range = file, hcl.Range{Filename: file, Start: hcl.Pos{Line: 3, Column: 1}}
 	return c
@@ -199,7 +199,7 @@ func ExpectWarning(t *testing.T, a plan.Action, part string) {
 	}
 }
 
-// Crowd are n certificates of one registered domain, in the order of names.
+// Crowd returns n certificates of one registered domain, in the order of their names.
 func Crowd(n int, domain string) []*spec.Certificate {
 	var cs []*spec.Certificate
 	for i := range n {
@@ -209,7 +209,7 @@ func Crowd(n int, domain string) []*spec.Certificate {
 	return cs
 }
 
-// LetsEncrypt are the limits of its production environment.
+// LetsEncrypt returns the limits of Let's Encrypt's production environment.
 func LetsEncrypt() *spec.Limits {
 	return &spec.Limits{
 		Orders: spec.Limit{Burst: 300, Window: 3 * time.Hour}, PerDomain: spec.Limit{Burst: 50, Window: 7 * times.Day},
@@ -217,7 +217,7 @@ func LetsEncrypt() *spec.Limits {
 	}
 }
 
-// Count is how many actions have a kind.
+// Count returns the number of actions of a kind.
 func Count(actions []plan.Action, kind ledger.Kind) int {
 	n := 0
 	for _, a := range actions {

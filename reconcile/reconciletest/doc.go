@@ -1,4 +1,4 @@
-// Package reconciletest has the shared parts of tests of the packages under reconcile:
+// Package reconciletest has the shared test helpers of the packages under reconcile:
 // fakes of Vault, a CA, the ledger and the journal, a world that wires them to a
 // reconciler, and a simulated CA for years on a simulated clock.
 //

@@ -14,7 +14,7 @@ func Failed(at time.Duration, certificate string, class ledger.Class, account, t
 		Issuer: "ca", DNSAccount: account, Class: class, Message: text, Failures: 2, HoldUntil: &until}
 }
 
-// Succeeded is the event of a renewal that worked.
+// Succeeded is the event of a successful renewal.
 func Succeeded(at time.Duration, certificate, account string) ledger.Event {
 	return ledger.Event{Time: Start.Add(at), Operation: ledger.KindRenew, Certificate: certificate, Names: []string{certificate + ".example.com"}, Status: ledger.Success, Issuer: "ca", DNSAccount: account}
 }
@@ -22,13 +22,13 @@ func Succeeded(at time.Duration, certificate, account string) ledger.Event {
 // NoticeAt is the time of the events in tests of notices.
 var NoticeAt = time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 
-// Done is the event of an order that worked.
+// Done is the event of a successful order.
 func Done(at time.Duration, url string, free ledger.Exemption, names ...string) ledger.Event {
 	return ledger.Event{Schema: ledger.EventSchema, ID: url, Time: Start.Add(at), Operation: ledger.KindRenew, Certificate: "x", Status: ledger.Success, Names: names,
 		Issuer: "ca", Directory: "https://ca.example/dir", DNSAccount: "lab", OrderURL: url, Exempt: free}
 }
 
-// Repeat makes n of them.
+// Repeat returns n such events.
 func Repeat(n int, at time.Duration, free ledger.Exemption, name func(i int) string) []ledger.Event {
 	var es []ledger.Event
 	for i := range n {

@@ -632,7 +632,7 @@ func Desire(certificates ...*spec.Certificate) *spec.Spec {
 	}
 }
 
-// Certificate returns one with automatic renewal.
+// Certificate returns a certificate with automatic renewal.
 func Certificate(name string, names ...string) *spec.Certificate {
 	c := &spec.Certificate{
 		Name: name, Issuer: "ca", DNS: []string{"lab"}, Renewal: spec.Renewal{Auto: true, ThresholdDays: 30},

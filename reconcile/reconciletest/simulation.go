@@ -66,7 +66,7 @@ func (f *faults) longest(whats ...string) (longest time.Duration) {
 	return longest
 }
 
-// Live lets the time pass. The reconciler restarts now and then and is off for a week,
+// Live runs the simulation. The reconciler restarts now and then and is off for a week,
 // and for some hours its clock is days ahead.
 func (s *Sim) Live(age time.Duration) {
 	for end := s.Began.Add(age); time.Now().Before(end); {

@@ -27,8 +27,8 @@ import (
 )
 
 // A simulated world: a CA with Let's Encrypt's limits and renewal information, DNS
-// accounts, and a Vault and a Git that fail at times, all on the bubble's clock. A seed
-// determines everything.
+// accounts, and a Vault and a Git that fail at times, all on the bubble's clock. The
+// seed determines everything.
 
 // Fault is a system that fails for a while.
 type Fault struct {

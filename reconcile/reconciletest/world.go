@@ -65,7 +65,7 @@ func (w *World) Stopped() int {
 	return n
 }
 
-// Consented adds a person's consent to everything that is held to an observation.
+// Consented adds a person's consent to every held action of an observation.
 func Consented(desired *spec.Spec, obs *plan.Observed, now time.Time) {
 	set := *plan.MassHold(plan.New(desired, obs, now).Actions)
 	set.AcceptedAt = &now
@@ -342,7 +342,8 @@ func (w *World) GoesOn() (again func()) {
 // TheOwner is the author of the commits of the config repo.
 const TheOwner = "A. Owner <owner@example.com>"
 
-// ToldOf compares the events of a certificate, including those of its former names.
+// ExpectEvents compares the events of a certificate, including those of its former
+// names.
 func (w *World) ExpectEvents(t *testing.T, name, want string) {
 	t.Helper()
 	tree := w.Snapshot(t)
@@ -418,7 +419,7 @@ func (w *World) Retry(want recorder.Retry) ([]recorder.Retried, string, error) {
 // PendingOfAPI is the path of the pending secret of the certificate api.
 const PendingOfAPI = "secret/certroll/pending/api"
 
-// Arrives lets the write through. It succeeds because the place is empty.
+// Arrives lets the late write reach Vault. It succeeds because the path is empty.
 func (w *World) Arrives(data map[string]string) {
 	w.Vault.Secrets[PendingOfAPI] = &memSecret{Versions: []MemVersion{{Data: data}}}
 }

@@ -13,7 +13,7 @@ import (
 	"certroll/reconcile/reconciletest"
 )
 
-// fullAtAck is a journal whose disk is full when entries are to be removed.
+// fullAtAck is a journal on a disk that is full when entries are to be removed.
 type fullAtAck struct {
 	reconciletest.MemJournal
 	full bool
@@ -26,9 +26,9 @@ func (j *fullAtAck) Ack(n int) error {
 	return j.MemJournal.Ack(n)
 }
 
-// TestAPushWithoutAck: a journal that cannot remove its entries after a push that
-// succeeded is a fault of the disk and not of the ledger. The checkpoint and the
-// consequences of the push follow, and the entries are not committed twice.
+// TestAPushWithoutAck checks a journal that cannot remove its entries after a
+// successful push. This is a fault of the disk and not of the ledger: the checkpoint
+// and the consequences of the push follow, and the entries are not committed twice.
 func TestAPushWithoutAck(t *testing.T) {
 	m := newMooredWorld(t)
 	journal := &fullAtAck{full: true}
@@ -66,13 +66,13 @@ func TestAPushWithoutAck(t *testing.T) {
 		t.Fatal("the journal removed its entries")
 	}
 
-	// A second pass commits its own events alone.
+	// A second pass commits only its own events.
 	m.Desired.Certificates = append(m.Desired.Certificates, reconciletest.Certificate("b", "b.example.com"))
 	pass(r)
 	if n := strings.Count(strings.Join(m.ledger.Messages, "\n"), "Certificate: a"); n != 1 {
 		t.Errorf("a is in %d commits: %q", n, m.ledger.Messages)
 	}
-	// The journal is tidied as soon as the disk lets it, with what a push left there.
+	// Once the disk allows it, the journal is cleaned up, including the pushed entries.
 	journal.full = false
 	m.must(r.Writer.Unwritten.Probe(journal))
 	if len(journal.Lines) != 0 || r.Writer.Unwritten.Err() != nil {
@@ -89,8 +89,8 @@ func TestAPushWithoutAck(t *testing.T) {
 	}
 }
 
-// TestAckAfterARestart: the next process finds entries that the ledger has, commits
-// nothing for them, and removes them.
+// TestAckAfterARestart checks that the next process removes journal entries that the
+// ledger already has, without a commit.
 func TestAckAfterARestart(t *testing.T) {
 	m := newMooredWorld(t)
 	journal := &fullAtAck{full: true}
@@ -103,7 +103,7 @@ func TestAckAfterARestart(t *testing.T) {
 		m.must(err)
 		journal.full = false
 	}
-	if n := len(m.ledger.Messages); n != 2 || len(journal.Lines) != 0 { // the first begins the ledger
+	if n := len(m.ledger.Messages); n != 2 || len(journal.Lines) != 0 { // the first commit creates the ledger
 		t.Errorf("%d commits (%q), %d lines left", n, m.ledger.Messages, len(journal.Lines))
 	}
 }

@@ -62,14 +62,14 @@ func (l *pastLedger) Descends(_ context.Context, commit string) (bool, error) {
 	return false, nil
 }
 
-// edited commits by a stranger's hand.
+// edited adds a commit by a stranger.
 func (l *pastLedger) edited(commit, parent string, edit func(log string) string) {
 	name := archive.AuditFile(reconciletest.Start)
 	l.Tree[name] = &fstest.MapFile{Data: []byte(edit(string(l.Tree[name].Data)))}
 	l.moveTo(l.record(commit, parent))
 }
 
-// moored is a world whose ledger has an anchor.
+// mooredWorld is a world whose ledger has a checkpoint.
 type mooredWorld struct {
 	*reconciletest.World
 	ledger  *pastLedger
@@ -85,7 +85,7 @@ func newMooredWorld(t *testing.T) *mooredWorld {
 	return m
 }
 
-// issue adds a certificate to the spec and lets a new process apply.
+// issue adds a certificate to the spec and applies in a new process.
 func (m *mooredWorld) issue(name string) error {
 	m.T.Helper()
 	m.Desired.Certificates = append(m.Desired.Certificates, reconciletest.Certificate(name, name+".example.com"))
@@ -110,13 +110,13 @@ func (m *mooredWorld) must(err error) {
 	}
 }
 
-// rewinds are the events that tell of one.
+// rewinds returns the events about rewinds.
 func (m *mooredWorld) rewinds() []ledger.Event {
 	m.T.Helper()
 	return slices.DeleteFunc(m.ledger.Events(m.T), func(e ledger.Event) bool { return e.Reason != ledger.ReasonRewound })
 }
 
-// anchoredAt demands that the anchor is at the ledger's end.
+// anchoredAt requires that the checkpoint is at the ledger's end.
 func (m *mooredWorld) anchoredAt(head string) {
 	m.T.Helper()
 	events := fmt.Sprint(len(m.ledger.Events(m.T)))
@@ -140,7 +140,7 @@ func TestAnchorFollowsThePushes(t *testing.T) {
 	if m.anchor.Stores != stores {
 		t.Error("it is written though nothing was pushed")
 	}
-	// In the next month the count goes on.
+	// The count continues in the next month.
 	m.At = m.At.AddDate(0, 1, 0)
 	m.Desired.Certificates = nil
 	m.must(m.issue("c"))
@@ -153,8 +153,8 @@ func TestAnchorFollowsThePushes(t *testing.T) {
 	}
 }
 
-// TestAnchorLags: a crash between the push and the anchor, and a push by
-// somebody who has no Vault, are no rewind.
+// TestAnchorLags checks that neither a crash between push and checkpoint nor a push by
+// somebody without Vault counts as a rewind.
 func TestAnchorLags(t *testing.T) {
 	m := newMooredWorld(t)
 	m.must(m.issue("a"))
@@ -185,7 +185,8 @@ func TestRewindIsTold(t *testing.T) {
 		"made anew": {func(l *pastLedger, _ string) {
 			l.edited("anew", "", func(log string) string { return log })
 		}, []string{"does not go on from the head"}},
-		// Ids can be read in the ledger: one that was is no word of ours.
+		// IDs are public in the ledger: a known ID does not prove that certroll wrote
+		// the line.
 		"made anew with all ids": {func(l *pastLedger, _ string) {
 			l.edited("anew", "", func(log string) string { return strings.ReplaceAll(log, `"b.example.com"`, `"x.example.com"`) })
 		}, []string{"does not go on from the head", "another line"}},
@@ -198,7 +199,7 @@ func TestRewindIsTold(t *testing.T) {
 			was := maps.Clone(m.anchor.Fields)
 			c.rewind(m.ledger, first)
 
-			// While Git is away the work goes on, and the anchor stays.
+			// While Git is down, work continues and the checkpoint stays.
 			m.ledger.Err = errors.New("no route")
 			m.Desired.Certificates = append(m.Desired.Certificates, reconciletest.Certificate("c", "c.example.com"))
 			r := apply.New(&observe.Observer{Metadata: m.Vault, StateMount: "secret", StatePrefix: "certroll"}, m.Vault, m.Ca, m.ledger, m.Journal, m.Opts)
@@ -239,13 +240,13 @@ func TestRewindIsTold(t *testing.T) {
 	}
 }
 
-// TestAnchorOfTwoReplicas: whoever comes second looks again, and the later
-// place stays.
+// TestAnchorOfTwoReplicas checks that the second of two replicas reads the checkpoint
+// again, and that the later position stays.
 func TestAnchorOfTwoReplicas(t *testing.T) {
 	m := newMooredWorld(t)
 	m.must(m.issue("a"))
 	m.anchor.OnStore = func() {
-		// Another replica pushes and anchors while this one is about to.
+		// Another replica pushes and moves the checkpoint while this one is about to.
 		line := `{"schema":1,"id":"other","operation":"note","status":"success","prev":"` + m.anchor.Fields["hash"] + `"}` + "\n"
 		m.ledger.edited("others", m.ledger.head, func(log string) string { return log + line })
 		now, err := (&audit.Surveyor{}).Mark(m.ledger.Tree, "others")
@@ -263,8 +264,8 @@ func TestAnchorOfTwoReplicas(t *testing.T) {
 	}
 }
 
-// TestAnchorUnreadable: what is wrong with the anchor is said and holds
-// nothing up.
+// TestAnchorUnreadable checks that a problem with the checkpoint is reported and delays
+// nothing.
 func TestAnchorUnreadable(t *testing.T) {
 	for name, spoil := range map[string]func(a *reconciletest.MemAnchor){
 		"no permission": func(a *reconciletest.MemAnchor) { a.LoadErr = errors.New("permission denied") },

@@ -17,8 +17,8 @@ var (
 	commitC = strings.Repeat("c", 40)
 )
 
-// TestWithheldIsToldOnce: loudly, and not again at each pull; what was in force
-// stays what was taken last.
+// TestWithheldIsToldOnce checks that a withheld revision is recorded once with its
+// reason, not again with each pull, and that the last accepted revision stays in force.
 func TestWithheldIsToldOnce(t *testing.T) {
 	w := reconciletest.NewWorld(t)
 	r := w.Reconciler()
@@ -43,7 +43,7 @@ func TestWithheldIsToldOnce(t *testing.T) {
 	}
 }
 
-// TestAccepted: consent is to one commit, and counts once.
+// TestAccepted checks that consent applies to one commit and counts once.
 func TestAccepted(t *testing.T) {
 	w := reconciletest.NewWorld(t)
 	at := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
@@ -78,7 +78,7 @@ func TestAccepted(t *testing.T) {
 	if e.Status != ledger.Success || e.Reason != ledger.ReasonAccepted || e.Actor != "ops@host" || e.Cause != "command" || e.OldRevision != "" || !strings.Contains(e.Detail, "Eve") {
 		t.Errorf("event: %+v", e)
 	}
-	// The same again later is another consent.
+	// The same consent later is a new one.
 	accept(commitB, at.Add(time.Hour))
 	if got, err := archive.AcceptedSince(w.Snapshot(t), commitB, at.Add(time.Minute)); err != nil || !got {
 		t.Errorf("the second consent: %v, %v", got, err)
@@ -88,8 +88,9 @@ func TestAccepted(t *testing.T) {
 	}
 }
 
-// TestConsentByAClockThatIsBehind: the person's machine is some minutes behind the
-// one that told last of what was in force. What they say comes after that.
+// TestConsentByAClockThatIsBehind checks a consent from a machine whose clock is
+// minutes behind the one that last recorded the revision in force. The consent must
+// count as later.
 func TestConsentByAClockThatIsBehind(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
 	r, planned := w.Planned()
@@ -109,8 +110,8 @@ func TestConsentByAClockThatIsBehind(t *testing.T) {
 	}
 }
 
-// TestLastTaken: what was refused or held back was never in force, and a
-// directory has no commit.
+// TestLastTaken checks that a rejected or withheld revision was never in force, and
+// that a directory has no commit.
 func TestLastTaken(t *testing.T) {
 	day1 := time.Date(2026, 10, 31, 12, 0, 0, 0, time.UTC)
 	events := []ledger.Event{

@@ -33,15 +33,14 @@ var (
 
 const (
 	growthCertificates = 10_000
-	growthEvery        = 30 * times.Day // a certificate of 45 days is renewed at two thirds
+	growthEvery        = 30 * times.Day // a 45-day certificate is renewed after two thirds
 )
 
-// grower renews certificates one after another on a ledger, by the code that
-// `certroll run` tells it with. What it makes up is as random as what a CA and
-// a key are.
+// grower renews certificates one after another in a ledger, through the same code as
+// certroll run. Its random values have the entropy of real certificates and keys.
 type grower struct {
 	b       *testing.B
-	n       int // certificates
+	n       int // number of certificates
 	scribe  *recorder.Writer
 	at      time.Time
 	records []*ledger.Record
@@ -56,7 +55,7 @@ func (g *grower) hex(bytes int) string {
 	return hex.EncodeToString(b)
 }
 
-// live is a fresh certificate.
+// live returns a fresh certificate.
 func (g *grower) live(i int, old *ledger.Live) *ledger.Live {
 	names := []string{fmt.Sprintf("c%05d.example.com", i), fmt.Sprintf("www.c%05d.example.com", i)}
 	sum := sha256.Sum256([]byte(strings.Join(names, "\n")))
@@ -81,7 +80,7 @@ func (g *grower) record(i int, l *ledger.Live) *ledger.Record {
 	}
 }
 
-// renew notes one renewal.
+// renew records one renewal.
 func (g *grower) renew(i int) {
 	old := g.records[i].Live
 	l := g.live(i, old)
@@ -105,9 +104,9 @@ func (g *grower) flush() {
 	}
 }
 
-// BenchmarkLedgerGrowth lets 10,000 certificates of 45 days be renewed, spread
-// over time, those of about an hour in one commit unless -growth-batch says
-// otherwise, and says how large the repository is after git gc. A month:
+// BenchmarkLedgerGrowth renews 10,000 certificates of 45 days, spread over time, with
+// one commit per hour of renewals (or -growth-batch), and reports the size of the
+// repository after git gc. For one month:
 //
 //	go test -run '^$' -bench LedgerGrowth -benchtime 1x -timeout 2h ./reconcile/recorder -growth-days 30
 func BenchmarkLedgerGrowth(b *testing.B) {
@@ -118,8 +117,7 @@ func BenchmarkLedgerGrowth(b *testing.B) {
 		}
 		g := newGrower(b, repo, growthCertificates)
 		g.issueAll()
-		// As a repository looks after years: what is stored badly at first would
-		// hide what is added.
+		// Repack as after years of use: otherwise bad initial packing hides the growth.
 		if _, err := lab.Git(b.Context(), repo, "repack", "-a", "-d", "-f", "-q"); err != nil {
 			b.Fatal(err)
 		}
@@ -135,7 +133,7 @@ func BenchmarkLedgerGrowth(b *testing.B) {
 	}
 }
 
-// BenchmarkLedgerCommit tells the ledger of one renewal.
+// BenchmarkLedgerCommit records one renewal.
 func BenchmarkLedgerCommit(b *testing.B) {
 	for _, n := range []int{1_000, 10_000, 100_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
@@ -145,7 +143,7 @@ func BenchmarkLedgerCommit(b *testing.B) {
 			}
 			g := newGrower(b, repo, n)
 			g.issueAll()
-			g.renew(0) // reads all records, as the first look does
+			g.renew(0) // the first access reads all records
 			g.flush()
 			for i := 1; b.Loop(); i++ {
 				g.renew(i % n)
@@ -167,7 +165,7 @@ func newGrower(b *testing.B, repo string, n int) *grower {
 	return g
 }
 
-// issueAll begins the ledger with all records.
+// issueAll fills the ledger with all records.
 func (g *grower) issueAll() {
 	g.b.Helper()
 	_, err := g.scribe.Ledger.Commit(g.b.Context(), "Issue them all", func(fs.FS) (map[string][]byte, error) {
@@ -188,7 +186,7 @@ func (g *grower) issueAll() {
 	}
 }
 
-// renewFor lets days go by; so many renewals are told together.
+// renewFor renews for some days, with this many renewals per commit.
 func (g *grower) renewFor(days, together int) (commits int) {
 	for i := range days * g.n / 30 {
 		g.at = g.at.Add(growthEvery / time.Duration(g.n))
@@ -202,7 +200,7 @@ func (g *grower) renewFor(days, together int) (commits int) {
 	return commits
 }
 
-// packed is the size of a repository after git gc.
+// packed returns the size of a repository after git gc.
 func packed(b *testing.B, repo string) float64 {
 	b.Helper()
 	if _, err := lab.Git(b.Context(), repo, "gc", "--quiet", "--prune=now"); err != nil {

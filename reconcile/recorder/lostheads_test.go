@@ -10,8 +10,8 @@ import (
 	"certroll/reconcile/reconciletest"
 )
 
-// TestLostHeads: what the log itself tells of a ledger that was rewritten, until a
-// person accepts just that.
+// TestLostHeads checks that the audit log itself shows that the ledger was rewritten,
+// until a person accepts exactly that head.
 func TestLostHeads(t *testing.T) {
 	rewound := func(head, message string) ledger.Event {
 		return ledger.Event{Operation: ledger.KindNote, Status: ledger.Failed, Reason: ledger.ReasonRewound, OldRevision: head, Message: message, Time: reconciletest.Start}
@@ -48,7 +48,8 @@ func TestLostHeads(t *testing.T) {
 	}
 }
 
-// TestAcceptLostHead needs a head that the ledger tells of, or that this machine saw.
+// TestAcceptLostHead checks that a person can accept only a head that the ledger
+// mentions or this machine has seen.
 func TestAcceptLostHead(t *testing.T) {
 	w := reconciletest.NewWorld(t)
 	r := w.Reconciler()

@@ -8,8 +8,8 @@ import (
 	"certroll/spec"
 )
 
-// TestRemovedBeforeGitIsBack: what on_remove says is done of a certificate that
-// the journal alone knows.
+// TestRemovedBeforeGitIsBack checks that on_remove applies to a certificate that only
+// the journal knows.
 func TestRemovedBeforeGitIsBack(t *testing.T) {
 	c := reconciletest.Certificate("api", "api.example.com")
 	c.OnRemove = spec.Revoke
@@ -23,8 +23,8 @@ func TestRemovedBeforeGitIsBack(t *testing.T) {
 	}
 }
 
-// TestMovedBeforeGitIsBack: a new place is used from the next renewal on, also of
-// a certificate that the journal alone knows.
+// TestMovedBeforeGitIsBack checks that a new path is used from the next renewal on,
+// also for a certificate that only the journal knows.
 func TestMovedBeforeGitIsBack(t *testing.T) {
 	c := reconciletest.Certificate("api", "api.example.com")
 	w := reconciletest.NewWorld(t, c)
@@ -37,8 +37,8 @@ func TestMovedBeforeGitIsBack(t *testing.T) {
 	}
 }
 
-// TestIdleWhileGitIsAway: what is done and waits to be told is not done again with
-// each pass, nor looked at.
+// TestIdleWhileGitIsAway checks that a finished action whose event waits for Git is
+// neither repeated nor re-read in each pass.
 func TestIdleWhileGitIsAway(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
 	again := w.GoesOn()

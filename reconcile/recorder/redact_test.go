@@ -10,8 +10,8 @@ import (
 	"certroll/spec/redact"
 )
 
-// TestLedgerIsToldNoSecret: whatever an adapter let through, the one writer of
-// the ledger strikes what a reference led to.
+// TestLedgerIsToldNoSecret checks that the only writer of the ledger redacts resolved
+// secrets that an adapter let through.
 func TestLedgerIsToldNoSecret(t *testing.T) {
 	const secret = "correct-horse/battery"
 	s := &recorder.Writer{Redact: redact.New(secret)}

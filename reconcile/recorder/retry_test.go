@@ -18,7 +18,7 @@ import (
 	"certroll/reconcile/throttle"
 )
 
-// failing is a world whose certificates have failed once.
+// failing returns a world whose certificates have failed once.
 func failing(t *testing.T, err *reconciletest.CaError, names ...string) *reconciletest.World {
 	t.Helper()
 	w := reconciletest.NewWorld(t)
@@ -60,7 +60,7 @@ func TestRetryEndsAHold(t *testing.T) {
 	if got := w.Kinds(); got != "issue" {
 		t.Fatalf("plan after the retry: %s", got)
 	}
-	// It fails again: the back-off goes on from where it was.
+	// It fails again: the back-off continues from where it was.
 	if _, err := w.Apply(context.Background()); err != nil {
 		t.Fatal(err)
 	}
@@ -69,8 +69,8 @@ func TestRetryEndsAHold(t *testing.T) {
 	}
 }
 
-// A clock that is ahead where the person sits must not make the failures after
-// the retry look older than it: their holds would be lost.
+// If the clock of the machine that runs certroll retry is ahead, later failures must
+// not look older than the retry: their holds would be lost.
 func TestRetryFromAClockAhead(t *testing.T) {
 	w := failing(t, &reconciletest.CaError{Code: "caa", Text: "CAA forbids it"}, "api")
 	now := w.At
@@ -121,7 +121,7 @@ func TestRetryRefuses(t *testing.T) {
 	}
 }
 
-// What nothing holds back leaves no trace.
+// A retry of a certificate that is not held records nothing.
 func TestRetryOfWhatIsNotHeld(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
 	w.Settle()
@@ -131,8 +131,8 @@ func TestRetryOfWhatIsNotHeld(t *testing.T) {
 	}
 }
 
-// Where an issuer is held for all, the certificate is its next probe, and one
-// that fails ends what was asked for at once.
+// While an issuer is held as a whole, a retried certificate is its next probe. A failed
+// probe ends the retry at once.
 func TestRetryProbes(t *testing.T) {
 	w := failing(t, &reconciletest.CaError{Code: "ca_unavailable", Text: "503"}, "a", "b", "c")
 	w.Desired.Certificates = append(w.Desired.Certificates, reconciletest.Certificate("d", "d.example.com"))
@@ -169,7 +169,7 @@ func TestRetryProbes(t *testing.T) {
 	}
 }
 
-// The CA's own time holds all of an issuer's certificates, whatever is retried.
+// The CA's Retry-After holds all certificates of an issuer, whatever is retried.
 func TestRetryKeepsTheIssuersOwnTime(t *testing.T) {
 	until := reconciletest.Start.Add(5 * time.Hour)
 	fails := func(n int) ledger.Event {
@@ -197,7 +197,7 @@ func TestRetryKeepsTheIssuersOwnTime(t *testing.T) {
 	}
 }
 
-// racingLedger has somebody else write the ledger first.
+// racingLedger lets another writer commit first.
 type racingLedger struct {
 	*reconciletest.MemLedger
 	first func()
@@ -208,7 +208,7 @@ func (l *racingLedger) Commit(ctx context.Context, message string, edit func(fs.
 	return l.MemLedger.Commit(ctx, message, edit)
 }
 
-// What is true when the ledger is written counts, not what was true before.
+// The state at the time of the commit counts, not the state before it.
 func TestRetryRacesARun(t *testing.T) {
 	w := failing(t, &reconciletest.CaError{Code: "caa", Text: "CAA forbids it"}, "api")
 	r := apply.New(&observe.Observer{}, nil, nil, &racingLedger{w.Ledger, func() {

@@ -12,7 +12,7 @@ import (
 	"certroll/reconcile/observe"
 )
 
-// hungLedger is a ledger at a Git that does not answer.
+// hungLedger is a ledger whose Git never answers.
 type hungLedger struct{ asked chan struct{} }
 
 func (l hungLedger) Snapshot(ctx context.Context) (fs.FS, string, error) {
@@ -27,9 +27,8 @@ func (l hungLedger) Commit(ctx context.Context, _ string, _ func(fs.FS) (map[str
 	return "", ctx.Err()
 }
 
-// TestHungGitHoldsUpNobody: who waits for another's exchange with Git waits no
-// longer than their own context lasts, and who wants to know what was seen last
-// does not wait.
+// TestHungGitHoldsUpNobody checks that a caller that waits for another's exchange with
+// Git ends with its own context, and that reading the cached ledger does not wait.
 func TestHungGitHoldsUpNobody(t *testing.T) {
 	w := newMooredWorld(t)
 	l := hungLedger{make(chan struct{})}

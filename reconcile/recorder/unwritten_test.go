@@ -17,7 +17,7 @@ import (
 	"certroll/reconcile/times"
 )
 
-// fullJournal is one whose disk may be full.
+// fullJournal is a journal whose disk may be full.
 type fullJournal struct {
 	reconciletest.MemJournal
 	full bool
@@ -39,7 +39,7 @@ func (j *fullJournal) Check() error {
 	return nil
 }
 
-// pushes is a ledger that may refuse pushes, and that knows when it is empty.
+// pushes is a ledger that can reject pushes, and that knows when it is empty.
 type pushes struct {
 	*reconciletest.MemLedger
 	refused error
@@ -60,13 +60,13 @@ func (l *pushes) Commit(ctx context.Context, message string, edit func(fs.FS) (m
 	return l.MemLedger.Commit(ctx, message, edit)
 }
 
-// keptMoments are moments that outlive a process.
+// keptMoments stores moments beyond the end of a process.
 type keptMoments map[string]time.Time
 
 func (k *keptMoments) Load() (map[string]time.Time, error) { return *k, nil }
 func (k *keptMoments) Save(m map[string]time.Time) error   { *k = m; return nil }
 
-// disk is a world whose disk and ledger a test can spoil.
+// disk is a world whose disk and ledger a test can break.
 type disk struct {
 	*reconciletest.World
 	journal *fullJournal
@@ -82,7 +82,7 @@ func newDisk(t *testing.T, names ...string) *disk {
 	return &disk{World: w, journal: &fullJournal{}, ledger: &pushes{MemLedger: w.Ledger}}
 }
 
-// process is a new process on it.
+// process returns a new process on this world.
 func (d *disk) process() *apply.Reconciler {
 	return apply.New(&observe.Observer{Metadata: d.Vault, StateMount: "secret", StatePrefix: "certroll", Ledger: "a1"}, d.Vault, d.Ca, d.ledger, d.journal, d.Opts)
 }
@@ -96,7 +96,8 @@ func (d *disk) pass(r *apply.Reconciler) (*apply.Report, error) {
 	return r.Apply(d.T.Context(), d.Desired, ledger.Revision{Commit: "c0ffee"}, plan.New(d.Desired, obs, d.At))
 }
 
-// TestAFullDiskLosesNothingThatGitTakes.
+// TestAFullDiskLosesNothingThatGitTakes checks that a full disk loses no event as long
+// as pushes succeed.
 func TestAFullDiskLosesNothingThatGitTakes(t *testing.T) {
 	d := newDisk(t, "api", "www")
 	d.journal.full = true
@@ -109,16 +110,17 @@ func TestAFullDiskLosesNothingThatGitTakes(t *testing.T) {
 	}
 }
 
-// TestWhatIsLiveButNotRecorded is called that, is no failure, and is told once by
-// whoever comes next, with no second order.
+// TestWhatIsLiveButNotRecorded checks a certificate that is live while its event could
+// not be recorded. The report says so, it is no failure, and the next process records
+// it once, without a second order.
 func TestWhatIsLiveButNotRecorded(t *testing.T) {
 	d := newDisk(t, "api")
-	if _, err := d.pass(d.process()); err != nil { // the ledger is known to be writable
+	if _, err := d.pass(d.process()); err != nil { // proves that the ledger is writable
 		t.Fatal(err)
 	}
 	d.At = d.At.Add(61 * times.Day)
 	d.Ca.Fail = func(op string, _ int) error {
-		if op == "finish" { // the disk fills up, and Git goes away, while the CA is at work
+		if op == "finish" { // the disk fills up and Git fails while the CA works
 			d.journal.full, d.ledger.refused = true, errors.New("away")
 		}
 		return nil
@@ -146,8 +148,9 @@ func TestWhatIsLiveButNotRecorded(t *testing.T) {
 	}
 }
 
-// TestAFullDiskShortensNoBackoff: a failure that is recorded nowhere holds all the
-// same, in this process; and another one orders nothing that it could not record.
+// TestAFullDiskShortensNoBackoff checks that a failure that could not be recorded still
+// holds within this process, and that another process orders nothing that it could not
+// record.
 func TestAFullDiskShortensNoBackoff(t *testing.T) {
 	d := newDisk(t, "api")
 	if _, err := d.pass(d.process()); err != nil {
@@ -179,7 +182,8 @@ func TestAFullDiskShortensNoBackoff(t *testing.T) {
 	}
 }
 
-// TestTheFirstApplyProvesThatItCanWriteTheLedger before it orders anything.
+// TestTheFirstApplyProvesThatItCanWriteTheLedger checks that it does so before it
+// orders anything.
 func TestTheFirstApplyProvesThatItCanWriteTheLedger(t *testing.T) {
 	d := newDisk(t, "api")
 	d.ledger.refused = errors.New("push refused: the deploy key is read-only")
@@ -194,7 +198,7 @@ func TestTheFirstApplyProvesThatItCanWriteTheLedger(t *testing.T) {
 	if events := d.World.Ledger.Events(t); len(events) != 1 || d.World.Ledger.Messages[0] != "begin the ledger" {
 		t.Errorf("events %+v, commits %q", events, d.World.Ledger.Messages)
 	}
-	// Another machine shows it by an event, once.
+	// Another machine proves it with one event.
 	d.Opts.Moments = &keptMoments{}
 	for range 2 {
 		d.At = d.At.Add(61 * times.Day)

@@ -21,7 +21,7 @@ import (
 func TestChangeOf(t *testing.T) {
 	cases := map[string]struct {
 		base, head func() []*spec.Certificate
-		live       []string // of the base that are live
+		live       []string // certificates of the base that are live
 		after      time.Duration
 		want       []string // "name change action: settings"
 		anyway     []string
@@ -119,8 +119,8 @@ func changesOf(set *review.ChangeSet) []string {
 	return list
 }
 
-// TestChangeOfBlocks: another profile of an issuer reaches certificates that
-// did not change, and blocks are told with their references, never followed.
+// TestChangeOfBlocks checks that a changed profile of an issuer affects certificates
+// that did not change, and that blocks show references without resolving them.
 func TestChangeOfBlocks(t *testing.T) {
 	base, head := reconciletest.Desire(reconciletest.Certificates("api")()...), reconciletest.Desire(reconciletest.Certificates("api")()...)
 	head.Issuers["ca"].Profile = "shortlived"
@@ -150,7 +150,8 @@ func TestChangeOfBlocks(t *testing.T) {
 	}
 }
 
-// TestChangeOfSettingsComplete: no setting of a certificate can change unseen.
+// TestChangeOfSettingsComplete checks that every setting of a certificate shows up when
+// it changes.
 func TestChangeOfSettingsComplete(t *testing.T) {
 	for name, how := range map[string]func(*spec.Certificate){
 		"domains":        func(c *spec.Certificate) { c.Domains[0].Typed = "API.example.com" },
@@ -176,8 +177,8 @@ func TestChangeOfSettingsComplete(t *testing.T) {
 	}
 }
 
-// TestDigestsTellApart: what stands for a text in a comparison is too long for
-// anybody to find another text that it stands for too.
+// TestDigestsTellApart checks that digests in a comparison are long enough that nobody
+// can find a second text with the same digest.
 func TestDigestsTellApart(t *testing.T) {
 	desired, diags := decode.Files(t.Context(), []spec.File{{Path: "a.hcl", Bytes: []byte(`
 issuer "ca" {
@@ -205,8 +206,8 @@ certificate "api" {
 	}
 }
 
-// TestBlockChangesComplete: nothing that says whom a block speaks to, or how,
-// can change unseen.
+// TestBlockChangesComplete checks that every change of whom a block contacts, or how,
+// shows up.
 func TestBlockChangesComplete(t *testing.T) {
 	secret := spec.Value{Source: spec.FromVault, Path: "secret/dns/x", Field: "token"}
 	for name, how := range map[string]func(*spec.Issuer, *spec.DNSAccount){
@@ -328,8 +329,8 @@ func TestRemarks(t *testing.T) {
 	}
 }
 
-// TestRemarksLimit: what passes a limit of the CA is said, for those that the
-// change holds up.
+// TestRemarksLimit checks that a change that exceeds a CA limit is mentioned for the
+// certificates that it delays.
 func TestRemarksLimit(t *testing.T) {
 	base, head := reconciletest.Desire(), reconciletest.Desire(reconciletest.Certificates("a", "b", "c")()...)
 	for _, s := range []*spec.Spec{base, head} {
@@ -373,8 +374,8 @@ func TestOwners(t *testing.T) {
 	}
 }
 
-// TestObserveRecords: a plan by the ledger alone is the plan by Vault, where
-// nothing happened that the ledger was not told.
+// TestObserveRecords checks that a plan from the ledger alone equals the plan from
+// Vault if the ledger has recorded everything.
 func TestObserveRecords(t *testing.T) {
 	gone := reconciletest.Certificate("gone", "gone.example.com")
 	gone.OnRemove = spec.Delete
@@ -465,7 +466,7 @@ func TestRecall(t *testing.T) {
 	}
 }
 
-// advance is another version of a certificate's secret, fresh from the CA.
+// advance adds a newly issued version to a certificate's secret.
 func advance(o *plan.Observed, c *spec.Certificate, version int, serial string) {
 	s := reconciletest.LiveSecret(c, func(l *ledger.Live) {
 		l.Version, l.Serial, l.NotBefore, l.NotAfter = version, serial, reconciletest.Start.Add(60*times.Day), reconciletest.Start.Add(150*times.Day)
@@ -477,8 +478,8 @@ func advance(o *plan.Observed, c *spec.Certificate, version int, serial string) 
 	}
 }
 
-// TestRemarksOfKeys: a key that goes elsewhere, and a credential that is handed
-// out by a certificate, are the reviewer's to see.
+// TestRemarksOfKeys checks that the reviewer sees a key that moves elsewhere and a
+// credential that a certificate exposes.
 func TestRemarksOfKeys(t *testing.T) {
 	was := reconciletest.Certificate("api", "api.example.com")
 	was.Vault = spec.Target{Mount: "secret", Path: "tls/shop/api", Fields: reconciletest.FieldsLike(t, `{ key = cert.private_key, crt = cert.fullchain }`)}

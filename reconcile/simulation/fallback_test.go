@@ -10,9 +10,8 @@ import (
 	"certroll/spec"
 )
 
-// TestFallbackOfMany: the first CA is down, and held as a whole, so that most of
-// the certificates never come to try it. They are asked from the next one all
-// the same, and none expires.
+// TestFallbackOfMany checks a first CA that is down and held as a whole, so that most
+// certificates never try it. They must use the next CA, and none may expire.
 func TestFallbackOfMany(t *testing.T) {
 	for name, tc := range map[string]struct {
 		lifetime, step time.Duration

@@ -27,10 +27,9 @@ import (
 	"certroll/spec"
 )
 
-// The manners of CAs, as bug reports of other clients have them. A manner is drawn
-// for each request for an order, at most one, by its share. One that costs an order
-// spoils the order that it is drawn for: whatever a client does, it needs another
-// one. The rest is to be lived with by one order for each renewal.
+// Misbehavior ("manners") of CAs, taken from bug reports of other clients. Each request
+// for an order draws at most one, by its share. A manner that costs an order spoils
+// that order: any client needs another one. The others must not cost an order.
 const (
 	mannerLost    = "the answer to newOrder is lost"
 	mannerReuse   = "an open order is handed out again"
@@ -53,8 +52,8 @@ const (
 
 var manners = []struct {
 	name  string
-	share int  // of a thousand requests; 0: it comes about by others, or by the clock
-	costs bool // an order, which is the CA's doing
+	share int  // per thousand requests; 0: caused by another manner, or by the clock
+	costs bool // costs an order, through the CA's fault
 }{
 	{mannerLost, 40, false},
 	{mannerReuse, 0, false},
@@ -64,10 +63,10 @@ var manners = []struct {
 	{mannerRefused, 40, true},
 	{mannerURL, 40, true},
 	{mannerBusy, 40, false},
-	{mannerKey, 80, true}, // of kept keys alone, and only where the order is gone with it
+	{mannerKey, 80, true}, // for kept keys only, where the order is lost with the key
 	{mannerLimit, 40, false},
 	{mannerAway, 40, false},
-	{mannerAccount, 40, true}, // the orders that were open: another account may not finish them
+	{mannerAccount, 40, true}, // open orders are lost: another account may not finish them
 	{mannerMixed, 40, false},
 	{mannerShort, 40, false},
 	{mannerExpired, 40, false},
@@ -75,10 +74,11 @@ var manners = []struct {
 	{mannerARI, 0, false},
 }
 
-// cardShare is how many of a thousand requests one card of the deck stands for.
+// cardShare is the number of requests per thousand that one card of the deck
+// represents.
 const cardShare = 40
 
-// costs tells whether a manner costs an order.
+// costs reports whether a manner costs an order.
 func costs(name string) bool {
 	for _, m := range manners {
 		if m.name == name {
@@ -88,34 +88,34 @@ func costs(name string) bool {
 	return false
 }
 
-// mannerCA is a simCA with manners.
+// mannerCA is a simCA that misbehaves.
 type mannerCA struct {
 	*reconciletest.SimCA
 	t         testing.TB
 	rng       *mathrand.Rand
 	lifetime  time.Duration
-	good      *x509.Certificate // the intermediate that lasts
-	drawn     map[string]*draw  // by the order's URL
-	seen      map[string]int    // how often a manner came about
+	good      *x509.Certificate // the longest-lived intermediate
+	drawn     map[string]*draw  // by order URL
+	seen      map[string]int    // number of occurrences
 	deck      []string
-	next      map[string]time.Time // when what hits all may come again
+	next      map[string]time.Time // earliest next time of a manner that affects all
 	certified map[string]bool      // keys that have a certificate
 	blocked   map[string]bool
 	listed    map[string]x509.RevocationListEntry
-	revoked   map[string]time.Time // by serial: what is not replaced yet
-	calm      time.Time            // from here on nothing is drawn
-	owed      bool                 // a key is to be blocked, and the order that drew it has a new one
+	revoked   map[string]time.Time // by serial: revoked and not replaced yet
+	calm      time.Time            // nothing is drawn after this time
+	owed      bool                 // a key will be blocked, and its order replaced
 }
 
-// draw is what an order has coming.
+// draw is the manner of one order.
 type draw struct {
 	manner  string
 	names   string
 	made    time.Time
-	until   time.Time // when it is over
+	until   time.Time // when the manner ends
 	seen    bool
-	served  bool      // its certificate was handed out, with a chain that is not refused
-	refused time.Time // when it was handed out first with one that is
+	served  bool      // its certificate was served with an acceptable chain
+	refused time.Time // when its certificate was first served with a chain that is rejected
 	mid     *x509.Certificate
 }
 
@@ -131,13 +131,14 @@ func (ca *mannerCA) span(least, most time.Duration) time.Duration {
 	return least + time.Duration(ca.rng.Int63n(int64(most-least)))
 }
 
-// part is a part of the lifetime, so that short lives have short troubles.
+// part returns a random part of the lifetime, so that short-lived certificates have
+// short faults.
 func (ca *mannerCA) part(least, most int) time.Duration {
 	return ca.span(ca.lifetime/time.Duration(least), ca.lifetime/time.Duration(most))
 }
 
-// shuffle makes a deck of 25 cards, a card for each 40 of a thousand requests. Cards
-// are drawn until none is left, so that each manner comes about as often as it is to.
+// shuffle fills a deck of 25 cards, one per 40 of a thousand requests. The deck is
+// drawn empty before the next shuffle, so that each manner occurs at its share.
 func (ca *mannerCA) shuffle() {
 	ca.deck = make([]string, 1000/cardShare)
 	cards := ca.deck
@@ -149,7 +150,7 @@ func (ca *mannerCA) shuffle() {
 	ca.rng.Shuffle(len(ca.deck), func(i, j int) { ca.deck[i], ca.deck[j] = ca.deck[j], ca.deck[i] })
 }
 
-// draws is the manner of a request.
+// draws returns the manner of a request.
 func (ca *mannerCA) draws() string {
 	if !ca.Now().Before(ca.calm) {
 		return ""
@@ -159,7 +160,7 @@ func (ca *mannerCA) draws() string {
 	}
 	m := ca.deck[0]
 	ca.deck = ca.deck[1:]
-	if m == mannerAway || m == mannerAccount { // what hits all leaves a tenth of a life free between
+	if m == mannerAway || m == mannerAccount { // faults that affect all leave a tenth of a lifetime between them
 		if ca.Now().Before(ca.next[m]) {
 			return ""
 		}
@@ -168,7 +169,7 @@ func (ca *mannerCA) draws() string {
 	return m
 }
 
-// dead is an account that the CA does not take, until a person has acted.
+// dead returns the error of a rejected account until a person has acted.
 func (ca *mannerCA) dead() error {
 	if ca.Faults.Active("account") {
 		return &reconciletest.CaError{Code: string(ledger.ClassCARejected), OwnedBy: string(ledger.OwnerAccount), Text: "401 unauthorized :: account is not active"}
@@ -200,7 +201,7 @@ func (ca *mannerCA) Order(ctx context.Context, i *spec.Issuer, names []string, r
 	return url, replaced, nil
 }
 
-// request is what becomes of a request before there is an order.
+// request returns the fate of a request before an order exists.
 func (ca *mannerCA) request(names []string) (string, error) {
 	m, now := ca.draws(), ca.Now()
 	switch m {
@@ -212,10 +213,10 @@ func (ca *mannerCA) request(names []string) (string, error) {
 			if d.served {
 				continue
 			}
-			if ca.Made[url].Chain != nil { // a certificate that was refused: another order follows a day after that
+			if ca.Made[url].Chain != nil { // a rejected certificate: the next order follows a day later
 				ca.Faults.Add("names "+d.names, d.refused, times.Day)
 			}
-			d.manner, d.seen, ca.Made[url].Dead = mannerAccount, true, true // counted already
+			d.manner, d.seen, ca.Made[url].Dead = mannerAccount, true, true // already counted
 		}
 	case mannerLimit:
 		lasts := ca.part(720, 90)
@@ -232,8 +233,8 @@ func (ca *mannerCA) request(names []string) (string, error) {
 	return m, ca.dead()
 }
 
-// has is what an order with a manner has coming, and for how long it is to blame.
-// A manner whose end is certroll's own to bring about is no excuse.
+// has returns the draw of an order with this manner, and for how long it excuses a
+// failure. A manner that certroll itself must end excuses nothing.
 func (ca *mannerCA) has(m string, names []string) *draw {
 	d := &draw{manner: m, names: reconciletest.SetOf(names)}
 	var lasts, excused time.Duration
@@ -282,8 +283,8 @@ func (ca *mannerCA) Finish(ctx context.Context, i *spec.Issuer, url string, csr 
 	return ca.arranged(ca.drawn[url], chain), account, passed, nil
 }
 
-// pollsFor is how long a client polls, at its own pace, before the CA has decided or
-// its deadline of 15 minutes is over.
+// pollsFor returns how long a client polls, at its own interval, before the CA has
+// decided or the deadline of 15 minutes has passed.
 func (ca *mannerCA) pollsFor(url string) time.Duration {
 	ca.Mu.Lock()
 	defer ca.Mu.Unlock()
@@ -295,7 +296,7 @@ func (ca *mannerCA) pollsFor(url string) time.Duration {
 	return min(max(0, d.until.Sub(ca.Now())), 15*time.Minute)
 }
 
-// notes counts a manner once for each order.
+// notes counts a manner once per order.
 func (ca *mannerCA) notes(d *draw) {
 	if !d.seen {
 		d.seen = true
@@ -303,7 +304,7 @@ func (ca *mannerCA) notes(d *draw) {
 	}
 }
 
-// spoils is why an order is not finished.
+// spoils returns why an order cannot be finished.
 func (ca *mannerCA) spoils(url, key string) error {
 	ca.Mu.Lock()
 	defer ca.Mu.Unlock()
@@ -335,7 +336,7 @@ func (ca *mannerCA) spoils(url, key string) error {
 	return nil
 }
 
-// fails is what an order with its manner is answered now.
+// fails returns the current error of an order with its manner.
 func (ca *mannerCA) fails(d *draw) error {
 	left := ca.Now().Before(d.until)
 	switch d.manner {
@@ -357,7 +358,7 @@ func (ca *mannerCA) fails(d *draw) error {
 	return nil
 }
 
-// arranged is the chain as this CA sends it.
+// arranged returns the chain as this CA sends it.
 func (ca *mannerCA) arranged(d *draw, chain []byte) []byte {
 	d.served = d.manner != mannerExpired || !ca.Now().Before(d.until)
 	leaf, _ := pem.Decode(chain)
@@ -380,8 +381,8 @@ func (ca *mannerCA) arranged(d *draw, chain []byte) []byte {
 	return append(l, mid...)
 }
 
-// other is an intermediate of the same key with another end, the same one whenever
-// the order is read.
+// other returns an intermediate with the same key and another end, the same one for
+// every read of the order.
 func (ca *mannerCA) other(d *draw, ends time.Time) *x509.Certificate {
 	if d.mid == nil {
 		d.mid = ca.SignBy(ca.t, ends, true)
@@ -390,7 +391,7 @@ func (ca *mannerCA) other(d *draw, ends time.Time) *x509.Certificate {
 	return d.mid
 }
 
-// CRL is the list of what the CA revoked.
+// CRL returns the list of certificates that the CA revoked.
 func (ca *mannerCA) CRL(context.Context, string) ([]byte, error) {
 	ca.Mu.Lock()
 	defer ca.Mu.Unlock()
@@ -404,7 +405,7 @@ func (ca *mannerCA) CRL(context.Context, string) ([]byte, error) {
 	return x509.CreateRevocationList(rand.Reader, list, ca.good, ca.MidKey)
 }
 
-// revokes ends a certificate before its time.
+// revokes revokes a certificate before it expires.
 func (ca *mannerCA) revokes(leaf *x509.Certificate) {
 	ca.Mu.Lock()
 	defer ca.Mu.Unlock()
@@ -422,7 +423,7 @@ func (ca *mannerCA) revokes(leaf *x509.Certificate) {
 	c.Start, c.End = ca.Now().Add(-time.Hour), ca.Now().Add(-time.Minute)
 }
 
-// spoiled are the orders that the CA cost.
+// spoiled returns the number of orders lost through the CA's fault.
 func (ca *mannerCA) spoiled() (n int) {
 	for _, d := range ca.drawn {
 		if costs(d.manner) && !d.served {
@@ -432,8 +433,9 @@ func (ca *mannerCA) spoiled() (n int) {
 	return n
 }
 
-// spoiledOf are those for the names of a certificate that were made in a time, or may
-// have been open still when it began. The CA's lock is held.
+// spoiledOf returns the number of spoiled orders for the names of a certificate that
+// were made in the period, or may still have been open when it began. The caller holds
+// the CA's lock.
 func (ca *mannerCA) spoiledOf(e ended) (n int) {
 	open := e.from.Add(-ca.lifetime / plan.LeastBefore)
 	for _, d := range ca.drawn {
@@ -444,26 +446,26 @@ func (ca *mannerCA) spoiledOf(e ended) (n int) {
 	return n
 }
 
-// mannerYear is what is watched in a year.
+// mannerYear collects the observations of one year.
 type mannerYear struct {
 	*reconciletest.Sim
 	ca       *mannerCA
-	dice     *mathrand.Rand // of what happens outside of the CA, which has its own
+	dice     *mathrand.Rand // random source for events outside the CA, which has its own
 	end      time.Time
 	expired  []ended
-	replaced int // certificates that were revoked
+	replaced int // revoked certificates
 }
 
-// ended is a certificate that expired while it was live, or that was replaced after
-// the CA had revoked it.
+// ended is a certificate that expired while live, or that was replaced after its
+// revocation.
 type ended struct {
 	path, names string
-	from, to    time.Time // the time that there was for a renewal
+	from, to    time.Time // the time available for a renewal
 }
 
 func (e ended) took() time.Duration { return e.to.Sub(e.from) }
 
-// wrote is told what gives way to what, in Vault.
+// wrote observes each replacement in Vault.
 func (y *mannerYear) wrote(path string, was, _ keypair.Pair) {
 	if was.Chain == nil {
 		return
@@ -481,17 +483,18 @@ func (y *mannerYear) wrote(path string, was, _ keypair.Pair) {
 	}
 	delete(y.ca.revoked, keypair.SerialOf(leaf))
 	y.replaced++
-	// A day until it is seen; a tenth of its life where it took the place of a revoked
-	// one, and for each order that the CA spoiled, which may be taken up that long.
+	// Allow a day until the revocation is noticed, a tenth of the lifetime where the
+	// certificate replaced a revoked one, and a tenth for each order that the CA
+	// spoiled.
 	e.from, e.to = at, time.Now()
 	if most := 2*times.Day + leaf.NotAfter.Sub(leaf.NotBefore)/plan.LeastBefore*time.Duration(1+y.ca.spoiledOf(e)); e.took() > most+y.failed(e) {
 		y.T.Errorf("%s was revoked, and was live for %s after it", path, e.took())
 	}
 }
 
-// failed is for how much of a time the CA failed for a certificate. What lies between
-// two failures belongs to them where it is so short that no attempt can be expected
-// in it: the next attempt follows after a tenth of what is left at most.
+// failed returns for how much of a period the CA failed for a certificate. A gap
+// between two failures counts as failure if it is too short to expect an attempt in it:
+// the next attempt follows after at most a tenth of the remaining time.
 func (y *mannerYear) failed(e ended) (sum time.Duration) {
 	y.Faults.Mu.Lock()
 	var all []reconciletest.Fault
@@ -514,8 +517,8 @@ func (y *mannerYear) failed(e ended) (sum time.Duration) {
 	return sum
 }
 
-// mannered is a portfolio for such a year: some keys are kept, some certificates are
-// for the names of another one.
+// mannered returns the certificates for such a year: some keep their key, and some have
+// the same names as another one.
 func mannered(n int) []*spec.Certificate {
 	cs := portfolio(n)
 	for i, c := range cs {
@@ -537,7 +540,7 @@ func newMannerYear(t *testing.T, n int, lasts, lifetime, again time.Duration) *m
 	y.Desired.Issuers["ca"].Limits.Orders.Burst, y.ca.Limits.Orders.Burst = 300+n, 300+n
 	y.ca.Wrong = func(c *x509.Certificate) {
 		c.CRLDistributionPoints = []string{reconciletest.CrlURL}
-		if y.ca.Serial < int64(n) { // the first ones end at random, so that renewals are spread over the year
+		if y.ca.Serial < int64(n) { // the first certificates end at random times, which spreads renewals over the year
 			c.NotAfter = c.NotBefore.Add(y.ca.span(lifetime/3, lifetime))
 		}
 	}
@@ -546,8 +549,8 @@ func newMannerYear(t *testing.T, n int, lasts, lifetime, again time.Duration) *m
 	return y
 }
 
-// live lets the year pass. Processes start anew, the CA revokes something each week,
-// and a person does what the message of a dead account says.
+// live runs the year. Processes restart, the CA revokes a certificate each week, and a
+// person follows the advice in the message of a dead account.
 func (y *mannerYear) live() {
 	mended, revokes := 0, y.Began.Add(7*times.Day)
 	for time.Now().Before(y.end) {
@@ -570,8 +573,8 @@ func (y *mannerYear) live() {
 	}
 }
 
-// retry is certroll retry for a certificate that told of the dead account. One that the
-// CA has told since when to come back is refused, and left to a later hour.
+// retry runs certroll retry for a certificate that reported the dead account. If the CA
+// has set a Retry-After, the retry is rejected and repeated later.
 func (y *mannerYear) retry() (done bool) {
 	events := y.Ledger.Events(y.T)
 	reported := false
@@ -595,7 +598,7 @@ func (y *mannerYear) retry() (done bool) {
 	return false
 }
 
-// judge says what came of the year.
+// judge checks the results of the year.
 func (y *mannerYear) judge(t *testing.T) {
 	t.Helper()
 	r := y.Sum()
@@ -603,14 +606,14 @@ func (y *mannerYear) judge(t *testing.T) {
 	spoiled, orders := y.ca.spoiled(), y.ca.Counts.Orders
 	each := float64(orders-spoiled) / float64(max(r.Renewals, 1))
 	t.Logf("%d orders, %d of them spoiled by the CA: %.4f orders per renewal beyond those; %d expired, %d revoked ones were replaced", orders, spoiled, each, len(y.expired), y.replaced)
-	if each > 1.01 && orders-spoiled-r.Renewals > 1 { // few renewals are under a hundred, of which one order is more than a hundredth
+	if each > 1.01 && orders-spoiled-r.Renewals > 1 { // below a hundred renewals, a single order exceeds one per cent
 		t.Errorf("%.4f orders per renewal beyond what the CA spoiled, want 1.01 at most", each)
 	}
 	if least := len(y.Desired.Certificates) * int(y.end.Sub(y.Began)/y.ca.lifetime); r.Renewals < least || y.Vault.Doubly > 0 || y.ca.Counts.Refused > 0 {
 		t.Errorf("%d renewals (%d at the least), %d doubly, %d times a limit of the CA was met", r.Renewals, least, y.Vault.Doubly, y.ca.Counts.Refused)
 	}
 	for _, e := range y.expired {
-		// At the end there has to be time for one more attempt.
+		// One more attempt must still be possible at the end.
 		if failed := y.failed(e); failed < e.took()-max(e.took()/20, 30*time.Minute) {
 			t.Errorf("%s expired %s; of the %s before that the CA failed for %s", e.path, e.to, e.took(), failed)
 		}
@@ -625,19 +628,20 @@ func (y *mannerYear) judge(t *testing.T) {
 	}
 }
 
-// TestYearsOfManners: years of certificates of 90, 45 and 6 days at a CA that has each
-// manner of the table, many times. A renewal takes one order beyond what the CA
-// spoils, and nothing expires whose failure is shorter than the time that there is.
+// TestYearsOfManners runs years of certificates of 90, 45 and 6 days at a CA that shows
+// each manner many times. A renewal may need only one order beyond those that the CA
+// spoils, and no certificate may expire if its failures are shorter than the time
+// available.
 func TestYearsOfManners(t *testing.T) {
 	seen, least := map[string]int{}, 20
-	few := testing.Short() || labtest.Race || labtest.Only() // make integration has the many, and whole years
+	few := testing.Short() || labtest.Race || labtest.Only() // make integration runs the full number, and whole years
 	if few {
 		least = 1
 	}
 	for _, tc := range []struct {
 		name            string
 		lifetime, again time.Duration
-		n, few          int // certificates; few under make test, and for a shorter time
+		n, few          int // number of certificates; make test runs few, and for a shorter time
 		lasts           time.Duration
 	}{
 		{"90 days, a CRL and no ARI", 90 * times.Day, 0, 80, 12, 190 * times.Day},

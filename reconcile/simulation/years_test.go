@@ -13,13 +13,13 @@ import (
 	"certroll/spec"
 )
 
-// TestYearOfShortLives: certificates of 45 days and of 160 hours through a
-// year with nothing wrong. Each is renewed inside its window, none doubly.
+// TestYearOfShortLives runs certificates of 45 days and of 160 hours through a year
+// without faults. Each must be renewed inside its window, and none twice.
 func TestYearOfShortLives(t *testing.T) {
 	for name, tc := range map[string]struct {
 		lifetime time.Duration
 		again    time.Duration
-		each     int // orders of one certificate in a year, at the least and
+		each     int // orders of one certificate in a year: minimum and maximum
 		most     int
 	}{
 		"45 days":   {45 * times.Day, 6 * time.Hour, 12, 14},
@@ -50,13 +50,13 @@ func TestYearOfShortLives(t *testing.T) {
 	}
 }
 
-// TestYearOfFailures: a thousand certificates, and all that goes wrong in a
-// bad year; under make test, two hundred. None expires, as no failure lasts as long as the thirty days there
-// are for it; no limit of the CA is ever met.
+// TestYearOfFailures runs a thousand certificates (two hundred under make test) through
+// every fault of a bad year. None may expire, because no failure lasts as long as the
+// thirty days available, and no CA limit may be exceeded.
 func TestYearOfFailures(t *testing.T) {
 	for name, tc := range map[string]struct {
 		n     int
-		again time.Duration // between two questions for renewal information; 0: the CA has none
+		again time.Duration // interval between requests for renewal information; 0: the CA offers none
 	}{
 		"by their threshold": {1000, 0},
 		"by ARI":             {60, 12 * time.Hour},
@@ -66,7 +66,7 @@ func TestYearOfFailures(t *testing.T) {
 			switch {
 			case testing.Short() || labtest.Race:
 				n = min(n, 60)
-			case labtest.Only(): // a thousand take two and a half minutes; make integration has them
+			case labtest.Only(): // a thousand take two and a half minutes: only make integration runs them
 				n = min(n, 200)
 			}
 			synctest.Test(t, func(t *testing.T) { yearOfFailures(t, n, tc.again) })
@@ -79,10 +79,10 @@ func yearOfFailures(t *testing.T, n int, again time.Duration) {
 	for _, name := range []string{"a", "b", "dr"} {
 		s.Desired.DNS[name] = &spec.DNSAccount{Name: name, Challenge: spec.DNS01, Credentials: map[string]spec.Value{"TOKEN": {Source: spec.FromEnv, Name: "dns." + name}}}
 	}
-	if n > 300 { // the account of whoever has so many has a higher limit
+	if n > 300 { // an account with this many certificates has a higher limit
 		s.Desired.Issuers["ca"].Limits.Orders.Burst, s.Ca.Limits.Orders.Burst = n, n
 	}
-	s.Ca.Wrong = func(c *x509.Certificate) { c.NotAfter = c.NotAfter.Truncate(time.Hour) } // what is due together costs one pass
+	s.Ca.Wrong = func(c *x509.Certificate) { c.NotAfter = c.NotAfter.Truncate(time.Hour) } // certificates that are due together cost one pass
 	longest := s.BadYear()
 	s.Start()
 	s.Live(365 * times.Day)
@@ -107,8 +107,8 @@ func yearOfFailures(t *testing.T, n int, again time.Duration) {
 	}
 }
 
-// portfolio are n certificates of several domains and DNS accounts, some with
-// a second account behind the first.
+// portfolio returns n certificates of several domains and DNS accounts, some with a
+// second account as backup.
 func portfolio(n int) []*spec.Certificate {
 	cs := reconciletest.Crowd(n, "example.com")
 	for i, c := range cs {
@@ -121,8 +121,8 @@ func portfolio(n int) []*spec.Certificate {
 	return cs
 }
 
-// TestCrashLoop: for an hour a process that starts every few seconds, and dies
-// at any step, while the CA refuses. The back-off bounds what it is asked.
+// TestCrashLoop starts a process every few seconds for an hour, which dies at any step
+// while the CA rejects requests. The back-off must bound the number of requests.
 func TestCrashLoop(t *testing.T) {
 	refusals := map[string]func(*reconciletest.Sim){
 		"the CA is down":            func(s *reconciletest.Sim) { s.Faults.Add("ca", time.Now(), times.Day) },
@@ -163,8 +163,8 @@ func TestCrashLoop(t *testing.T) {
 	}
 }
 
-// TestSealedVaultIsAskedOnceAMinute, also where the CA is to be asked and
-// something is due meanwhile.
+// TestSealedVaultIsAskedOnceAMinute checks that certroll contacts a sealed Vault once a
+// minute, also if renewal information or an action is due meanwhile.
 func TestSealedVaultIsAskedOnceAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := reconciletest.NewSim(t, 1, 90*times.Day, 6*time.Hour, reconciletest.Crowd(3, "example.com")...)

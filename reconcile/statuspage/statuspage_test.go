@@ -10,7 +10,8 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// hostile is what somebody who may push to the ledger, a CA or a DNS provider could write.
+// hostile lists texts that a CA, a DNS provider or anybody with push access could put
+// into the ledger.
 var hostile = []string{
 	"[click](https://evil.example)", "[x]", "_x_", "__x__", "~~x~~", "**x**", "`x`", "``` x", "\\`x", "x\\", "a|b \\| c \\\\| d", "https://evil.example/", "www.evil.example",
 	"mail@evil.example", "@org/team", "closes #1, org/repo#2, GH-3, !4, $5, %6, &7", "<b>x</b>", "<https://evil.example>", "&lt;b&gt;", "&#91;x&#93;(y)",
@@ -20,8 +21,8 @@ var hostile = []string{
 
 var codeSpan = regexp.MustCompile("`[^`\n]+`")
 
-// TestHostileStatusPage: whatever a record or a problem says stays within code spans, but for
-// plain words: without the spans, the page is the same for any text.
+// TestHostileStatusPage checks that every text from a record or problem stays within a
+// code span, except plain words: outside the spans, the page is the same for any text.
 func TestHostileStatusPage(t *testing.T) {
 	at := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
 	page := func(s string) string {
@@ -33,7 +34,7 @@ func TestHostileStatusPage(t *testing.T) {
 			"b": {Certificate: "b", State: ledger.StateFailing, Names: []string{s, s, s, s}, LastFailure: long, Failures: 1},
 			"c": {Certificate: "c", State: ledger.State(s), Hold: &ledger.Hold{Class: ledger.Class(s), Reason: s, Until: at}},
 		}
-		records["d"] = &ledger.Record{Certificate: s + "/", State: ledger.StateLive} // a name that no certificate may have
+		records["d"] = &ledger.Record{Certificate: s + "/", State: ledger.StateLive} // a name that no certificate can have
 		problems := &ledger.Problems{Problems: []ledger.Problem{{Operation: ledger.KindProbe, Since: at, Finding: ledger.Finding{Certificates: []string{s}, Class: ledger.Class(s), Message: s}}}}
 		return string(StatusPage(records, problems))
 	}
@@ -55,7 +56,7 @@ func TestHostileStatusPage(t *testing.T) {
 				t.Errorf("%q makes another number of cells: %s", s, line)
 			}
 		}
-		// Brackets outside of code are the links of three records.
+		// Outside the code spans, brackets occur only in the links of three records.
 		rest := codeSpan.ReplaceAllString(got, "")
 		for _, link := range []string{"[a](certificates/a.json)", "[b](certificates/b.json)", "[c](certificates/c.json)"} {
 			rest = strings.Replace(rest, link, "", 1)

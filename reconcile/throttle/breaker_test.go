@@ -26,7 +26,7 @@ func TestTroubles(t *testing.T) {
 	passed.PassedOver = []ledger.PassedOver{{Account: "lab", Class: ledger.ClassDNSUnauthorized, Message: "403"}}
 	cases := map[string]struct {
 		events []ledger.Event
-		open   string // the subjects in trouble, in order
+		open   string // subjects in trouble, in order
 	}{
 		"nothing":                            {nil, ""},
 		"two certificates":                   {[]ledger.Event{refused("a"), refused("b")}, ""},
@@ -59,7 +59,7 @@ func TestTroubles(t *testing.T) {
 	}
 }
 
-// TestBreaker: what a plan makes of a trouble.
+// TestBreaker checks what a plan does about an issuer or account in trouble.
 func TestBreaker(t *testing.T) {
 	refused := []ledger.Event{reconciletest.Failed(0, "a", ledger.ClassDNSUnauthorized, "lab", "403 wrong token"), reconciletest.Failed(0, "b", ledger.ClassDNSUnauthorized, "lab", "403 wrong token"), reconciletest.Failed(0, "c", ledger.ClassDNSUnauthorized, "lab", "403 wrong token\nsecond line")}
 	down := []ledger.Event{reconciletest.Failed(0, "a", ledger.ClassCAUnavailable, "", "503"), reconciletest.Failed(0, "b", ledger.ClassCAUnavailable, "", "503"), reconciletest.Failed(0, "c", ledger.ClassCAUnavailable, "", "503")}
@@ -73,7 +73,7 @@ func TestBreaker(t *testing.T) {
 		history []ledger.Event
 		desired func(*spec.Spec)
 		after   time.Duration
-		want    string // kinds, with the accounts that are avoided
+		want    string // kinds, with the avoided accounts
 		until   time.Duration
 		detail  string
 	}{
@@ -139,8 +139,8 @@ func TestBreaker(t *testing.T) {
 	}
 }
 
-// TestProbesGrowApart: while the trouble lasts, the wait for each further probe
-// is longer, and as expiry nears less long again.
+// TestProbesGrowApart checks that the wait between probes grows while the trouble
+// lasts, and shrinks again as expiry approaches.
 func TestProbesGrowApart(t *testing.T) {
 	tr := &throttle.Circuit{Class: ledger.ClassDNSUnauthorized, Last: reconciletest.Start}
 	far, near := reconciletest.Start.Add(60*times.Day), reconciletest.Start.Add(times.Day)
@@ -156,8 +156,8 @@ func TestProbesGrowApart(t *testing.T) {
 	}
 }
 
-// TestDeadAccountIsOneProblem: sixty certificates, an account that refuses.
-// Over days few of them are tried; the account works again: all are done.
+// TestDeadAccountIsOneProblem checks sixty certificates with an account that fails. Few
+// of them are tried over days. Once the account works again, all are issued.
 func TestDeadAccountIsOneProblem(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Crowd(60, "example.com")...)
 	w.Ca.DNS = func(string) error {
@@ -171,7 +171,7 @@ func TestDeadAccountIsOneProblem(t *testing.T) {
 		t.Errorf("the first pass tried %d, and held %d", len(report.Results), report.Held)
 	}
 	tries := len(report.Results)
-	for range 6 * 60 { // a look each minute
+	for range 6 * 60 { // one plan per minute
 		w.At = w.At.Add(time.Minute)
 		report, err := w.Apply(t.Context())
 		if err != nil {
@@ -182,8 +182,8 @@ func TestDeadAccountIsOneProblem(t *testing.T) {
 		}
 		tries += len(report.Results)
 	}
-	// Three until it is held, and one each after 10 and after 110 minutes: within
-	// six hours there is no room for another probe.
+	// Three attempts until the hold, and one each after 10 and 110 minutes: six hours
+	// have no room for another probe.
 	if tries != 5 {
 		t.Errorf("%d tries within six hours", tries)
 	}
@@ -222,8 +222,8 @@ func TestDeadAccountIsOneProblem(t *testing.T) {
 	}
 }
 
-// TestCrowdGoesToTheOtherAccount: the dead one is passed over at once after
-// three have found it dead.
+// TestCrowdGoesToTheOtherAccount checks that a dead account is passed over at once
+// after three certificates have found it dead.
 func TestCrowdGoesToTheOtherAccount(t *testing.T) {
 	cs := reconciletest.Crowd(60, "example.com")
 	for _, c := range cs {
@@ -260,7 +260,8 @@ func TestCrowdGoesToTheOtherAccount(t *testing.T) {
 	}
 }
 
-// TestNewCredentialsEndATrouble for all that wait for the account.
+// TestNewCredentialsEndATrouble checks that new credentials release all certificates
+// that wait for the account.
 func TestNewCredentialsEndATrouble(t *testing.T) {
 	var events []ledger.Event
 	for i := range 5 {
@@ -277,8 +278,8 @@ func TestNewCredentialsEndATrouble(t *testing.T) {
 	}
 }
 
-// TestOtherCredentials: a file's time on one machine says nothing of the copy
-// on another.
+// TestOtherCredentials checks that file times are compared only on the same machine: a
+// copy elsewhere has its own.
 func TestOtherCredentials(t *testing.T) {
 	cases := map[string]struct {
 		was, is string

@@ -21,7 +21,7 @@ func TestBucket(t *testing.T) {
 		}
 		b.Take(got)
 	}
-	// Half a day later it is full again, and holds no more than its burst.
+	// Half a day later the bucket is full again, and holds no more than its burst.
 	at = reconciletest.Start.Add(12 * time.Hour)
 	for i, w := range []time.Duration{0, 0, 0, time.Hour} {
 		got := b.Next(at)
@@ -32,8 +32,8 @@ func TestBucket(t *testing.T) {
 	}
 }
 
-// TestBucketNeverExceedsItsRate draws as fast as it may for a week: in no
-// window are there more than the burst and what has been refilled.
+// TestBucketNeverExceedsItsRate draws as fast as allowed for a week: no window may
+// contain more than the burst and the refill.
 func TestBucketNeverExceedsItsRate(t *testing.T) {
 	b := &throttle.Bucket{Burst: 50, Refill: 202 * time.Minute}
 	var taken []time.Time

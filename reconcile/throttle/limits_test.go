@@ -15,7 +15,7 @@ import (
 	"certroll/spec"
 )
 
-// TestLimits: what the audit log tells decides from when on one more may go.
+// TestLimits checks that the audit log determines when the next order may start.
 func TestLimits(t *testing.T) {
 	other := func(i int) string { return fmt.Sprintf("x%d.example.org", i) }
 	sibling := func(i int) string { return fmt.Sprintf("x%d.example.com", i) }
@@ -31,7 +31,7 @@ func TestLimits(t *testing.T) {
 	cases := map[string]struct {
 		view    func(*reconciletest.View)
 		history []ledger.Event
-		until   time.Duration // of the hold; 0: none
+		until   time.Duration // end of the hold; 0: none
 		detail  string
 	}{
 		"nothing yet":       {view: missing},
@@ -99,7 +99,8 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// TestOneOrderOfSeveralAttemptsIsCountedOnce.
+// TestOneOrderOfSeveralAttemptsIsCountedOnce checks that several attempts at one order
+// count once.
 func TestOneOrderOfSeveralAttemptsIsCountedOnce(t *testing.T) {
 	fail := reconciletest.Done(0, "https://ca.example/order/1", "", "a.example.com")
 	fail.Status, fail.Class, fail.ID = ledger.Failed, ledger.ClassCAUnavailable, "f"
@@ -108,7 +109,7 @@ func TestOneOrderOfSeveralAttemptsIsCountedOnce(t *testing.T) {
 		t.Errorf("%d orders, want 1", n)
 	}
 	again := reconciletest.Done(time.Hour, "https://ca.example/order/2", "", "a.example.com")
-	again.Orders = 2 // the first one was gone
+	again.Orders = 2 // the first order was gone
 	if n := len(throttle.NewBook([]ledger.Event{{Directory: "d", Issuer: "ca", Orders: 1 << 40}}, nil).Drawn[throttle.OrdersKey("d", "ca")]); n > 100 {
 		t.Errorf("a stranger's word is %d orders", n)
 	}
@@ -118,8 +119,9 @@ func TestOneOrderOfSeveralAttemptsIsCountedOnce(t *testing.T) {
 	}
 }
 
-// TestLimitsCountAccounts: what is at work, or goes in the same plan, is drawn from the
-// limits of its account and CA, whatever the block of its issuer says or said.
+// TestLimitsCountAccounts checks that attempts in progress or in the same plan count
+// against the limits of their account and CA, whatever their issuer's block says or
+// said.
 func TestLimitsCountAccounts(t *testing.T) {
 	two := &spec.Limits{Orders: spec.Limit{Burst: 2, Window: 3 * time.Hour}}
 	ca := func(change func(*spec.Issuer)) *spec.Issuer {
@@ -128,10 +130,10 @@ func TestLimitsCountAccounts(t *testing.T) {
 		return i
 	}
 	for name, c := range map[string]struct {
-		atWork *spec.Issuer // of an attempt under way; nil: there is none
-		beside *spec.Issuer // another block of the spec, by which a certificate is due; nil: none
-		past   string       // the issuer of an order in the ledger; "": none
-		goes   int          // of three certificates by issuer.ca
+		atWork *spec.Issuer // of an attempt in progress; nil: none
+		beside *spec.Issuer // another issuer block with a due certificate; nil: none
+		past   string       // issuer of a recorded order; "": none
+		goes   int          // of three certificates of issuer.ca, how many start
 	}{
 		"nothing":                         {goes: 2},
 		"the same block":                  {atWork: ca(func(i *spec.Issuer) { i.Limits = two }), goes: 1},
@@ -192,8 +194,9 @@ func TestRegisteredDomain(t *testing.T) {
 	}
 }
 
-// TestWaves: another issuer for sixty certificates of one registered domain.
-// Fifty go at once, nearest to expiry first, the others as tokens come back.
+// TestWaves checks a change of issuer for sixty certificates of one registered domain.
+// Fifty are ordered at once, the nearest to expiry first, and the others as tokens
+// refill.
 func TestWaves(t *testing.T) {
 	cs := reconciletest.Crowd(60, "example.com")
 	desired := reconciletest.Desire(cs...)
@@ -202,7 +205,7 @@ func TestWaves(t *testing.T) {
 	for i, c := range cs {
 		s := reconciletest.LiveSecret(c, func(l *ledger.Live) {
 			l.Directory = "https://old.example/dir"
-			l.NotAfter = reconciletest.Start.Add(90*times.Day - time.Duration(i)*time.Hour) // the last of them expires first
+			l.NotAfter = reconciletest.Start.Add(90*times.Day - time.Duration(i)*time.Hour) // the last one expires first
 		})
 		obs.Secrets[plan.TargetOf(c)], obs.Records[c.Name] = s, reconciletest.LiveRecord(c, s)
 	}
@@ -225,7 +228,8 @@ func TestWaves(t *testing.T) {
 	}
 }
 
-// TestWhatWaitsHoldsUpNoOther: the queue for one domain delays no other one.
+// TestWhatWaitsHoldsUpNoOther checks that the queue of one domain delays no other
+// domain.
 func TestWhatWaitsHoldsUpNoOther(t *testing.T) {
 	cs := append(reconciletest.Crowd(60, "example.com"), reconciletest.Certificate("z", "www.example.org"))
 	desired := reconciletest.Desire(cs...)
@@ -238,8 +242,8 @@ func TestWhatWaitsHoldsUpNoOther(t *testing.T) {
 	reconciletest.Expect(t, actions[60], ledger.KindIssue, ledger.ReasonMissing, "")
 }
 
-// TestLimitsOverPasses: sixty of one domain through the whole of it; the CA
-// never has to say no, and no more orders are made than certificates.
+// TestLimitsOverPasses runs sixty certificates of one domain through all passes: the CA
+// must never reject an order, and there must be one order per certificate.
 func TestLimitsOverPasses(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Crowd(60, "example.com")...)
 	w.Desired.Issuers["ca"].Limits = reconciletest.LetsEncrypt()
@@ -277,12 +281,12 @@ func TestLimitsOverPasses(t *testing.T) {
 	}
 }
 
-// TestRepairObeysLimits: something that keeps writing over a secret and
-// destroys certroll's version makes no loop of orders.
+// TestRepairObeysLimits checks that a program that keeps overwriting a secret and
+// destroys certroll's version causes no loop of orders.
 func TestRepairObeysLimits(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
 	w.Desired.Issuers["ca"].Limits = reconciletest.LetsEncrypt()
-	w.Ca.Lifetime = times.Day // a tenth of it is over each time, so that only the limit holds
+	w.Ca.Lifetime = times.Day // a tenth of the lifetime passes each time, so that only the limit holds
 	w.Settle()
 	for range 6 {
 		w.At = w.At.Add(150 * time.Minute)
@@ -305,8 +309,8 @@ func TestRepairObeysLimits(t *testing.T) {
 	}
 }
 
-// TestNearThePause: a name that has failed almost as often in a row as the CA
-// takes is tried once a day, however near expiry is.
+// TestNearThePause checks that a name whose consecutive failures almost reach the CA's
+// limit is tried once a day, however near expiry is.
 func TestNearThePause(t *testing.T) {
 	for failures, want := range map[int]time.Duration{1000: 10 * time.Minute, 1036: 24 * time.Hour, 1151: 24 * time.Hour} {
 		w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
