@@ -17,8 +17,8 @@ import (
 
 const applyNow = "apply --auto-approve"
 
-// TestCAFails: each way in which a CA refuses or is away is told in its own
-// words, leaves alone what is live, is not repeated, and is over once mended.
+// TestCAFails: for each way in which a CA refuses or is unavailable, certroll quotes the CA, leaves live certificates
+// alone, waits before it retries, and recovers once the cause is fixed.
 func TestCAFails(t *testing.T) {
 	sideBySide(t, map[string]func(*testing.T, *world){
 		"caa at finalization": caaAtFinalization, "caa at validation": caaAtValidation,
@@ -27,11 +27,10 @@ func TestCAFails(t *testing.T) {
 	})
 }
 
-// caaAtFinalization: Boulder looks at CAA again before it issues by an
-// authorization of some age. The order stays good and is finished once the
-// record is mended.
+// caaAtFinalization: Boulder checks CAA again before it issues for an older authorization. The order stays valid, and
+// certroll finishes it once the record is fixed.
 func caaAtFinalization(t *testing.T, l *world) {
-	const words = "CAA record for caa.lab.test prevents issuance" // Boulder's
+	const words = "CAA record for caa.lab.test prevents issuance" // as Boulder says it
 	w, f := l.issued(t, "caa")
 	was := w.serial("caa")
 	f.breaks(at(finalization, problem(http.StatusForbidden, "caa", "Rechecking CAA for \"caa.lab.test\" and 0 more identifiers failed. Refer to sub-problems for more information :: "+words)))
@@ -46,10 +45,10 @@ func caaAtFinalization(t *testing.T, l *world) {
 	w.certroll(0, "apply", "-auto-approve")
 	w.checkPair("tls/caa", "caa.lab.test")
 	w.tells("caa", "issue success, rotate failure, rotate success")
-	f.orders(2, 2) // the second one was refused and then finished
+	f.orders(2, 2) // the second order was refused at first and then finished
 }
 
-// caaAtValidation: the refusal burns the order.
+// caaAtValidation: the refusal invalidates the order.
 func caaAtValidation(t *testing.T, l *world) {
 	const words = "CAA record for caa2.lab.test prevents issuance"
 	w, f := l.issued(t, "caa2")
@@ -86,8 +85,7 @@ func caaAtValidation(t *testing.T, l *world) {
 	f.orders(3, 3)
 }
 
-// rateLimited: the daemon waits out the CA's own word to the second, and asks
-// for nothing before.
+// rateLimited: the daemon waits until the second that the CA's Retry-After names, and sends no order before.
 func rateLimited(t *testing.T, l *world) {
 	const words = "too many certificates (5) already issued for this exact set of identifiers in the last 168h0m0s"
 	w, f := l.issued(t, "limited")
@@ -96,7 +94,7 @@ func rateLimited(t *testing.T, l *world) {
 	ends := make(chan time.Time, 1)
 	f.breaks(at(newOrder, func(rw http.ResponseWriter, req *http.Request) {
 		f.mend()
-		at := time.Now().Add(69 * time.Second).Truncate(time.Second) // longer than the first step, with its jitter
+		at := time.Now().Add(69 * time.Second).Truncate(time.Second) // later than the first back-off step with its jitter
 		ends <- at
 		problem(http.StatusTooManyRequests, "rateLimited", words, "Retry-After", at.UTC().Format(http.TimeFormat))(rw, req)
 	}))
@@ -118,7 +116,7 @@ func rateLimited(t *testing.T, l *world) {
 	}
 }
 
-// paused: only a person ends it, by a link whose token is a secret.
+// paused: only a person can end the pause, through a link whose token is a secret.
 func paused(t *testing.T, l *world) {
 	const token = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.c2lnbmF0dXJlLW9mLWEtdGVzdA"
 	w, f := l.issued(t, "paused")
@@ -146,8 +144,8 @@ func paused(t *testing.T, l *world) {
 	f.orders(3, 2)
 }
 
-// nowhere demands that a token is neither in the working directory, which has
-// journal and state, nor in any object of the repository.
+// nowhere requires that a token is neither in the working directory, which contains journal and state, nor in any
+// object of the repository.
 func (w *world) nowhere(token string) {
 	w.t.Helper()
 	parts := strings.Split(token, ".")
@@ -176,7 +174,7 @@ func (w *world) nowhere(token string) {
 	look("the repository", objects)
 }
 
-// connectionRefused: nobody listens at the CA's address.
+// connectionRefused: nothing listens at the CA's address.
 func connectionRefused(t *testing.T, l *world) {
 	w, f := l.issued(t, "down")
 	was := w.serial("down")
@@ -192,8 +190,8 @@ func connectionRefused(t *testing.T, l *world) {
 	f.orders(2, 2)
 }
 
-// overloaded: what passes within an attempt is waited for, and what does not
-// is tried no more than three times.
+// overloaded: certroll waits for an overload that ends within an attempt. If it does not end, certroll sends at most
+// three requests.
 func overloaded(t *testing.T, l *world) {
 	w, f := l.issued(t, "busy")
 	was := w.serial("busy")
@@ -214,7 +212,7 @@ func overloaded(t *testing.T, l *world) {
 	w.tells("busy", "issue success, rotate failure, rotate success")
 	f.orders(6, 2)
 
-	// A stated time is no invitation to try before.
+	// certroll does not retry before the time that the CA states.
 	f.breaks(at(newOrder, problem(http.StatusServiceUnavailable, "serverInternal", "Down for maintenance", "Retry-After", "7200")))
 	w.push(declare(`rotate = "again"`, "busy"), "Rotate it again")
 	w.says(applyNow, "failed (ca_unavailable)", "Down for maintenance")
@@ -222,9 +220,8 @@ func overloaded(t *testing.T, l *world) {
 	f.orders(7, 2)
 }
 
-// manyFail: a CA that is away for all is one problem. After three certificates
-// the rest is not even tried, which is one event, and one certificate goes
-// first once it may be mended.
+// manyFail: a CA that is unavailable for all certificates is one problem. After three failures certroll does not try
+// the others and records one event. Once the cause may be fixed, one certificate goes first.
 func manyFail(t *testing.T, l *world) {
 	names := []string{"many1", "many2", "many3", "many4", "many5", "many6", "many7"}
 	w, f := l.faulty(t, declare("", names...))
@@ -248,20 +245,19 @@ func manyFail(t *testing.T, l *world) {
 	if failures != 3 || held != 1 {
 		t.Errorf("%d failures and %d events of what is held, want 3 and 1", failures, held)
 	}
-	f.orders(9, 0) // three certificates, three tries each
+	f.orders(9, 0) // three tries for each of three certificates
 	head := w.git("rev-parse", "certroll/status")
 	for range 2 {
 		if out := w.quiet(f, "the issuer is held"); strings.Count(out, "issue waits until") != len(names) {
 			t.Errorf("not all wait:\n%s", out)
 		}
 	}
-	// The plan tells once more why so many wait, and then it is quiet.
+	// The next plan may record the hold once more; after that there are no commits.
 	if n := w.git("rev-list", "--count", head+"..certroll/status"); n != "0" && n != "1" {
 		t.Errorf("%s commits while nothing happened", n)
 	}
 
-	// Another spec may be the cure: one certificate tries it, and where that
-	// fails all wait again.
+	// A changed spec may be the fix: one certificate tries, and if it fails all wait again.
 	w.nudge()
 	w.says(applyNow, "0 done, 1 failed")
 	f.orders(12, 0)
@@ -278,8 +274,8 @@ func manyFail(t *testing.T, l *world) {
 	f.orders(19, 7)
 }
 
-// badNonces: a CA that refuses most nonces costs requests and no orders. Pebble
-// throws dice: that it refuses fewer than three here happens in 20,000 runs once.
+// badNonces: a CA that rejects most nonces costs requests, not orders. Pebble rejects at random; the chance that it
+// rejects fewer than three here is one in 20,000.
 func badNonces(t *testing.T, l *world) {
 	storm := *l
 	storm.pebble = labtest.Pebble(t, lab.PebbleOptions{DNS: l.dns.Addr, NonceReject: 40})
@@ -303,7 +299,7 @@ func badNonces(t *testing.T, l *world) {
 	}
 }
 
-// accountForgotten: the same key is registered again and the renewal goes on.
+// accountForgotten: certroll registers the same key again, and the renewal continues.
 func accountForgotten(t *testing.T, l *world) {
 	forgetful := *l
 	forgetful.pebble = labtest.Pebble(t, lab.PebbleOptions{DNS: l.dns.Addr})
@@ -330,7 +326,7 @@ func accountForgotten(t *testing.T, l *world) {
 	}
 }
 
-// account is the document of the one ACME account of the world.
+// account returns the document of the world's only ACME account.
 func (w *world) account() map[string]string {
 	w.t.Helper()
 	var list struct{ Data struct{ Keys []string } }

@@ -12,19 +12,18 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// TestDNSFails: what a DNS server refuses or does not answer.
+// TestDNSFails checks failures of a DNS server: refused updates and missing responses.
 func TestDNSFails(t *testing.T) {
 	sideBySide(t, map[string]func(*testing.T, *world){
 		"wrong key": wrongKey, "new key": newKeyInVault, "down": nameserverDown, "down for a moment": nameserverHiccup, "another account": anotherAccount,
 	})
 }
 
-// failingDNS is a name server that a test has fail: BIND, or the lab's own where
-// tests use nothing else.
+// failingDNS is a name server that a test can make fail: BIND, or the lab's own server in tests limited to Go and Git.
 type failingDNS struct {
 	nameserver
 	pause, resume func() error
-	// refusals are the updates whose signature was wrong.
+	// refusals returns the number of updates with a wrong signature.
 	refusals   func() int
 	challenges func() ([]string, error)
 	logs       func() string
@@ -38,14 +37,14 @@ func newFailingDNS(t *testing.T) failingDNS {
 	bind := labtest.BIND(t, zone)
 	return failingDNS{
 		nameserver{bind.Addr, bind.KeyName, bind.Secret, bind.Algorithm}, bind.Pause, bind.Resume,
-		// After each refusal BIND is asked what it has against the key, which it
-		// refuses as well.
+		// After each refusal certroll queries BIND for the reason. BIND refuses that query too, so each refusal counts
+		// twice.
 		func() int { return strings.Count(bind.Logs(), "(BADSIG)") / 2 },
 		func() ([]string, error) { return bind.Challenges(t.Context()) }, bind.Logs,
 	}
 }
 
-// ownDNS answers nothing while it is paused.
+// ownDNS sends no response while it is paused.
 func ownDNS(d *lab.DNS) failingDNS {
 	all := func(f lab.Fault) func() error {
 		return func() error {
@@ -56,12 +55,12 @@ func ownDNS(d *lab.DNS) failingDNS {
 	}
 	return failingDNS{
 		nameserver{d.Addr, d.KeyName, d.Secret, d.Algorithm}, all(lab.Drop), all(lab.None),
-		func() int { return d.Unverified() / 2 }, // as BIND's
+		func() int { return d.Unverified() / 2 }, // twice per refusal, as with BIND
 		func() ([]string, error) { return d.Challenges(), nil }, func() string { return "" },
 	}
 }
 
-// onFailingDNS is the lab with one of its own as its only name server.
+// onFailingDNS returns the lab with a failing server as its only name server.
 func (w world) onFailingDNS(t *testing.T) (*world, failingDNS) {
 	t.Helper()
 	d := newFailingDNS(t)
@@ -70,8 +69,8 @@ func (w world) onFailingDNS(t *testing.T) (*world, failingDNS) {
 	return &w, d
 }
 
-// wrongKey: a credential that is refused is tried once, and the renewal goes
-// on with the same order once the right one is there.
+// wrongKey: certroll tries a rejected credential once. With the right credential the renewal continues with the same
+// order.
 func wrongKey(t *testing.T, l *world) {
 	on, server := l.onFailingDNS(t)
 	w, f := on.issued(t, "key")
@@ -100,8 +99,7 @@ func wrongKey(t *testing.T, l *world) {
 	}
 }
 
-// newKeyInVault: the daemon's hold ends with the next version of the secret
-// that the credential is in.
+// newKeyInVault: the daemon's hold ends with the next version of the secret that contains the credential.
 func newKeyInVault(t *testing.T, l *world) {
 	on, server := l.onFailingDNS(t)
 	w, f := on.issued(t, "fresh")
@@ -130,7 +128,7 @@ func newKeyInVault(t *testing.T, l *world) {
 	f.orders(2, 2)
 }
 
-// nameserverDown: the server hangs for longer than an attempt lasts, and is back.
+// nameserverDown: the server hangs for longer than an attempt lasts, and recovers.
 func nameserverDown(t *testing.T, l *world) {
 	on, server := l.onFailingDNS(t)
 	w, f := on.issued(t, "hung")
@@ -155,11 +153,11 @@ func nameserverDown(t *testing.T, l *world) {
 	f.orders(2, 2)
 }
 
-// nameserverHiccup: what passes within the attempt is nobody's failure.
+// nameserverHiccup: an outage that ends within the attempt is not a failure.
 func nameserverHiccup(t *testing.T, l *world) {
 	on, server := l.onFailingDNS(t)
 	w, f := on.issued(t, "hiccup")
-	w.env = append(w.env, patienceVariable+"=200ms 20s") // the last one counts
+	w.env = append(w.env, patienceVariable+"=200ms 20s") // the last value of a variable applies
 	if err := server.pause(); err != nil {
 		t.Fatal(err)
 	}
@@ -180,8 +178,8 @@ func nameserverHiccup(t *testing.T, l *world) {
 	f.orders(2, 2)
 }
 
-// anotherAccount: the second account of the list takes over at once, and the
-// event says so. After three certificates the first one is not even tried.
+// anotherAccount: the second account of the list takes over at once, and the event says so. After three failures
+// certroll no longer tries the first one.
 func anotherAccount(t *testing.T, l *world) {
 	server := newFailingDNS(t)
 	w, f := l.faulty(t, declare("", "dr1"))

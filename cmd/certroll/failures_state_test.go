@@ -14,17 +14,15 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// TestStateFails: what goes wrong with Vault and Git, and with other
-// reconcilers, while the CA is fine.
+// TestStateFails checks failures of Vault, Git and other reconcilers while the CA works.
 func TestStateFails(t *testing.T) {
 	sideBySide(t, map[string]func(*testing.T, *world){
 		"sealed": sealedMeanwhile, "git away": gitAwayMeanwhile, "two applies": twoApplies, "two daemons": twoDaemons, "crash loop": crashLoop,
 	})
 }
 
-// sealedMeanwhile: Vault is sealed after the order and before the pair is
-// written. What is live stays, and the same order is finished with the same
-// key when Vault is open again.
+// sealedMeanwhile: Vault is sealed between the order and the write of the pair. The live certificate stays, and after
+// unsealing certroll finishes the same order with the same key.
 func sealedMeanwhile(t *testing.T, l *world) {
 	own := *l
 	own.vault = labtest.Vault(t)
@@ -45,7 +43,7 @@ func sealedMeanwhile(t *testing.T, l *world) {
 	}
 	w.stays("sealed", 1, was)
 	pending := w.metadata(w.prefix + "/pending/sealed").Data.Custom["key_digest"]
-	w.expireLease() // which could not be given back
+	w.expireLease() // the sealed Vault prevented its release
 	w.certroll(0, "apply", "-auto-approve")
 	w.checkPair("tls/sealed", "sealed.lab.test")
 	if m := w.metadata("tls/sealed"); m.Data.CurrentVersion != 2 || pending == "" || m.Data.Custom["key_digest"] != pending {
@@ -59,8 +57,7 @@ func sealedMeanwhile(t *testing.T, l *world) {
 	w.noPending()
 }
 
-// gitAwayMeanwhile: the certificate goes live all the same, and its story is
-// told once when Git is back.
+// gitAwayMeanwhile: the certificate goes live anyway, and the ledger gets its events exactly once when Git is back.
 func gitAwayMeanwhile(t *testing.T, l *world) {
 	w, f := l.issued(t, "away")
 	was := w.serial("away")
@@ -95,7 +92,7 @@ func gitAwayMeanwhile(t *testing.T, l *world) {
 	w.noPending()
 }
 
-// journalled counts the lines of the journal that hold a text.
+// journalled counts the journal's lines that contain a text.
 func (w *world) journalled(text string) int {
 	w.t.Helper()
 	files, err := filepath.Glob(filepath.Join(w.dir, "state", "journal-*", "journal"))
@@ -115,8 +112,7 @@ func (w *world) journalled(text string) int {
 	return n
 }
 
-// another starts a certroll of the same repository and Vault, as on another
-// machine: with a state directory of its own.
+// another starts a certroll for the same repository and Vault with its own state directory, as on another machine.
 func (w *world) another(args ...string) (*exec.Cmd, *output) {
 	w.t.Helper()
 	b, err := os.ReadFile(filepath.Join(w.dir, settings.DefaultFile))
@@ -141,8 +137,8 @@ func (w *world) started(args ...string) (*exec.Cmd, *output) {
 	return cmd, out
 }
 
-// twoApplies: the second one has planned the same when the first one is at
-// work. It waits, says for whom, and finds its work done.
+// twoApplies: a second apply has the same plan while the first is working. It waits, names the other one, and finds its
+// work done.
 func twoApplies(t *testing.T, l *world) {
 	w, f := l.faulty(t, declare("", "twice1", "twice2"))
 	reached, goOn := make(chan struct{}), make(chan struct{})
@@ -166,7 +162,7 @@ func twoApplies(t *testing.T, l *world) {
 	w.once(f, "twice1", "twice2")
 }
 
-// twoDaemons start at the same moment on the same repository.
+// twoDaemons start at the same moment for the same repository.
 func twoDaemons(t *testing.T, l *world) {
 	w, f := l.faulty(t, declare("", "twins1", "twins2", "twins3"))
 	w.editSettings(func(text string) string { return text + "\ninterval = \"1s\"\n" })
@@ -178,7 +174,7 @@ func twoDaemons(t *testing.T, l *world) {
 	w.until("that one waits for the other", oneOut, waits)
 	close(goOn)
 	w.until("the certificates", oneOut, func() bool { return w.countEvents("issue", "success") == 3 })
-	// Both have made another pass when both know a revision that came later.
+	// Once both know a later revision, both have made another pass.
 	w.push(map[string]string{"labels.hcl": strings.ReplaceAll(declare("", "twins4")["certs.hcl"], "\n}", "\n  labels = { late = \"yes\" }\n}")}, "Declare one more")
 	w.until("the late certificate", oneOut, func() bool { return w.countEvents("issue", "success") == 4 })
 	head := w.git("rev-parse", "main")
@@ -190,7 +186,7 @@ func twoDaemons(t *testing.T, l *world) {
 	w.once(f, "twins1", "twins2", "twins3", "twins4")
 }
 
-// once demands that each certificate was ordered and told of once.
+// once requires that each certificate was ordered and recorded exactly once.
 func (w *world) once(f *front, names ...string) {
 	w.t.Helper()
 	f.orders(len(names), len(names))
@@ -216,10 +212,9 @@ func await(t *testing.T, done <-chan struct{}, out *output) {
 	}
 }
 
-// crashLoop: something kills the daemon over and over while the CA is down,
-// each time before it could note how its attempt ended. What the CA sees is
-// bounded by the back-off and not by the number of starts: a few runs that end
-// without a word are a failure, which is told and held like any other.
+// crashLoop: something kills the daemon repeatedly while the CA is down, each time before it can record the result of
+// its attempt. The back-off bounds the requests to the CA, whatever the number of starts: a few runs that end without a
+// result count as a failure, which is recorded and held like any other.
 func crashLoop(t *testing.T, l *world) {
 	w, f := l.faulty(t, declare("", "loop"))
 	w.program = build(t)
@@ -232,7 +227,7 @@ func crashLoop(t *testing.T, l *world) {
 			t.Fatal(err)
 		}
 		_ = cmd.Wait()  // it was killed
-		w.expireLease() // which bounds it too, and is not what is looked at here
+		w.expireLease() // the lease also limits the rate, but this test is about the back-off
 	}
 	for starts := 0; w.countEvents("issue", "failure") == 0; starts++ {
 		if starts > 5 {

@@ -16,7 +16,7 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// sideBySide runs tests on the same servers at the same time.
+// sideBySide runs tests concurrently on the same servers.
 func sideBySide(t *testing.T, tests map[string]func(*testing.T, *world)) {
 	t.Parallel()
 	l := newLab(t)
@@ -30,8 +30,8 @@ func sideBySide(t *testing.T, tests map[string]func(*testing.T, *world)) {
 
 var notInName = regexp.MustCompile(`[^a-z0-9]+`)
 
-// faulty is a world of its own on the same servers, with a front before the
-// CA. Its lease and state are its own too, so that tests run side by side.
+// faulty returns a new world on the same servers, with a front for the CA. It has its own lease and state, so tests can
+// run concurrently.
 func (w world) faulty(t *testing.T, files map[string]string) (*world, *front) {
 	t.Helper()
 	f := newFront(t, w.pebble)
@@ -43,8 +43,7 @@ func (w world) faulty(t *testing.T, files map[string]string) (*world, *front) {
 	return fresh, f
 }
 
-// declare is a file that declares certificates, each for the name in lab.test
-// that it is called by.
+// declare returns a file that declares certificates; each has the name below lab.test.
 func declare(more string, names ...string) map[string]string {
 	var b strings.Builder
 	for _, name := range names {
@@ -53,8 +52,8 @@ func declare(more string, names ...string) map[string]string {
 	return map[string]string{"certs.hcl": b.String()}
 }
 
-// issued is a world with one live certificate that is due now by a request to
-// rotate it: what fails from here on is a renewal.
+// issued returns a world with one live certificate and a pending request to rotate it, so that what fails next is a
+// renewal.
 func (w world) issued(t *testing.T, name string) (*world, *front) {
 	t.Helper()
 	fresh, f := w.faulty(t, declare("", name))
@@ -65,8 +64,8 @@ func (w world) issued(t *testing.T, name string) (*world, *front) {
 
 var ttl = regexp.MustCompile(`RFC2136_TTL\s+= "(\d+)"`)
 
-// nudge lengthens the TTL of the DNS account's records by a second: nothing
-// that makes a difference, but another spec, which ends the certificates' holds.
+// nudge adds a second to the TTL of the DNS account's records. The effect is negligible, but the spec changes, which
+// ends the certificates' holds.
 func (w *world) nudge() {
 	w.t.Helper()
 	w.editSettings(func(text string) string {
@@ -90,7 +89,7 @@ func (w *world) editSettings(edit func(string) string) {
 	}
 }
 
-// audit is the whole audit log of this month.
+// audit returns this month's audit log.
 func (w *world) audit() []ledger.Event {
 	w.t.Helper()
 	var events []ledger.Event
@@ -104,8 +103,7 @@ func (w *world) audit() []ledger.Event {
 	return events
 }
 
-// story are the events of the attempts to make a certificate. What a daemon's
-// daily examination finds is not among them.
+// story returns the events of the attempts for a certificate, without the findings of a daemon's daily examination.
 func (w *world) story(name string) []ledger.Event {
 	w.t.Helper()
 	var events []ledger.Event
@@ -117,7 +115,7 @@ func (w *world) story(name string) []ledger.Event {
 	return events
 }
 
-// tells demands how the attempts to make a certificate ended, in order.
+// tells requires the given results of the attempts for a certificate, in order.
 func (w *world) tells(name, want string) {
 	w.t.Helper()
 	var list []string
@@ -138,9 +136,8 @@ func (w *world) record(name string) *ledger.Record {
 	return r
 }
 
-// failed demands that the last that happened to a certificate is a failure of
-// this class in these words, that event, record and STATUS.md agree on it, and
-// that what is live is what was live.
+// failed requires that the last event of a certificate is a failure of this class with these words, that event, record
+// and STATUS.md agree, and that the live certificate is unchanged.
 func (w *world) failed(name string, class ledger.Class, words string, failures int) ledger.Event {
 	w.t.Helper()
 	story := w.story(name)
@@ -164,7 +161,7 @@ func (w *world) failed(name string, class ledger.Class, words string, failures i
 	return e
 }
 
-// waits demands that the hold of a failure ends about so long after it.
+// waits requires that the hold after a failure ends within the given time span.
 func (w *world) waits(e ledger.Event, least, most time.Duration) {
 	w.t.Helper()
 	if wait := e.HoldUntil.Sub(e.Time); wait < least-time.Second || wait > most+time.Second {
@@ -172,8 +169,7 @@ func (w *world) waits(e ledger.Event, least, most time.Duration) {
 	}
 }
 
-// stays demands that a certificate's secret and record speak of the same
-// version and serial as before.
+// stays requires that a certificate's secret and record still have the same version and serial.
 func (w *world) stays(name string, version int, serial string) {
 	w.t.Helper()
 	m := w.metadata("tls/" + name)
@@ -191,7 +187,7 @@ func (w *world) serial(name string) string {
 	return w.metadata("tls/" + name).Data.Custom["serial"]
 }
 
-// quiet runs what may not ask the CA for anything.
+// quiet runs an apply that must send no request to the CA.
 func (w *world) quiet(f *front, why string) string {
 	w.t.Helper()
 	asked := f.count("/")

@@ -32,8 +32,8 @@ func TestOneDash(t *testing.T) {
 	}
 }
 
-// TestFlagsAreWrittenWithTwoDashes: the help, the pages and the examples write flags in
-// one way. One dash is taken too, and one line of the pages says so.
+// TestFlagsAreWrittenWithTwoDashes: help, docs and examples write flags with two dashes. certroll also accepts one
+// dash, and one line in the docs says so.
 func TestFlagsAreWrittenWithTwoDashes(t *testing.T) {
 	known := map[string]bool{"help": true, "version": true}
 	texts := map[string]string{}

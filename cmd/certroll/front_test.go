@@ -22,7 +22,7 @@ import (
 	"certroll/examples/lab"
 )
 
-// Where Pebble has its resources.
+// The paths of Pebble's resources.
 const (
 	newOrder     = "/order-plz"
 	newAccount   = "/sign-me-up"
@@ -31,11 +31,10 @@ const (
 	permission   = "/authZ/"
 )
 
-// caFault may answer a request in the CA's place; false lets the CA answer.
+// caFault may respond instead of the CA; false passes the request on.
 type caFault func(rw http.ResponseWriter, req *http.Request) bool
 
-// front stands between certroll and a CA. It notes what comes by and goes
-// wrong in the ways it is told.
+// front is a proxy between certroll and a CA. It records requests and can fail in the ways that a test sets.
 type front struct {
 	t    testing.TB
 	addr string
@@ -43,17 +42,17 @@ type front struct {
 
 	mu     sync.Mutex
 	server *httptest.Server
-	hold   int // a socket that keeps the port until the test ends: it never listens
+	hold   int // a socket that reserves the port until the test ends, without listening
 	fault  caFault
 	edit   func(*http.Response) error
 	asked  []asked
-	made   int // orders that the CA made
-	failed int // orders that it failed over by itself: see orders
-	// refused counts what the CA called a bad request, a nonce for one.
+	made   int // orders that the CA created
+	failed int // orders that failed because of the CA itself; see orders
+	// refused counts the requests that the CA rejected as malformed, for example for a bad nonce.
 	refused int
 }
 
-// asked is a request that came by.
+// asked is a request to the CA.
 type asked struct {
 	path string
 	at   time.Time
@@ -81,13 +80,13 @@ func newFront(t testing.TB, ca *lab.Pebble) *front {
 	return f
 }
 
-// shared lets several sockets of this user have one port (SO_REUSEPORT, socket(7)), and
-// nobody else: a port that is closed and opened again is never another test's meanwhile.
+// shared lets several sockets of this user share a port (SO_REUSEPORT, socket(7)), so that no other test takes the port
+// between its closing and reopening.
 func shared(fd uintptr) error {
 	return unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
 }
 
-// ServeHTTP is http.Handler's.
+// ServeHTTP implements http.Handler.
 func (f *front) ServeHTTP(rw http.ResponseWriter, req *http.Request) {
 	f.mu.Lock()
 	f.asked = append(f.asked, asked{req.URL.Path, time.Now()})
@@ -98,7 +97,7 @@ func (f *front) ServeHTTP(rw http.ResponseWriter, req *http.Request) {
 	}
 }
 
-// answered sees what the CA answers.
+// answered inspects the CA's responses.
 func (f *front) answered(resp *http.Response) error {
 	f.mu.Lock()
 	if madeOrder(resp) {
@@ -118,14 +117,14 @@ func (f *front) answered(resp *http.Response) error {
 	return edit(resp)
 }
 
-// breaks lets the CA fail from now on.
+// breaks makes the CA fail from now on.
 func (f *front) breaks(wrong caFault) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.fault = wrong
 }
 
-// edits changes the CA's answers from now on.
+// edits changes the CA's responses from now on.
 func (f *front) edits(edit func(*http.Response) error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -137,7 +136,7 @@ func (f *front) mend() {
 	f.edits(nil)
 }
 
-// close has its port refuse connections.
+// close makes the port refuse connections.
 func (f *front) close() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -168,7 +167,7 @@ func (f *front) reopen() {
 	f.server = s
 }
 
-// times are when a resource was asked for.
+// times returns the times of the requests to a resource.
 func (f *front) times(path string) []time.Time {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -183,16 +182,16 @@ func (f *front) times(path string) []time.Time {
 
 func (f *front) count(path string) int { return len(f.times(path)) }
 
-// answers are how many orders the CA made, and what it refused.
+// answers returns the number of orders that the CA created and of requests that it rejected.
 func (f *front) answers() (made, refused int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.made, f.refused
 }
 
-// orders demands that the CA was asked for so many orders and made so many. Pebble
-// itself answers an order with 500 where the serial in its replaces field begins
-// with a zero byte, one in 256, and is then asked again without: that is not counted.
+// orders requires the numbers of requested and of created orders. Pebble itself answers an order with 500 if the serial
+// in its replaces field begins with a zero byte, one in 256; certroll then orders again without that field. Such
+// failures are not counted.
 func (f *front) orders(askedFor, made int) {
 	f.t.Helper()
 	got, _ := f.answers()
@@ -204,7 +203,7 @@ func (f *front) orders(askedFor, made int) {
 	}
 }
 
-// at goes wrong for requests to one resource.
+// at returns a fault for requests to one resource.
 func at(path string, answer http.HandlerFunc) caFault {
 	return func(rw http.ResponseWriter, req *http.Request) bool {
 		if !strings.HasPrefix(req.URL.Path, path) {
@@ -215,7 +214,7 @@ func at(path string, answer http.HandlerFunc) caFault {
 	}
 }
 
-// before does something once, before the first request to a resource passes.
+// before calls do once, before it passes the first request to a resource on.
 func before(path string, do func()) caFault {
 	var once sync.Once
 	return func(_ http.ResponseWriter, req *http.Request) bool {
@@ -226,7 +225,7 @@ func before(path string, do func()) caFault {
 	}
 }
 
-// problem answers with a problem document (RFC 7807) of an ACME type.
+// problem responds with a problem document (RFC 7807) of an ACME type.
 func problem(status int, kind, detail string, header ...string) http.HandlerFunc {
 	return func(rw http.ResponseWriter, _ *http.Request) {
 		for i := 0; i < len(header); i += 2 {
@@ -238,7 +237,7 @@ func problem(status int, kind, detail string, header ...string) http.HandlerFunc
 	}
 }
 
-// editJSON changes the JSON object in an answer.
+// editJSON changes the JSON object in a response.
 func editJSON(resp *http.Response, edit func(map[string]any)) error {
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {

@@ -17,20 +17,20 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// diskSize is that of the disk for a state directory in TestFullDisk.
+// diskSize is the size of the disk with the state directory in TestFullDisk.
 const diskSize = 2 << 20
 
-// shell runs commands in namespaces of its own, in which the state directory is on a
-// small disk (tmpfs). No power of root's is needed for that.
+// shell runs commands in its own namespaces, where the state directory is on a small disk (tmpfs). This needs no root
+// privileges.
 type shell struct {
 	w   *world
 	in  io.Writer
 	out *output
 	pid int
-	n   int // commands so far
+	n   int // number of commands so far
 }
 
-// onSmallDisk moves the state directory onto a disk of diskSize.
+// onSmallDisk moves the state directory to a disk of diskSize.
 func (w *world) onSmallDisk() *shell {
 	w.t.Helper()
 	cmd := w.command()
@@ -61,7 +61,7 @@ func (w *world) onSmallDisk() *shell {
 
 var ended = regexp.MustCompile(`<<ended (\d+) (\d+)>>\n`)
 
-// do runs a command to its end, and gives what it printed and its exit code.
+// do runs a command and returns its output and exit code.
 func (s *shell) do(command string) (string, int) {
 	s.w.t.Helper()
 	s.n++
@@ -88,12 +88,12 @@ func (s *shell) ok(command string) string {
 	return out
 }
 
-// filler is the file that takes the room, as this process sees it.
+// filler returns the path, for this process, of the file that fills the disk.
 func (s *shell) filler() string {
 	return fmt.Sprintf("/proc/%d/root%s", s.pid, filepath.Join(s.w.dir, "state", "filler"))
 }
 
-// fill takes all room there is.
+// fill fills the disk completely.
 func (s *shell) fill() {
 	f, err := os.Create(s.filler())
 	if err != nil {
@@ -121,15 +121,15 @@ func (s *shell) makeRoom() {
 
 const noSpace = "no space left on device"
 
-// TestFullDisk: a disk of the state directory that is full, from the start or from
-// the middle of an order on, costs no order and no event, and is named.
+// TestFullDisk: a full disk under the state directory, from the start or during an order, loses no order and no event,
+// and the output names it.
 func TestFullDisk(t *testing.T) {
 	sideBySide(t, map[string]func(*testing.T, *world){
 		"before": fullBefore, "meanwhile": fullMeanwhile, "Git away too": fullAndGitAway, "run": fullUnderRun,
 	})
 }
 
-// fullBefore: what is due is done, and Git is told from memory.
+// fullBefore: the disk is full at the start. certroll does what is due and writes the events to Git from memory.
 func fullBefore(t *testing.T, l *world) {
 	w, f := l.issued(t, "early")
 	s := w.onSmallDisk()
@@ -145,7 +145,8 @@ func fullBefore(t *testing.T, l *world) {
 	w.noPending()
 }
 
-// fullMeanwhile: the pair goes live, and Git is told from memory.
+// fullMeanwhile: the disk fills up during an order. The pair goes live, and certroll writes the events to Git from
+// memory.
 func fullMeanwhile(t *testing.T, l *world) {
 	w, f := l.issued(t, "amid")
 	s := w.onSmallDisk()
@@ -162,8 +163,7 @@ func fullMeanwhile(t *testing.T, l *world) {
 	w.noPending()
 }
 
-// fullAndGitAway: the pair goes live, and nobody can be told: the next run tells it,
-// with no new order.
+// fullAndGitAway: disk and Git both fail. The pair goes live, and the next run records it without a new order.
 func fullAndGitAway(t *testing.T, l *world) {
 	w, f := l.issued(t, "alone")
 	s := w.onSmallDisk()
@@ -184,7 +184,7 @@ func fullAndGitAway(t *testing.T, l *world) {
 	if err := os.Rename(w.repo+".away", w.repo); err != nil {
 		t.Fatal(err)
 	}
-	w.expireLease() // which could not be given back
+	w.expireLease() // the failure prevented its release
 	s.ok("certroll apply --auto-approve")
 	s.ok("certroll apply --auto-approve")
 	w.tells("alone", "issue success, rotate success")
@@ -192,8 +192,8 @@ func fullAndGitAway(t *testing.T, l *world) {
 	w.noPending()
 }
 
-// fullUnderRun: the daemon says once that the disk is full and once that it is not,
-// and so do status, the page, /readyz and a notification.
+// fullUnderRun: the daemon reports once that the disk is full and once that it no longer is. status, the page, /readyz
+// and a notification report the same.
 func fullUnderRun(t *testing.T, l *world) {
 	w, f := l.faulty(t, declare("", "daemon"))
 	sc := &scene{world: w, f: f, r: newReceiver(t), out: &output{}, saw: &strings.Builder{}}

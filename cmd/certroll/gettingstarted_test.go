@@ -9,8 +9,7 @@ import (
 	"testing"
 )
 
-// pageCommands are the commands of a page's console blocks, in order, with their
-// continued lines.
+// pageCommands returns the commands in a page's console blocks, in order, with continuation lines joined.
 func pageCommands(t *testing.T, page string) []string {
 	t.Helper()
 	text, err := os.ReadFile(page)
@@ -28,11 +27,10 @@ func pageCommands(t *testing.T, page string) []string {
 	return found
 }
 
-// TestGettingStarted runs the commands of docs/getting-started.md one after the
-// other on the lab's servers, which it names by the variables that the page exports.
-// The embedded Vault has neither policies nor the program vault: there certroll logs
-// in by VAULT_TOKEN, and the test stores and reads the secrets itself. On a real
-// Vault (`make integration`) every command is run as it is written.
+// TestGettingStarted runs the commands in docs/getting-started.md one after the other on the lab's servers; the
+// variables that the page exports point to them. The embedded Vault has neither policies nor the program vault: there
+// certroll logs in with VAULT_TOKEN, and the test stores and reads the secrets itself. On a real Vault (`make
+// integration`) every command runs as written.
 func TestGettingStarted(t *testing.T) {
 	t.Parallel()
 	w := newLab(t).empty(t)
@@ -65,7 +63,7 @@ func TestGettingStarted(t *testing.T) {
 	w.checkPair("tls/apps/app", "app."+zone)
 }
 
-// shell runs a command of the page, which must succeed.
+// shell runs a command from the page, which must succeed.
 func (w *world) shell(command string) {
 	w.t.Helper()
 	if w.vault.Embedded {
@@ -88,7 +86,7 @@ func (w *world) shell(command string) {
 	if err != nil {
 		w.t.Fatalf("$ %s\n%v\n%s", command, err, out)
 	}
-	if !strings.HasPrefix(command, w.vault.Program) { // what Vault's own program prints is not certroll's
+	if !strings.HasPrefix(command, w.vault.Program) { // the output of Vault's own program is not certroll's
 		w.noSecrets(string(out))
 	}
 }

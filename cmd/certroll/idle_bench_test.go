@@ -15,13 +15,12 @@ import (
 	"certroll/examples/lab/labtest"
 )
 
-// benchSizes are how many certificates the benchmarks have.
+// benchSizes are the numbers of certificates in the benchmarks.
 var benchSizes = []int{1_000, 10_000, 100_000}
 
-// BenchmarkIdleRun lets `certroll run` pull each second while nothing happens,
-// with a Vault and a repository over HTTP. An iteration is a pass with the wait
-// for it; what it costs is in the other figures. start-s is how long the process
-// takes to the end of its first pass, which looks at every secret.
+// BenchmarkIdleRun lets `certroll run` pull every second while nothing changes, with a Vault and a repository over
+// HTTP. An iteration is one pass and the wait for it; the other figures show its cost. start-s is the time to the end
+// of the first pass, which checks every secret.
 func BenchmarkIdleRun(b *testing.B) {
 	program := build(b)
 	for _, n := range benchSizes {
@@ -44,7 +43,7 @@ func BenchmarkIdleRun(b *testing.B) {
 			cmd, out := w.startRun()
 			defer w.stopRun(cmd, out)
 			m.pid = cmd.Process.Pid
-			m.await(2, out) // the second begins when the first is done
+			m.await(2, out) // the second pass begins when the first has ended
 			start := time.Since(began)
 			from := m.read()
 			for passes := from.passes; b.Loop(); {
@@ -61,7 +60,7 @@ func BenchmarkIdleRun(b *testing.B) {
 	}
 }
 
-// haveExamined leaves the daily examination for tomorrow.
+// haveExamined postpones the daily examination to tomorrow.
 func (w *world) haveExamined(b *testing.B) {
 	b.Helper()
 	dir := filepath.Join(w.dir, "state")
@@ -74,7 +73,7 @@ func (w *world) haveExamined(b *testing.B) {
 	}
 }
 
-// idleMeter counts what a certroll that runs asks for, and what it takes.
+// idleMeter counts the requests and the resource use of a running certroll.
 type idleMeter struct {
 	b          *testing.B
 	vault, git killer
@@ -86,7 +85,7 @@ type idleReading struct {
 	cpu                time.Duration
 }
 
-// read counts each pass by its look for pending secrets.
+// read counts each pass by its list of pending secrets.
 func (m *idleMeter) read() (r idleReading) {
 	m.vault.mu.Lock()
 	for _, request := range m.vault.log {
@@ -110,9 +109,9 @@ func (m *idleMeter) read() (r idleReading) {
 	return r
 }
 
-// await waits until so many passes have begun.
+// await waits until that many passes have begun.
 func (m *idleMeter) await(passes int, out *output) int {
-	for deadline := time.Now().Add(10 * time.Minute); ; time.Sleep(50 * time.Millisecond) { // another process is at work
+	for deadline := time.Now().Add(10 * time.Minute); ; time.Sleep(50 * time.Millisecond) { // polls another process
 		if n := m.read().passes; n >= passes {
 			return n
 		}
@@ -122,7 +121,7 @@ func (m *idleMeter) await(passes int, out *output) int {
 	}
 }
 
-// peak is the most memory that it ever had, in MB.
+// peak returns the peak memory in MB.
 func (m *idleMeter) peak() float64 {
 	m.b.Helper()
 	return float64(peak(m.b, m.pid)) / (1 << 20)

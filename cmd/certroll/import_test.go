@@ -24,10 +24,10 @@ import (
 	"certroll/examples/lab/labtest"
 )
 
-// tools are the clients whose directories the test lays out.
+// tools are the clients whose directories the test creates.
 var tools = []string{"certbot", "lego", "acme.sh", "certmate"}
 
-// issued has one certificate for each tool and one for Vault, by the lab's CA.
+// issued returns one certificate of the lab's CA for each tool and one for Vault.
 func issued(t *testing.T, w *world) map[string]map[string]string {
 	t.Helper()
 	var hcl strings.Builder
@@ -44,7 +44,7 @@ func issued(t *testing.T, w *world) map[string]map[string]string {
 	return pairs
 }
 
-// layOut writes a pair as a tool keeps it, in a directory of its own.
+// layOut writes a pair into a new directory in the layout of a tool.
 func layOut(t *testing.T, tool string, p map[string]string, directory string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -95,8 +95,7 @@ func write(t *testing.T, file, content string) {
 	}
 }
 
-// importer is a world whose token has the example's policy, and may look at
-// secret/apps too.
+// importer returns a world whose token has the example's policy and can also read secret/apps.
 func importer(t *testing.T, w *world) *world {
 	t.Helper()
 	policy, err := os.ReadFile("../../examples/vault-policies/import.hcl")
@@ -109,8 +108,7 @@ func importer(t *testing.T, w *world) *world {
 	return &as
 }
 
-// What other clients left is taken over, committed and adopted, and no
-// certificate is ordered for it.
+// TestImport: certroll imports, commits and adopts the certificates of other clients, and orders none for them.
 func TestImport(t *testing.T) {
 	t.Parallel()
 	base := newLab(t)
@@ -202,7 +200,7 @@ func TestImport(t *testing.T) {
 	})
 }
 
-// selfMade is a pair of a CA that the test makes, as the preset "pem" has it.
+// selfMade returns a pair from a CA of the test, in the fields of the preset "pem".
 func selfMade(t *testing.T, names ...string) map[string]string {
 	t.Helper()
 	made := func(template, parent *x509.Certificate, public crypto.PublicKey, by crypto.Signer) *x509.Certificate {
@@ -244,8 +242,8 @@ func imported(t *testing.T, out string) view.Import {
 	return i
 }
 
-// Without --issuer and --dns the HCL holds blocks of its own, to be filled in;
-// it goes to standard output, and the report to standard error.
+// TestImportWithBlocks: without --issuer and --dns the HCL contains blocks to fill in. It goes to standard output, and
+// the report to standard error.
 func TestImportWithBlocks(t *testing.T) {
 	t.Parallel()
 	w := &world{t: t, program: "certroll", vault: labtest.Vault(t), dir: t.TempDir()}

@@ -16,32 +16,32 @@ import (
 	"certroll/examples/lab"
 )
 
-// incident is what an operator is called for, and what certroll says of it.
-// docs/troubleshooting.md has them in a table.
+// incident is a problem that an operator is called for, and what certroll shows for it. docs/troubleshooting.md has a
+// table of them.
 type incident struct {
 	name        string
 	cause, mend func(s *scene)
-	// What is to be seen while it lasts; "": that place is not asked.
+	// Patterns for the output during the incident; "" does not check that place.
 	status, page, log, notice string
-	ready                     string // what /readyz says, "^ok$" where it is no matter of its
-	expiring                  string // what certroll expiring says
-	after                     string // a notice when it is over
-	last                      bool   // a pass that could not look waits a minute: nobody waits for it here
+	ready                     string // pattern for /readyz; "^ok$" for an incident that does not affect it
+	expiring                  string // pattern for certroll expiring
+	after                     string // pattern for the notification after the incident
+	last                      bool   // the daemon's next pass would come only after a minute, and this test does not wait for it
 }
 
-// scene is a running certroll that incidents happen to.
+// scene is a running certroll; the incidents happen to it one after the other.
 type scene struct {
 	*world
 	f      *front
 	r      *receiver
 	out    *output
 	home   string
-	seen   int // length of the log, and notices, before the incident
+	seen   int // length of the log before the incident
 	quoted int
-	saw    *strings.Builder // all that places have shown
+	saw    *strings.Builder // all output during the incident
 }
 
-// incidents happen in this order; each is mended before the next.
+// incidents happen in this order, and each is fixed before the next.
 var incidents = []incident{
 	{
 		name: "DNS key revoked",
@@ -107,8 +107,8 @@ var incidents = []incident{
 		cause: func(s *scene) {
 			s.api(http.MethodPost, "secret/data/tls/d", map[string]any{"data": map[string]string{"fullchain": "none"}}, nil)
 		},
-		mend:  func(*scene) {}, // certroll does
-		ready: "^ok$",          // status and the page say no more than before: it is repaired
+		mend:  func(*scene) {}, // certroll repairs it by itself
+		ready: "^ok$",          // status and the page show no problem, because it is repaired
 		log:   `msg=action certificate=d operation=repair status=success reason=drifted`, notice: `^certroll: the secret of d was changed by another program, and certroll restores it$`,
 	},
 	{
@@ -141,8 +141,8 @@ var incidents = []incident{
 
 var accepted = regexp.MustCompile(`certroll audit accept ([0-9a-f]+)`)
 
-// TestIncidents: an operator who looks anywhere sees what is the matter and what to type.
-// How long that took is in the log: a machine under load keeps no promise of a minute.
+// TestIncidents: during an incident, every place where an operator looks shows the problem and the command to type. The
+// test has no time limit for that, because a machine under load may need more than a minute; the log has the times.
 func TestIncidents(t *testing.T) {
 	t.Parallel()
 	l := newLabWith(t, lab.PebbleOptions{Profiles: map[string]uint64{"default": 90 * 24 * 3600, "hour": 3600}})
@@ -167,18 +167,18 @@ func TestIncidents(t *testing.T) {
 	w.keepsNotifySecrets(out.String())
 }
 
-// allTold are settings by which the first destination is told of the usual kinds.
+// allTold changes the settings so that the first destination gets the default kinds.
 func allTold(blocks string) string {
 	return strings.Replace(blocks, "  on          = [\"failing\", \"recovered\"]\n", "", 1)
 }
 
 var listening = regexp.MustCompile(`msg=listening address=(\S+)`)
 
-// asking is a certroll.hcl for the commands that ask run: it has the address that run
-// found free. That of run stays as run has read it.
+// asking is the certroll.hcl of the commands that query run: it contains the free address that run chose. The daemon
+// keeps its own file.
 const asking = "asking.hcl"
 
-// findsRun gives where run serves, by its log, and writes the file asking.
+// findsRun finds run's address in its log and writes the file asking.
 func (w *world) findsRun(out *output, log func() string) string {
 	w.t.Helper()
 	w.until("the address", out, func() bool { return listening.MatchString(log()) })
@@ -194,7 +194,7 @@ func (w *world) findsRun(out *output, log func() string) string {
 	return "http://" + address
 }
 
-// each declares certificates, each in a file of its own.
+// each declares certificates, one per file.
 func each(more string, names ...string) map[string]string {
 	files := map[string]string{}
 	for _, name := range names {
@@ -203,7 +203,7 @@ func each(more string, names ...string) map[string]string {
 	return files
 }
 
-// as is the scene for a subtest.
+// as returns the scene for a subtest.
 func (s *scene) as(t *testing.T) *scene {
 	w, c := *s.world, *s
 	w.t, c.world = t, &w
@@ -217,7 +217,7 @@ func (s *scene) must(err error) {
 	}
 }
 
-// happens causes the incident, looks everywhere, and mends it.
+// happens causes the incident, checks every place, and fixes it.
 func (s *scene) happens(one incident) {
 	s.t.Helper()
 	s.untilWell()
@@ -226,8 +226,8 @@ func (s *scene) happens(one incident) {
 	one.cause(s)
 	defer s.agrees(one.name)
 	s.show(map[string]string{"status": one.status, "page": one.page, "log": one.log, "notice": one.notice, "expiring": one.expiring})
-	s.show(map[string]string{"readyz": one.ready}) // it is ok before the incident too
-	s.quoted = len(s.subjects())                   // a late one of the incident before is not of this one's end
+	s.show(map[string]string{"readyz": one.ready}) // checked last, because it is ok before the incident too
+	s.quoted = len(s.subjects())                   // skips late notifications of the previous incident
 	one.mend(s)
 	s.show(map[string]string{"notice": one.after})
 	if !one.last {
@@ -240,7 +240,7 @@ var (
 	inQuotes    = regexp.MustCompile("`([^`]+)`")
 )
 
-// incidentRows are what docs/troubleshooting.md says is to be seen, by incident.
+// incidentRows returns the quoted output in docs/troubleshooting.md, by incident.
 func incidentRows(t *testing.T) map[string][]string {
 	t.Helper()
 	b, err := os.ReadFile("../../docs/troubleshooting.md")
@@ -261,7 +261,7 @@ func incidentRows(t *testing.T) map[string][]string {
 	return rows
 }
 
-// TestIncidentsAreDocumented: each has a row that quotes what is to be seen.
+// TestIncidentsAreDocumented: each incident has a row that quotes what the operator sees.
 func TestIncidentsAreDocumented(t *testing.T) {
 	t.Parallel()
 	rows := incidentRows(t)
@@ -270,12 +270,12 @@ func TestIncidentsAreDocumented(t *testing.T) {
 			t.Errorf("docs/troubleshooting.md quotes nothing of the incident %q", one.name)
 		}
 	}
-	if len(rows) != len(incidents)+2 { // with the head and the full disk
+	if len(rows) != len(incidents)+2 { // plus the header and the full disk
 		t.Errorf("it has %d rows: %v", len(rows), rows)
 	}
 }
 
-// agrees demands that what the documentation quotes was to be seen.
+// agrees requires that certroll showed what the documentation quotes.
 func (s *scene) agrees(name string) {
 	s.t.Helper()
 	for _, quote := range incidentRows(s.t.(*testing.T))[name] {
@@ -285,13 +285,12 @@ func (s *scene) agrees(name string) {
 	}
 }
 
-// show demands that each place says what it is to say. All are asked in turn until the
-// last has said it.
+// show requires the expected output at each place, and checks all places in turn until the last one has it.
 func (s *scene) show(wanted map[string]string) {
 	s.t.Helper()
 	began := time.Now()
 	maps.DeleteFunc(wanted, func(_, want string) bool { return want == "" })
-	for ; len(wanted) > 0; time.Sleep(50 * time.Millisecond) { // another process is at work
+	for ; len(wanted) > 0; time.Sleep(50 * time.Millisecond) { // polls another process
 		late := time.Since(began) > longest
 		for place, want := range wanted {
 			last := s.at(place)
@@ -309,13 +308,13 @@ func (s *scene) show(wanted map[string]string) {
 	}
 }
 
-// at is what a place says now, since the incident began.
+// at returns the output of a place since the incident began.
 func (s *scene) at(place string) string {
 	s.t.Helper()
 	switch place {
 	case "status", "expiring":
 		cmd := s.command(place, "--config", asking)
-		said, _ := cmd.CombinedOutput() // it exits 1 or 3 where something is the matter
+		said, _ := cmd.CombinedOutput() // exits 1 or 3 during a problem
 		return string(said)
 	case "page":
 		return html.UnescapeString(strings.ReplaceAll(get(s.t.(*testing.T), s.home+"/"), "\n", " "))
@@ -332,7 +331,7 @@ func (s *scene) at(place string) string {
 	return ""
 }
 
-// subjects are those of the notices so far.
+// subjects returns the subjects of the notifications so far.
 func (s *scene) subjects() []string {
 	s.r.mu.Lock()
 	defer s.r.mu.Unlock()
@@ -343,7 +342,7 @@ func (s *scene) subjects() []string {
 	return list
 }
 
-// untilWell waits until all are in order.
+// untilWell waits until every place reports no problem.
 func (s *scene) untilWell() {
 	s.t.Helper()
 	bad := regexp.MustCompile(`"(?:revoked|deleted|paging|failing|expired|expiring|overdue|held|missing|due)":[1-9]`)

@@ -13,7 +13,7 @@ import (
 	"certroll/examples/lab/labtest"
 )
 
-// initArgs are init's for the parts of a world.
+// initArgs returns the arguments of init for a world's servers.
 func (w *world) initArgs(more ...string) []string {
 	w.t.Helper()
 	bundle := filepath.Join(w.dir, "ca.pem")
@@ -29,7 +29,7 @@ func (w *world) initArgs(more ...string) []string {
 	}, more...)
 }
 
-// empty is a world whose repository has no branch yet.
+// empty returns a world whose repository has no branch yet.
 func (w world) empty(t *testing.T) *world {
 	t.Helper()
 	w.t, w.dir = t, t.TempDir()
@@ -42,7 +42,7 @@ func (w world) empty(t *testing.T) *world {
 	return &w
 }
 
-// store puts the TSIG secret where init says that it is to be.
+// store writes the TSIG secret to the path that init names.
 func (w *world) store() {
 	w.t.Helper()
 	data := map[string]any{"data": map[string]string{"RFC2136_TSIG_SECRET": w.nameserver.secret}}
@@ -51,8 +51,7 @@ func (w *world) store() {
 	}
 }
 
-// TestInitToACertificate: from an empty repository to a live certificate on real
-// parts, by init and apply alone.
+// TestInitToACertificate: init and apply alone lead from an empty repository to a live certificate on real servers.
 func TestInitToACertificate(t *testing.T) {
 	t.Parallel()
 	w := newLab(t).empty(t)
@@ -69,9 +68,8 @@ func TestInitToACertificate(t *testing.T) {
 	}
 }
 
-// TestInitSetUpVault: with --setup-vault the reconciler logs in by AppRole with the
-// policy that was cut for it, which suffices for a certificate; the secret id is in a
-// file that only its owner may read, and in no output.
+// TestInitSetUpVault: with --setup-vault certroll logs in by AppRole with the generated policy, which suffices for a
+// certificate. The secret ID is in a file that only its owner can read, and in no output.
 func TestInitSetUpVault(t *testing.T) {
 	t.Parallel()
 	w := newLab(t).empty(t)
@@ -97,15 +95,15 @@ func TestInitSetUpVault(t *testing.T) {
 	if strings.Contains(again, "made ") || strings.Contains(again, "differs from what init would create") {
 		t.Errorf("the second run makes something:\n%s", again)
 	}
-	w.token = "" // the operator has left
+	w.token = "" // the operator's token is gone
 	w.certroll(0, "doctor")
 	w.certroll(0, "apply", "-auto-approve")
 	w.token = w.vault.Token
 	w.checkPair("tls/apps/app", "app."+zone)
 }
 
-// TestInitAsks: what no flag gives is asked for on a terminal, one after the other;
-// no question is for a secret, and nothing is written without a yes.
+// TestInitAsks: on a terminal, init asks for each value that no flag gives. No question is for a secret, and init
+// writes nothing without a yes.
 func TestInitAsks(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
@@ -137,8 +135,7 @@ func TestInitAsks(t *testing.T) {
 	}
 }
 
-// TestInitEnds: input that ends in the middle ends the questions, and so does input
-// without an end of line.
+// TestInitEnds: input that ends early ends the questions, also without a final newline.
 func TestInitEnds(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for name, in := range map[string]io.Reader{"nothing": strings.NewReader(""), "blank lines": strings.NewReader(strings.Repeat("\n", 1000)), "one long line": strings.NewReader(strings.Repeat("x", 1<<20))} {

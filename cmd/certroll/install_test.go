@@ -37,7 +37,7 @@ func installFile(t *testing.T, name string) string {
 	return string(b)
 }
 
-// installed loads settings of the examples as certroll does.
+// installed loads the examples' settings as certroll does.
 func installed(t *testing.T, file string) *settings.Settings {
 	t.Helper()
 	s, _, diags, err := settings.Load(file)
@@ -47,7 +47,7 @@ func installed(t *testing.T, file string) *settings.Settings {
 	return s
 }
 
-// within fails where one of the settings' paths lies in none of the directories.
+// within fails if a path from the settings is outside all of the directories.
 func within(t *testing.T, dirs []string, paths ...string) {
 	t.Helper()
 	for _, p := range paths {
@@ -66,8 +66,8 @@ func portOf(t *testing.T, addr string) string {
 	return port
 }
 
-// TestInstallService: systemd takes the unit and finds it well shut in, and its
-// settings name the credentials that it hands over.
+// TestInstallService: systemd accepts the unit and rates its sandbox as safe. The settings name the credentials that
+// the unit loads.
 func TestInstallService(t *testing.T) {
 	unit := installFile(t, "certroll.service")
 	s := installed(t, installs+"certroll.hcl")
@@ -92,7 +92,7 @@ func TestInstallService(t *testing.T) {
 	t.Run("systemd-analyze", func(t *testing.T) { analyzed(t, unit) })
 }
 
-// analyzed has systemd look at a unit.
+// analyzed runs systemd-analyze on a unit.
 func analyzed(t *testing.T, unit string) {
 	labtest.Needs(t, "systemd-analyze")
 	analyze, err := lab.Find("systemd-analyze")
@@ -103,7 +103,7 @@ func analyzed(t *testing.T, unit string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// It looks whether the program is there, so another one stands for it.
+	// systemd checks that the program exists, so the test substitutes another one.
 	file := filepath.Join(t.TempDir(), "certroll.service")
 	write(t, file, strings.Replace(unit, "ExecStart=/usr/local/bin/certroll", "ExecStart="+program, 1))
 	for _, args := range [][]string{{"verify", "--man=no", file}, {"security", "--offline=true", "--threshold=20", file}} {
@@ -114,7 +114,7 @@ func analyzed(t *testing.T, unit string) {
 	}
 }
 
-// deployment is what the tests look at of one.
+// deployment is the part of a Deployment that the tests check.
 type deployment struct {
 	Spec struct {
 		Template struct {
@@ -156,8 +156,8 @@ type httpProbe struct {
 	HTTPGet struct{ Path, Port string } `yaml:"httpGet"`
 }
 
-// TestInstallKubernetes: the manifests fit each other, the settings and what
-// the Pod Security Standard "restricted" asks for.
+// TestInstallKubernetes: the manifests match each other and the settings, and meet the Pod Security Standard
+// "restricted".
 func TestInstallKubernetes(t *testing.T) {
 	const dir = installs + "kubernetes/"
 	s, all := installed(t, dir+"certroll.hcl"), kustomized(t)
@@ -213,8 +213,7 @@ func TestInstallKubernetes(t *testing.T) {
 	started(t, c.Args, read)
 }
 
-// kustomized are the manifests that kustomization.yaml names, which are all
-// there are.
+// kustomized returns the manifests in kustomization.yaml, which must list all files.
 func kustomized(t *testing.T) map[string]manifest {
 	t.Helper()
 	k := manifests(t, installs+"kubernetes/kustomization.yaml")["Kustomization"]
@@ -234,8 +233,7 @@ func kustomized(t *testing.T) map[string]manifest {
 	return all
 }
 
-// started demands arguments that certroll takes, with settings in one of the
-// directories.
+// started requires arguments that certroll accepts, with the settings file in one of the directories.
 func started(t *testing.T, args, dirs []string) {
 	t.Helper()
 	if err := taken(args); err != nil {
@@ -247,8 +245,7 @@ func started(t *testing.T, args, dirs []string) {
 	within(t, dirs, args[2])
 }
 
-// TestInstallNomad: the job is HCL whose settings certroll takes, and it hands
-// over what they name.
+// TestInstallNomad: the job is valid HCL, certroll accepts its settings, and it provides every file that they name.
 func TestInstallNomad(t *testing.T) {
 	f, diags := hclsyntax.ParseConfig([]byte(installFile(t, "certroll.nomad.hcl")), "certroll.nomad.hcl", hcl.InitialPos)
 	if diags.HasErrors() {
@@ -301,7 +298,7 @@ func TestInstallNomad(t *testing.T) {
 	}
 }
 
-// below follows the types of blocks, to the first of each.
+// below returns the first block of each type along a path.
 func below(t *testing.T, body *hclsyntax.Body, types ...string) *hclsyntax.Body {
 	t.Helper()
 	for _, kind := range types {
@@ -327,8 +324,8 @@ func setting(t *testing.T, body *hclsyntax.Body, name string) cty.Value {
 	return v
 }
 
-// TestInstallImage: the image holds all packages, is built by the Go of go.mod,
-// and runs as the user that the manifests name.
+// TestInstallImage: the image contains all packages, is built with the Go version in go.mod, and runs as the user in
+// the manifests.
 func TestInstallImage(t *testing.T) {
 	image := installFile(t, "Dockerfile")
 	mod, err := os.ReadFile("../../go.mod")
@@ -350,8 +347,7 @@ func TestInstallImage(t *testing.T) {
 	}
 }
 
-// TestInstallArchive: a release's archive holds both programs, and what its
-// documentation leads to.
+// TestInstallArchive: a release's archive contains both programs and every file that its documentation links to.
 func TestInstallArchive(t *testing.T) {
 	script, err := os.ReadFile("../../.ci/release")
 	if err != nil {
@@ -379,8 +375,7 @@ func TestInstallArchive(t *testing.T) {
 	}
 }
 
-// TestInstallCompose: the service is shut in, and is handed the files that its
-// settings name.
+// TestInstallCompose: the service is sandboxed and mounts the files that its settings name.
 func TestInstallCompose(t *testing.T) {
 	s := installed(t, installs+"compose/certroll.hcl")
 	var doc struct {

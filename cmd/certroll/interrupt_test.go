@@ -17,7 +17,7 @@ import (
 	"certroll/cmd/certroll/console"
 )
 
-// slowly is a DNS account that waits for a stated time.
+// slowly returns a DNS account that waits for the given time.
 func (w *world) slowly(wait string) string {
 	return fmt.Sprintf(`
 dns "slow" {
@@ -34,8 +34,8 @@ dns "slow" {
 }`, w.nameserver.addr, w.nameserver.key, w.nameserver.algorithm, wait)
 }
 
-// TestInterrupt: Ctrl-C while a certificate waits removes its challenge
-// record, and the next run finishes the same order.
+// TestInterrupt: Ctrl-C while a certificate waits for DNS removes its challenge record, and the next run finishes the
+// same order.
 func TestInterrupt(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
@@ -55,7 +55,7 @@ func TestInterrupt(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatal("no challenge record came about")
 		}
-		time.Sleep(10 * time.Millisecond) // another process is at work
+		time.Sleep(10 * time.Millisecond) // polls another process
 	}
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
@@ -81,10 +81,9 @@ func TestInterrupt(t *testing.T) {
 	}
 }
 
-// TestSecondSignal: a program that stands still where no context reaches it, as
-// in a file that is a pipe, is ended by the second Ctrl-C.
+// TestSecondSignal: a second Ctrl-C ends certroll where it blocks without a context, for example on reading a pipe.
 func TestSecondSignal(t *testing.T) {
-	program, err := exec.LookPath("certroll") // testscript puts it there
+	program, err := exec.LookPath("certroll") // installed by testscript
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +95,7 @@ func TestSecondSignal(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	w, err := os.OpenFile(pipe, os.O_WRONLY, 0) // returns once it reads
+	w, err := os.OpenFile(pipe, os.O_WRONLY, 0) // returns once certroll reads
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,8 +109,8 @@ func TestSecondSignal(t *testing.T) {
 		case <-ended:
 			return
 		case <-tick.C:
-			// One that was not taken yet is the same as this. SIGTERM goes the way of
-			// Ctrl-C, which whoever starts the tests in the background has switched off.
+			// If certroll did not handle the first signal yet, this one counts as the first. SIGTERM has the same
+			// handler as Ctrl-C, which is ignored when the tests run in the background.
 			_ = cmd.Process.Signal(syscall.SIGTERM)
 		case <-timeout:
 			_ = cmd.Process.Kill()
@@ -120,7 +119,7 @@ func TestSecondSignal(t *testing.T) {
 	}
 }
 
-// TestInterruptedQuestion: Ctrl-C is an answer, and it is not yes.
+// TestInterruptedQuestion: Ctrl-C at a question counts as no.
 func TestInterruptedQuestion(t *testing.T) {
 	in, w := io.Pipe()
 	defer w.Close()
@@ -138,8 +137,8 @@ func TestInterruptedQuestion(t *testing.T) {
 	}
 }
 
-// TestQuestionToNobody: without a terminal and without an answer it says which flag to
-// give; what a pipe says counts as before.
+// TestQuestionToNobody: without a terminal and without input, the error names the flag to set. Input from a pipe still
+// counts as an answer.
 func TestQuestionToNobody(t *testing.T) {
 	null, err := os.Open(os.DevNull)
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// TestSecretThatKeepsTooLittle: limits that one secret has beside its mount's are
-// warned of, in a plan that makes no call more for it.
+// TestSecretThatKeepsTooLittle: plan warns of limits that a secret has in addition to its mount's, without another
+// request.
 func TestSecretThatKeepsTooLittle(t *testing.T) {
 	w := newLab(t).fresh(t, map[string]string{"certs.hcl": oneCertificate})
 	w.settings("")
@@ -29,8 +29,8 @@ func TestSecretThatKeepsTooLittle(t *testing.T) {
 	}
 }
 
-// TestSecretThatKeepsDisappearing: of a secret whose versions go by themselves one
-// more certificate is ordered, and no third.
+// TestSecretThatKeepsDisappearing: for a secret whose versions disappear, certroll orders one more certificate and no
+// third.
 func TestSecretThatKeepsDisappearing(t *testing.T) {
 	w := newLab(t).fresh(t, map[string]string{"certs.hcl": oneCertificate})
 	w.settings("")
@@ -60,8 +60,8 @@ func TestSecretThatKeepsDisappearing(t *testing.T) {
 	}
 }
 
-// TestMountThatKeepsTooLittle: what would destroy the key that is in use, or
-// the certificate before its time, is said before anything is written.
+// TestMountThatKeepsTooLittle: before it writes anything, certroll warns of a mount that would delete the key in use,
+// or the certificate before its expiry.
 func TestMountThatKeepsTooLittle(t *testing.T) {
 	w := newLab(t).fresh(t, map[string]string{"certs.hcl": oneCertificate})
 	w.settings("")
@@ -83,8 +83,8 @@ func TestMountThatKeepsTooLittle(t *testing.T) {
 	}
 }
 
-// TestDeletedSecretStands: what somebody deleted while the CA is away shows as deleted,
-// with the command that brings it back without the CA; what was destroyed, without.
+// TestDeletedSecretStands: a secret deleted while the CA is down shows as deleted, with the command that restores it
+// without the CA. A destroyed secret shows no such command.
 func TestDeletedSecretStands(t *testing.T) {
 	t.Parallel()
 	w, f := newLab(t).faulty(t, declare("", "api", "www", "web"))

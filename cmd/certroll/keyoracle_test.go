@@ -7,8 +7,7 @@ import (
 	"testing"
 )
 
-// oracleFields fail for the real key alone, in a field that is named after one
-// character of it.
+// oracleFields returns fields that fail only for the real key, in a field named after one character of it.
 func oracleFields(position int) string {
 	var b strings.Builder
 	b.WriteString("{\n      zz = \"${cert.private_key}${cert.fullchain}\"\n")
@@ -23,9 +22,8 @@ func withFields(fields string) string {
 	return strings.Replace(oneCertificate, "dns.lab", "dns.lab\n  vault {\n    fields = "+fields+"\n  }", 1)
 }
 
-// TestKeyOracle: whoever may change the fields of a certificate reads no bit of
-// its key out of the ledger. Eight commits each ask for one character; then plain
-// fields are written with one order.
+// TestKeyOracle: a person who may change a certificate's fields learns no bit of its key from the ledger. Eight commits
+// each test for one character; then plain fields cost one order.
 func TestKeyOracle(t *testing.T) {
 	t.Parallel()
 	w := newLab(t).fresh(t, map[string]string{"README.md": "certificates\n"})
@@ -35,8 +33,8 @@ func TestKeyOracle(t *testing.T) {
 		w.says("plan", "Private key computed on", "cert.private_key stands in a condition", "certs.hcl:")
 		w.says("apply --auto-approve", "Private key computed on")
 	}
-	// What validate takes and fails for the certificate: its key goes, and the
-	// next commit does not ask at once.
+	// Fields that pass validate and fail for the certificate: certroll discards the key, and the next commit does not
+	// order at once.
 	failing := `{ zz = "${cert.private_key}${cert.fullchain}", n = tostring(tonumber(length(cert.names) == 1 ? "1" : "no")) }`
 	two := func(fields string) string {
 		return strings.Replace(withFields(fields), `["api.lab.test"]`, `["api.lab.test", "www.api.lab.test"]`, 1)
@@ -44,7 +42,7 @@ func TestKeyOracle(t *testing.T) {
 	w.push(map[string]string{"certs.hcl": two(failing)}, "Fail for two names")
 	w.certroll(1, "apply", "-auto-approve")
 	w.push(map[string]string{"certs.hcl": two(strings.Replace(failing, "n =", "m =", 1))}, "Fail again")
-	w.certroll(0, "apply", "-auto-approve") // held: nothing is done
+	w.certroll(0, "apply", "-auto-approve") // held: nothing happens
 	failures := 0
 	for _, e := range w.events() {
 		if e.Certificate == "api" && e.Status == "failure" {
@@ -67,9 +65,8 @@ func TestKeyOracle(t *testing.T) {
 	w.checkPair("tls/api", "api.lab.test")
 }
 
-// TestRepoReachesNoKey: a vault() of the config repo within trust.vault leads
-// neither to what was a certificate's, nor to what certroll manages by its
-// metadata.
+// TestRepoReachesNoKey: a vault() reference in the config repo, within trust.vault, reaches neither a path recorded as
+// a certificate's nor a secret that certroll manages according to its metadata.
 func TestRepoReachesNoKey(t *testing.T) {
 	t.Parallel()
 	at := func(name, path string) string {
@@ -91,12 +88,12 @@ func TestRepoReachesNoKey(t *testing.T) {
 		}
 		w.certroll(0, "retry", "api")
 	}
-	// Of today's config.
+	// A certificate in today's config.
 	w.push(map[string]string{"certs.hcl": at("old", "dns/old") + password("secret/dns/old", "private_key")}, "Reach for what is live")
 	w.says("plan", "Reference out of reach", "leads to the secret of certificate old")
-	// Its block is gone, the secret stays.
+	// The block is gone, the secret stays.
 	reached("secret/dns/old", "private_key", "the ledger records that path as a certificate's")
-	// Another certroll's, which no ledger of ours knows.
+	// A secret of another certroll, absent from this ledger.
 	if err := w.vault.API(t.Context(), http.MethodPost, "secret/data/dns/theirs", map[string]any{"data": map[string]string{"private_key": "theirs-0123"}}, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +101,7 @@ func TestRepoReachesNoKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	reached("secret/dns/theirs", "private_key", "certroll manages that secret")
-	// What is a credential of its own goes on being followed.
+	// Ordinary credentials can still be referenced.
 	if err := w.vault.API(t.Context(), http.MethodPost, "secret/data/dns/p12", map[string]any{"data": map[string]string{"password": "correct-horse-battery"}}, nil); err != nil {
 		t.Fatal(err)
 	}

@@ -22,21 +22,20 @@ import (
 	"certroll/examples/lab/labtest"
 )
 
-// killer stands between certroll and all it talks to, and ends it with SIGKILL
-// at the n-th request: before the request goes through, or after it went
-// through and before the answer comes back.
+// killer is a proxy between certroll and its servers. It kills certroll with SIGKILL at the n-th request: before it
+// forwards the request, or after forwarding and before the response.
 type killer struct {
 	mu      sync.Mutex
 	at      int  // 0: never
-	after   bool // the request goes through first
+	after   bool // after forwarding the request
 	count   int
 	log     []string
 	only    func(*http.Request) bool // which requests count; nil: all
 	process *os.Process
-	orders  int // orders that the CA made, over all runs
+	orders  int // orders that the CA created in all runs
 }
 
-// arm begins a new run.
+// arm prepares a new run.
 func (k *killer) arm(at int, after bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -49,7 +48,7 @@ func (k *killer) watch(p *os.Process) {
 	k.process = p
 }
 
-// due notes a request and tells whether it is the one.
+// due records a request and reports whether it is the one to kill at.
 func (k *killer) due(req *http.Request) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -70,11 +69,11 @@ func (k *killer) kill() {
 			_ = p.Kill()
 			return
 		}
-		time.Sleep(time.Millisecond) // until Start has told us the process
+		time.Sleep(time.Millisecond) // until Start has set the process
 	}
 }
 
-// proxy is a reverse proxy to a server, over TLS where the server has it.
+// proxy starts a reverse proxy to a server, over TLS if the server has it.
 func (k *killer) proxy(t testing.TB, target string, rootPEM string) *httptest.Server {
 	t.Helper()
 	rp := reverse(t, target, rootPEM, func(resp *http.Response) error {
@@ -106,8 +105,7 @@ func (k *killer) proxy(t testing.TB, target string, rootPEM string) *httptest.Se
 	return s
 }
 
-// reverse hands requests on to a server, which has TLS with this root unless
-// it is empty, and lets edit see the answers.
+// reverse forwards requests to a server, over TLS if rootPEM is not empty. edit sees the responses.
 func reverse(t testing.TB, target, rootPEM string, edit func(*http.Response) error) http.Handler {
 	t.Helper()
 	to, err := url.Parse(target)
@@ -121,14 +119,14 @@ func reverse(t testing.TB, target, rootPEM string, edit func(*http.Response) err
 		transport.TLSClientConfig = &tls.Config{RootCAs: pool}
 	}
 	return &httputil.ReverseProxy{
-		// The Host stays: an ACME server makes its URLs of it.
+		// The Host stays, because an ACME server builds its URLs from it.
 		Rewrite:        func(r *httputil.ProxyRequest) { r.SetURL(to); r.Out.Host = r.In.Host },
 		Transport:      transport,
 		ModifyResponse: edit,
 	}
 }
 
-// madeOrder tells whether this is the answer by which Pebble has made an order.
+// madeOrder reports whether the response is Pebble's for a new order.
 func madeOrder(resp *http.Response) bool {
 	return resp.Request.Method == http.MethodPost && strings.HasSuffix(resp.Request.URL.Path, newOrder) && resp.StatusCode == http.StatusCreated
 }
@@ -138,7 +136,7 @@ func failedOrder(resp *http.Response) bool {
 	return resp.Request.Method == http.MethodPost && strings.HasSuffix(resp.Request.URL.Path, newOrder) && resp.StatusCode == http.StatusInternalServerError
 }
 
-// run starts certroll under the killer and waits for its end.
+// run starts certroll behind the killer and waits until it ends.
 func (k *killer) run(w *world, at int, after bool, args ...string) (killed bool, out string) {
 	w.t.Helper()
 	k.arm(at, after)
@@ -158,10 +156,9 @@ func (k *killer) run(w *world, at int, after bool, args ...string) (killed bool,
 	return failed, buf.String()
 }
 
-// TestKillAtEveryStep kills certroll with SIGKILL at each request of the way
-// of one certificate, before and after it went through, with the local disk
-// kept and with it thrown away. The next run must end in the same state. Without
-// a real Vault each request is met once, before or after it, in turn.
+// TestKillAtEveryStep kills certroll with SIGKILL at each request for one certificate, before and after forwarding it,
+// with the local disk kept and lost. The next run must reach the same final state. Without a real Vault each request is
+// tested once, alternately before and after it.
 func TestKillAtEveryStep(t *testing.T) {
 	for when, after := range map[string]bool{"before": false, "after": true} {
 		t.Run(when, func(t *testing.T) {
@@ -175,7 +172,7 @@ func TestKillAtEveryStep(t *testing.T) {
 					t.Fatal("it makes no end of requests")
 				}
 				if labtest.Only() && (n%2 == 0) != after {
-					continue // half of them: each request still has one of the two
+					continue // skips half of the cases: each request still has one of the two
 				}
 				t.Run(fmt.Sprintf("k%d", n), func(t *testing.T) {
 					done = !killOnce(t, lab, k, fmt.Sprintf("k%d-%s", n, when), "", n, after)
@@ -185,8 +182,8 @@ func TestKillAtEveryStep(t *testing.T) {
 	}
 }
 
-// TestKillWhileStaging does the same at each request that writes where the next
-// key comes into it: the pair that is live, its metadata, the staged key.
+// TestKillWhileStaging does the same at each write that involves the next key: the live pair, its metadata, and the
+// staged key.
 func TestKillWhileStaging(t *testing.T) {
 	t.Parallel()
 	lab := newLab(t)
@@ -209,13 +206,13 @@ func TestKillWhileStaging(t *testing.T) {
 			break
 		}
 	}
-	if n < 6 && !t.Failed() { // the pair, its metadata, and three of the staged key
+	if n < 6 && !t.Failed() { // the pair, its metadata, and three writes of the staged key
 		t.Errorf("only %d requests write", n-1)
 	}
 }
 
-// TestKillThenRemove: of a run that was killed on a first issue, and whose block
-// is gone by the next one, no key is left, and that is told.
+// TestKillThenRemove: a run is killed during a first issue, and the block is removed before the next run. That run
+// deletes the pending key and records it.
 func TestKillThenRemove(t *testing.T) {
 	t.Parallel()
 	lab := newLab(t)
@@ -254,8 +251,7 @@ func (k *killer) stand(t testing.TB, lab *world) {
 	lab.vaultAddr = k.proxy(t, lab.vault.Addr, "").URL
 }
 
-// build builds certroll as it is released, which starts far faster than under
-// the race detector.
+// build builds certroll without the race detector, because it starts much faster.
 func build(t testing.TB) string {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "certroll")
@@ -266,8 +262,7 @@ func build(t testing.TB) string {
 	return program
 }
 
-// killOnce tells whether certroll was killed: where not, it had ended before
-// the n-th request, and the way was walked to its end.
+// killOnce reports whether certroll was killed. If not, certroll finished before the n-th request.
 func killOnce(t *testing.T, lab *world, k *killer, name, more string, n int, after bool) bool {
 	host := name + ".lab.test"
 	w := lab.fresh(t, map[string]string{"c.hcl": fmt.Sprintf(`
@@ -283,7 +278,7 @@ certificate %q {
 	if killed {
 		at = first[len(first)-1]
 	}
-	if n%2 == 0 { // a runner whose disk is gone
+	if n%2 == 0 { // like a CI runner without a persistent disk
 		if err := os.RemoveAll(w.dir + "/state"); err != nil {
 			t.Fatal(err)
 		}
@@ -301,7 +296,7 @@ certificate %q {
 	}
 	most := 1
 	if killed && urlLost(first, after) {
-		most = 2 // Let's Encrypt gives the same order for equal names, Pebble makes another
+		most = 2 // Let's Encrypt returns the same order for equal names; Pebble creates another
 	}
 	if k.orders < 1 || k.orders > most {
 		t.Errorf("killed at %s: %d orders, want 1", at, k.orders)
@@ -317,8 +312,8 @@ certificate %q {
 	return killed
 }
 
-// urlLost tells whether the run ended after the CA had made the order and
-// before its URL was in Vault: then nobody but the CA knows the order.
+// urlLost reports whether the run ended after the CA created the order and before its URL was in Vault. Only the CA
+// knows such an order.
 func urlLost(log []string, after bool) bool {
 	last := len(log) - 1
 	if strings.HasSuffix(log[last], "/order-plz") {
@@ -327,7 +322,7 @@ func urlLost(log []string, after bool) bool {
 	return !after && last > 0 && strings.HasSuffix(log[last-1], "/order-plz")
 }
 
-// begunLongAgo ages what is pending of a certificate.
+// begunLongAgo backdates the pending secret of a certificate.
 func (w *world) begunLongAgo(name string) {
 	w.t.Helper()
 	at, meta := "secret/metadata/"+w.prefix+"/pending/"+name, map[string]any{}
@@ -341,7 +336,7 @@ func (w *world) begunLongAgo(name string) {
 	}
 }
 
-// expireLease lets a lease of a killed run end without waiting for it.
+// expireLease removes the lease of a killed run, so that the test need not wait for its expiry.
 func (w *world) expireLease() {
 	w.t.Helper()
 	if err := w.vault.API(w.t.Context(), http.MethodDelete, "secret/metadata/"+w.prefix+"/lease", nil, nil); err != nil {
@@ -355,7 +350,7 @@ func (w *world) noPending() {
 		Data struct{ Keys []string }
 	}
 	err := w.vault.API(w.t.Context(), "LIST", "secret/metadata/"+w.prefix+"/pending", nil, &keys)
-	// What is staged for a renewal is to stay there.
+	// Keys staged for a renewal must stay.
 	keys.Data.Keys = slices.DeleteFunc(keys.Data.Keys, func(name string) bool { return name == "next/" })
 	if err == nil && len(keys.Data.Keys) > 0 {
 		w.t.Errorf("pending secrets are left: %v", keys.Data.Keys)

@@ -10,9 +10,8 @@ import (
 	"testing"
 )
 
-// TestKillBeforeCleanUp: certroll dies when the CA says that a name is validated, so
-// that its TXT record stays. The next run goes on with the same order, which is
-// ready by now, and removes the record all the same.
+// TestKillBeforeCleanUp: certroll is killed when the CA has validated a name, so its TXT record stays. The next run
+// continues the same order, which is ready by then, and still removes the record.
 func TestKillBeforeCleanUp(t *testing.T) {
 	t.Parallel()
 	w, k := killedBeforeCleanUp(t)
@@ -31,8 +30,8 @@ func TestKillBeforeCleanUp(t *testing.T) {
 	w.noPending()
 }
 
-// killedBeforeCleanUp is a world in which a first issue was killed when the CA had
-// found its TXT record, which is there still.
+// killedBeforeCleanUp returns a world whose first issue was killed after the CA found the TXT record, which still
+// exists.
 func killedBeforeCleanUp(t *testing.T) (*world, *killer) {
 	t.Helper()
 	lab := newLab(t)
@@ -74,8 +73,8 @@ func killedBeforeCleanUp(t *testing.T) (*world, *killer) {
 	return w, k
 }
 
-// TestKillBeforeCleanUpThenRemove: where the block is gone by the next run, the record
-// goes before the pending secret does.
+// TestKillBeforeCleanUpThenRemove: if the block is gone in the next run, certroll removes the record before the pending
+// secret.
 func TestKillBeforeCleanUpThenRemove(t *testing.T) {
 	t.Parallel()
 	w, k := killedBeforeCleanUp(t)

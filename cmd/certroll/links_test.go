@@ -17,8 +17,7 @@ var (
 	codeSpan   = regexp.MustCompile("`[^`]*`")
 )
 
-// TestLinks follows each relative link of the Markdown files: the file has to
-// be there, and the heading where a fragment names one.
+// TestLinks checks each relative link in the Markdown files: the file must exist, and a fragment must match a heading.
 func TestLinks(t *testing.T) {
 	pages := markdown(t, filepath.Join("..", ".."))
 	if len(pages) < 20 {
@@ -35,7 +34,7 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// TestLinksAreFollowed holds the test above: it finds what is wrong.
+// TestLinksAreFollowed: TestLinks detects broken links.
 func TestLinksAreFollowed(t *testing.T) {
 	dir := t.TempDir()
 	page := filepath.Join(dir, "page.md")
@@ -54,9 +53,9 @@ func TestLinksAreFollowed(t *testing.T) {
 	}
 }
 
-// follow says what is wrong with a link of a page.
+// follow returns an error for a broken link on a page.
 func follow(pages map[string]string, page, link string) error {
-	if strings.Contains(link, ":") { // another place
+	if strings.Contains(link, ":") { // an external link
 		return nil
 	}
 	target, fragment, _ := strings.Cut(link, "#")
@@ -79,8 +78,8 @@ func follow(pages map[string]string, page, link string) error {
 	return fmt.Errorf("the link %s leads nowhere: %s has no such heading", link, file)
 }
 
-// headingAnchor is the anchor that forges give to a heading, "" of a line that
-// is none. seen counts the headings of the page.
+// headingAnchor returns the anchor that forges give a heading, or "" for another line. seen counts the anchors on the
+// page.
 func headingAnchor(line string, seen map[string]int) string {
 	title := strings.TrimLeft(line, "#")
 	if title == line || !strings.HasPrefix(title, " ") {
@@ -104,7 +103,7 @@ func headingAnchor(line string, seen map[string]int) string {
 	return anchor
 }
 
-// prose is the lines of a page, those of code blocks emptied.
+// prose returns a page's lines, with lines in code blocks empty.
 func prose(text string) []string {
 	lines := strings.Split(text, "\n")
 	code := false
@@ -120,8 +119,7 @@ func prose(text string) []string {
 	return lines
 }
 
-// markdown is the Markdown files below a directory, by path, without what
-// tests compare with and what is built.
+// markdown returns the Markdown files below a directory by path, without golden files and build output.
 func markdown(t *testing.T, root string) map[string]string {
 	t.Helper()
 	pages := map[string]string{}

@@ -15,7 +15,7 @@ func (l logLine) text(key string) string {
 	return s
 }
 
-// logLines parses a log, of which each line must be an object.
+// logLines parses a log of JSON objects, one per line.
 func logLines(t *testing.T, log string) []logLine {
 	t.Helper()
 	var lines []logLine
@@ -29,8 +29,7 @@ func logLines(t *testing.T, log string) []logLine {
 	return lines
 }
 
-// TestLogOfARun: the daemon's log in JSON has each decision once, however many
-// passes it lasts.
+// TestLogOfARun: the daemon's JSON log contains each decision once, however many passes it lasts.
 func TestLogOfARun(t *testing.T) {
 	t.Parallel()
 	w := newLab(t).fresh(t, map[string]string{"certs.hcl": oneCertificate, "lost.hcl": strings.NewReplacer(`"api"`, `"lost"`, "api.lab.test", "api.lost.test").Replace(oneCertificate)})

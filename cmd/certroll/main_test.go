@@ -14,18 +14,18 @@ import (
 
 var update = flag.Bool("update", false, "write the goldens anew")
 
-// TestMain makes the test binary stand in for certroll: under that name, as
-// scripts and the DNS child of a tested certroll call it, it is certroll.
+// TestMain makes the test binary act as certroll when it is called by that name, by scripts and for the DNS child
+// process.
 func TestMain(m *testing.M) {
-	os.Unsetenv("GITHUB_ACTIONS") // a CI that is tested by; tests set it for those that are
+	os.Unsetenv("GITHUB_ACTIONS") // set if CI runs these tests; tests of CI behavior set it themselves
 	testscript.Main(m, map[string]func(){"certroll": func() { os.Exit(impatient().main(os.Args[1:])) }})
 }
 
-// patienceVariable holds the waits within one attempt for the certroll that is
-// this test binary: minutes are too long to be tested by.
+// patienceVariable sets the waits within one attempt of a test binary that acts as certroll; the real ones last
+// minutes.
 const patienceVariable = "CERTROLL_TEST_PATIENCE"
 
-// leaseVariable holds how long its lease outlives it.
+// leaseVariable sets the lifetime of its lease.
 const leaseVariable = "CERTROLL_TEST_LEASE"
 
 func impatient() *app {

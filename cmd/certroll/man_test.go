@@ -16,7 +16,7 @@ import (
 	"certroll/cmd/certroll/manual"
 )
 
-// everyCommand calls a function with each command that is shown.
+// everyCommand calls a function with each visible command.
 func everyCommand(c *cobra.Command, do func(*cobra.Command)) {
 	do(c)
 	for _, below := range c.Commands() {
@@ -30,8 +30,7 @@ func tested() *cobra.Command {
 	return (&app{Console: console.Console{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard, Getenv: func(string) string { return "" }}}).rootCommand()
 }
 
-// TestExamples: the examples are of commands that there are, and certroll takes
-// each; every command that is not a part of another has some.
+// TestExamples: certroll accepts every command in the examples, and every command without subcommands has an example.
 func TestExamples(t *testing.T) {
 	left := map[string]bool{}
 	for path := range examples {
@@ -53,8 +52,8 @@ func TestExamples(t *testing.T) {
 	}
 }
 
-// TestManPages: each command has a page with all of its flags, no line of which
-// is taken for a request, and the same source makes the same pages.
+// TestManPages: each command has a page with all of its flags, no text line is read as a roff request, and the pages
+// are reproducible.
 func TestManPages(t *testing.T) {
 	dir, root := t.TempDir(), tested()
 	date := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
@@ -98,7 +97,7 @@ func TestManPages(t *testing.T) {
 	}
 }
 
-// TestManSections: beside man1, pages of other sections go where man looks for them.
+// TestManSections: pages of other sections are in their own directory next to man1, where man looks for them.
 func TestManSections(t *testing.T) {
 	dir := t.TempDir()
 	if err := manual.Write(tested(), filepath.Join(dir, "man1"), "v1.2.3", time.Time{}); err != nil {

@@ -16,8 +16,8 @@ import (
 	"certroll/examples/lab"
 )
 
-// TestRetryAfterOfADay: ZeroSSL names a day for what it decides within seconds.
-// The answer stays in DNS until the CA has decided, and one order is enough.
+// TestRetryAfterOfADay: ZeroSSL sends a Retry-After of a day for a decision that takes seconds. The TXT record stays
+// until the CA has decided, and one order suffices.
 func TestRetryAfterOfADay(t *testing.T) {
 	t.Parallel()
 	l := newLabWith(t, lab.PebbleOptions{Sleep: true, RetryAfterAuthz: 86400, RetryAfterOrder: 86400})
@@ -46,13 +46,13 @@ func TestRetryAfterOfADay(t *testing.T) {
 	}
 }
 
-// isOrderAnswer tells a good answer that shows an order.
+// isOrderAnswer reports whether a response is successful and contains an order.
 func isOrderAnswer(resp *http.Response) bool {
 	return strings.HasPrefix(resp.Request.URL.Path, "/my-order/") && resp.StatusCode == http.StatusOK
 }
 
-// reusesOrders lets the CA answer as Boulder does: a new order for the same account,
-// names and profile, while one is pending or ready, is that very order.
+// reusesOrders makes the CA behave like Boulder: a new order for the same account, names and profile returns the
+// existing order if that is pending or ready.
 func (f *front) reusesOrders() {
 	type made struct {
 		location string
@@ -90,8 +90,8 @@ func (f *front) reusesOrders() {
 	})
 }
 
-// orderKey is the account, the names and the profile of a request for an order. The
-// request can be sent on after it.
+// orderKey returns the account, names and profile of a request for an order. It restores the body, so that the request
+// can be forwarded.
 func orderKey(t testing.TB, req *http.Request) string {
 	body, err := io.ReadAll(req.Body)
 	if err != nil {
@@ -109,9 +109,8 @@ func orderKey(t testing.TB, req *http.Request) string {
 	return header.Kid + " " + jws.Payload
 }
 
-// TestOrdersAreReused: an RSA and an ECDSA certificate for the same names, and a
-// third one, at a CA that hands out an open order again. All are live after one
-// apply, and after each renewal.
+// TestOrdersAreReused: an RSA and two ECDSA certificates have the same names, and the CA returns an open order again.
+// All are live after one apply and after each renewal.
 func TestOrdersAreReused(t *testing.T) {
 	t.Parallel()
 	block := func(name, algorithm, more string) string {
@@ -136,8 +135,8 @@ func TestOrdersAreReused(t *testing.T) {
 	}
 }
 
-// TestFinalizingIsRefused: the authorizations of an order are gone, and it stays
-// ready. The third attempt makes one new order.
+// TestFinalizingIsRefused: the authorizations of an order are gone, but the order stays ready. The third attempt
+// creates one new order.
 func TestFinalizingIsRefused(t *testing.T) {
 	t.Parallel()
 	w, f := newLab(t).faulty(t, declare("", "refused"))

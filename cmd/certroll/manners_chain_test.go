@@ -26,21 +26,20 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// ownCA is a hierarchy of a test: the front answers the downloads of Pebble's
-// certificates with those that it signs.
+// ownCA is a CA of the test. The front replaces the certificates that Pebble issues by its own.
 type ownCA struct {
 	t             testing.TB
-	mu            sync.Mutex // of what follows, once it is behind a front
+	mu            sync.Mutex // guards the fields below, once the CA is behind a front
 	root, mid     *x509.Certificate
 	rootKey, key  *ecdsa.PrivateKey
-	from          time.Time // when the certificates become valid; zero: a minute ago
-	names         []string  // that they have besides
-	crl           string    // where they say that their CRL is
+	from          time.Time // notBefore of the certificates; zero: a minute ago
+	names         []string  // additional names
+	crl           string    // URL of the CRL in the certificates
 	serials       []*big.Int
 	csr           *x509.CertificateRequest
-	made          map[string][]byte // by path: the leaf, signed once
+	made          map[string][]byte // the signed leaf, by path
 	arrange       func(leaf []byte) []byte
-	alternate     []byte // a chain besides, behind a Link of the first one
+	alternate     []byte // an alternate chain, offered in a Link header
 	intermediates int64
 }
 
@@ -58,7 +57,7 @@ func newOwnCA(t testing.TB, midEnds time.Time) *ownCA {
 	return ca
 }
 
-// intermediate is a certificate of the key that signs, up to the root.
+// intermediate returns a certificate of the signing key, issued by the root.
 func (ca *ownCA) intermediate(ends time.Time) *x509.Certificate {
 	ca.t.Helper()
 	ca.intermediates++
@@ -89,8 +88,7 @@ func issueBy(t testing.TB, tmpl, parent *x509.Certificate, pub any, key *ecdsa.P
 	return cert
 }
 
-// leaf is the certificate for the last request that was finalized, signed once for
-// each place where it is downloaded.
+// leaf returns the certificate for the last finalized request, signed once for each download path.
 func (ca *ownCA) leaf(path string) []byte {
 	if ca.made[path] != nil {
 		return bytes.Clone(ca.made[path])
@@ -113,7 +111,7 @@ func (ca *ownCA) leaf(path string) []byte {
 	return bytes.Clone(ca.made[path])
 }
 
-// serveBehind lets a front answer with the certificates of the hierarchy.
+// serveBehind makes a front respond with the certificates of ownCA.
 func (ca *ownCA) serveBehind(f *front) {
 	f.breaks(func(rw http.ResponseWriter, req *http.Request) bool {
 		ca.mu.Lock()
@@ -124,7 +122,7 @@ func (ca *ownCA) serveBehind(f *front) {
 		ca.mu.Unlock()
 		if req.URL.Path == "/own-alternate" && alternate != nil {
 			rw.Header().Set("Content-Type", "application/pem-certificate-chain")
-			rw.Header().Set("Replay-Nonce", nonceFrom(f)) // which comes through here, too
+			rw.Header().Set("Replay-Nonce", nonceFrom(f)) // the request for it also comes through the front
 			_, _ = rw.Write(alternate)
 			return true
 		}
@@ -146,7 +144,7 @@ func (ca *ownCA) serveBehind(f *front) {
 	})
 }
 
-// nonceFrom is a fresh nonce of the CA behind a front.
+// nonceFrom returns a fresh nonce of the CA behind a front.
 func nonceFrom(f *front) string {
 	resp, err := f.server.Client().Head("https://" + f.addr + "/nonce-plz")
 	if err != nil {
@@ -159,7 +157,7 @@ func nonceFrom(f *front) string {
 
 func pemBytes(cert *x509.Certificate) []byte { return []byte(pemOf(cert)) }
 
-// requestOf is the certificate request that an order is finalized with.
+// requestOf returns the certificate request in a finalize request.
 func requestOf(t testing.TB, req *http.Request) *x509.CertificateRequest {
 	body, err := io.ReadAll(req.Body)
 	if err != nil {
@@ -183,7 +181,7 @@ func requestOf(t testing.TB, req *http.Request) *x509.CertificateRequest {
 	return csr
 }
 
-// TestChainsOfCAs: chains as CAs send them, by the program.
+// TestChainsOfCAs runs certroll with the kinds of chains that CAs send.
 func TestChainsOfCAs(t *testing.T) {
 	t.Parallel()
 	l := newLabWith(t, lab.PebbleOptions{})
@@ -214,7 +212,7 @@ func TestChainsOfCAs(t *testing.T) {
 		if !e.Unfit || e.VaultVer != 0 {
 			t.Errorf("event: %+v", e)
 		}
-		// The same order, once the CA offers another chain.
+		// The same order, after the CA offers another chain.
 		ca.mu.Lock()
 		for path := range ca.made {
 			ca.alternate = append(ca.leaf(path), pemBytes(ca.intermediate(year))...)
@@ -277,8 +275,8 @@ func TestChainsOfCAs(t *testing.T) {
 	}
 }
 
-// TestRevokedWithoutARI: a CA without renewal information revokes what is live. The
-// next run sees it in the list that the CA signed, pages, and renews it at once.
+// TestRevokedWithoutARI: a CA without renewal information revokes a live certificate. The next run finds it in the CA's
+// signed CRL, alerts, and renews it at once.
 func TestRevokedWithoutARI(t *testing.T) {
 	t.Parallel()
 	l := newLabWith(t, lab.PebbleOptions{})
@@ -327,8 +325,7 @@ func TestRevokedWithoutARI(t *testing.T) {
 	f.orders(2, 2)
 }
 
-// TestBlockedKeyOfTheCA: the CA refuses a kept key for ever, as Boulder does with one
-// that was compromised.
+// TestBlockedKeyOfTheCA: the CA permanently rejects a kept key, as Boulder does with a compromised one.
 func TestBlockedKeyOfTheCA(t *testing.T) {
 	t.Parallel()
 	l := newLabWith(t, lab.PebbleOptions{})

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// TestMetricsOfARun: a scrape of the daemon shows what it did.
+// TestMetricsOfARun: a scrape shows what the daemon did.
 func TestMetricsOfARun(t *testing.T) {
 	t.Parallel()
 	w := newLab(t).fresh(t, map[string]string{"certs.hcl": oneCertificate})

@@ -23,7 +23,7 @@ import (
 
 const monitoring = "../../examples/monitoring/"
 
-// alertRule is a rule of examples/monitoring/rules.yml.
+// alertRule is a rule in examples/monitoring/rules.yml.
 type alertRule struct {
 	Alert       string            `yaml:"alert"`
 	Expr        string            `yaml:"expr"`
@@ -60,7 +60,7 @@ func alertRules(t *testing.T) (f ruleFile, all []*alertRule) {
 	return f, all
 }
 
-// panel is one of the dashboard's, with its queries.
+// panel is a panel of the dashboard, with its queries.
 type panel struct {
 	Title   string
 	GridPos struct{ X, Y, W, H int }
@@ -84,7 +84,7 @@ func theDashboard(t *testing.T) (d dashboard) {
 	return d
 }
 
-// promtool runs it, and demands that it is content.
+// promtool runs promtool, which must succeed.
 func promtool(t *testing.T, args ...string) {
 	t.Helper()
 	labtest.Needs(t, "promtool")
@@ -97,7 +97,7 @@ func promtool(t *testing.T, args ...string) {
 	}
 }
 
-// TestAlertRules: promtool's tests of the rules hold, and there is one of each.
+// TestAlertRules: promtool's tests of the rules pass, and each rule has one.
 func TestAlertRules(t *testing.T) {
 	t.Parallel()
 	tests, readme := monitoringFile(t, "rules_test.yml"), monitoringFile(t, "README.md")
@@ -119,7 +119,7 @@ func TestAlertRules(t *testing.T) {
 
 var notInAnchor = regexp.MustCompile(`[^a-z0-9 -]`)
 
-// linked demands that there is such a page of docs, with that heading.
+// linked requires that the link's page in docs exists and has the heading.
 func linked(t *testing.T, who, link string) {
 	t.Helper()
 	file, anchor, _ := strings.Cut(link, "#")
@@ -145,8 +145,7 @@ var (
 	labelUsed  = regexp.MustCompile(`\$labels\.([a-z_]+)`)
 )
 
-// TestMonitoringIsDocumented: no query names a metric or a label that
-// docs/metrics.md does not have.
+// TestMonitoringIsDocumented: every metric and label in a query is in docs/metrics.md.
 func TestMonitoringIsDocumented(t *testing.T) {
 	labels := map[string][]string{}
 	for _, row := range metricstest.Documented(t, "../..", "certroll_[a-z_]+") {
@@ -159,7 +158,7 @@ func TestMonitoringIsDocumented(t *testing.T) {
 		}
 	}
 	check := func(who, expr, more string) {
-		may := []string{"job", "instance"} // Prometheus adds them
+		may := []string{"job", "instance"} // added by Prometheus
 		for _, name := range metricName.FindAllString(expr, -1) {
 			if _, ok := labels[name]; !ok {
 				t.Errorf("%s names %s, which docs/metrics.md does not have", who, name)
@@ -190,7 +189,7 @@ func TestMonitoringIsDocumented(t *testing.T) {
 	}
 }
 
-// TestDashboard: Grafana can import it, and no panel lies over another.
+// TestDashboard: Grafana can import the dashboard, and no two panels overlap.
 func TestDashboard(t *testing.T) {
 	d := theDashboard(t)
 	if v := d.Templating.List; d.UID == "" || d.SchemaVersion == 0 || len(v) != 1 || v[0].Name != "datasource" || v[0].Query != "prometheus" {
@@ -209,9 +208,8 @@ func TestDashboard(t *testing.T) {
 	}
 }
 
-// TestPrometheus: a Prometheus with the sample's configuration scrapes a daemon
-// that cannot issue one of its certificates. Each query is answered, and what
-// is wrong is an alert, in which nothing critical is claimed.
+// TestPrometheus: a Prometheus with the example configuration scrapes a daemon that cannot issue one of its
+// certificates. Every query has a result, the failure raises an alert, and no alert is critical.
 func TestPrometheus(t *testing.T) {
 	t.Parallel()
 	w := newLab(t).fresh(t, declare(fmt.Sprintf("probe = [%q]", labtest.Addr(t)), "api"))
@@ -253,7 +251,7 @@ func TestPrometheus(t *testing.T) {
 	w.noSecrets(p.Logs())
 }
 
-// shortToken gives certroll a token that has an end.
+// shortToken gives certroll a token that expires.
 func (w *world) shortToken() {
 	w.t.Helper()
 	var login struct {
@@ -272,7 +270,7 @@ type scraper struct {
 	addr string
 }
 
-// startPrometheus has the sample's configuration and rules, but all of a second.
+// startPrometheus uses the example's configuration and rules, with all intervals shortened to a second.
 func (w *world) startPrometheus(tokenFile, target string) *scraper {
 	t := w.t.(*testing.T)
 	t.Helper()
@@ -306,14 +304,14 @@ func (w *world) startPrometheus(tokenFile, target string) *scraper {
 	return p
 }
 
-// output is its log so far, for what does not come about.
+// output returns the log so far, for a failure message.
 func (p *scraper) output() *output {
 	o := &output{}
 	fmt.Fprint(o, p.Logs())
 	return o
 }
 
-// ask decodes an answer of its API.
+// ask decodes a response of Prometheus's API.
 func (p *scraper) ask(path string, data any) error {
 	resp, err := http.Get("http://" + p.addr + "/api/v1/" + path)
 	if err != nil {
@@ -333,7 +331,7 @@ func (p *scraper) ask(path string, data any) error {
 	return nil
 }
 
-// query counts the series that answer a query, which has to be answered.
+// query returns the number of series in a query's result, which must not be an error.
 func (p *scraper) query(expr string) int {
 	p.t.Helper()
 	var data struct{ Result []json.RawMessage }
@@ -343,8 +341,8 @@ func (p *scraper) query(expr string) int {
 	return len(data.Result)
 }
 
-// firing are the alerts and what they concern, but for the problems that the
-// daemon's first examination may or may not have found.
+// firing returns the firing alerts and their subjects, without the problems that the daemon's first examination may
+// find.
 func (p *scraper) firing() []string {
 	var data struct {
 		Alerts []struct {
@@ -353,7 +351,7 @@ func (p *scraper) firing() []string {
 		}
 	}
 	if p.ask("alerts", &data) != nil {
-		return nil // it is not up yet
+		return nil // not ready yet
 	}
 	all := map[string]bool{}
 	for _, a := range data.Alerts {

@@ -34,8 +34,8 @@ certificate "mail" {
 }
 `
 
-// TestNextKeyIsKnownAhead: the key of a renewal is the one whose TLSA record
-// could be published before, by the policies of the examples alone.
+// TestNextKeyIsKnownAhead: a renewal uses the key whose TLSA record could be published before. The examples' policies
+// suffice.
 func TestNextKeyIsKnownAhead(t *testing.T) {
 	t.Parallel()
 	w := newLab(t).fresh(t, map[string]string{"certs.hcl": nextCertificate})
@@ -52,7 +52,7 @@ func TestNextKeyIsKnownAhead(t *testing.T) {
 	}
 	t.Run("read by nobody else", func(t *testing.T) { w.as(t).onlyCertrollReads("secret/data/certroll/pending/next/mail") })
 
-	// A rotation uses what was published.
+	// A rotation uses the published key.
 	w.push(map[string]string{"certs.hcl": strings.Replace(nextCertificate, "  key {", "  rotate = \"leaked\"\n  key {", 1)}, "Rotate")
 	if said := w.planBy("plan", 2); !strings.Contains(said, "the staged one, SPKI SHA-256 "+next) {
 		t.Errorf("plan:\n%s", said)
@@ -73,8 +73,8 @@ func TestNextKeyIsKnownAhead(t *testing.T) {
 	w.loseAndWithdraw(second)
 }
 
-// loseAndWithdraw deletes the staged key behind certroll's back, and turns
-// key.next off after it was staged again.
+// loseAndWithdraw deletes the staged key behind certroll's back, and disables key.next after certroll has staged
+// another one.
 func (w *world) loseAndWithdraw(next string) {
 	w.t.Helper()
 	if err := w.vault.API(w.t.Context(), http.MethodDelete, "secret/data/certroll/pending/next/mail", nil, nil); err != nil {
@@ -109,7 +109,7 @@ func (w *world) policyToken(name string) string {
 	return newToken(w.t, w.vault, name, string(rules))
 }
 
-// planBy plans with the token of a policy.
+// planBy runs plan with the token of a policy.
 func (w *world) planBy(policy string, code int) string {
 	w.t.Helper()
 	was := w.token
@@ -118,7 +118,7 @@ func (w *world) planBy(policy string, code int) string {
 	return w.certroll(code, "plan", "-detailed-exitcode")
 }
 
-// onlyCertrollReads demands that neither who plans nor who consumes reads it.
+// onlyCertrollReads requires that the tokens of plan and of consumers cannot read a path.
 func (w *world) onlyCertrollReads(path string) {
 	w.t.Helper()
 	labtest.NeedsPolicies(w.t, w.vault)
@@ -135,8 +135,8 @@ func (w *world) onlyCertrollReads(path string) {
 	}
 }
 
-// checkNextKey demands that the staged key is another than the live one, that
-// its digest is published, and that it is nowhere but in Vault.
+// checkNextKey requires that the staged key differs from the live one, that its digest is published, and that the key
+// is only in Vault.
 func (w *world) checkNextKey(name string, leaf *x509.Certificate) string {
 	w.t.Helper()
 	text := w.secret(w.prefix + "/pending/next/" + name)["key"]

@@ -10,8 +10,7 @@ import (
 	"certroll/spec"
 )
 
-// certbotTree is /etc/letsencrypt with one certificate, as certbot lays it out;
-// more goes into its renewal file.
+// certbotTree returns /etc/letsencrypt with one certificate in certbot's layout; params go into its renewal file.
 func certbotTree(p testPair, top, params string) fstest.MapFS {
 	dir := tree(map[string]string{
 		"archive/www.example.com/cert2.pem": p.cert, "archive/www.example.com/chain2.pem": p.chain,
@@ -150,7 +149,7 @@ func TestCertbotDirectories(t *testing.T) {
 	})
 }
 
-// What is wrong with a pair is told as it is, whichever tool left it so.
+// TestPairs: the report names the exact defect of a pair, whichever tool left it.
 func TestPairs(t *testing.T) {
 	good := newPair(pairOptions{}, "www.example.com")
 	other := newPair(pairOptions{}, "www.example.com")

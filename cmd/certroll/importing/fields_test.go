@@ -11,8 +11,8 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// Whatever the fields of a secret, a renewal of the same pair would write the
-// same into those that are carried over.
+// TestFields: for any fields of a secret, rendering the same pair again gives the same values in all fields that the
+// import carries over.
 func TestFields(t *testing.T) {
 	p := newPair(pairOptions{}, "www.example.com", "example.com")
 	bare := newPair(pairOptions{}, "www.example.com")
@@ -20,7 +20,7 @@ func TestFields(t *testing.T) {
 	cases := map[string]struct {
 		data   map[string]string
 		preset string
-		lost   []string // fields that nothing can be said for
+		lost   []string // fields that the import cannot express
 		note   string
 	}{
 		"pem":                       {map[string]string{"certificate": p.cert, "chain": p.chain, "fullchain": p.full, "private_key": p.key}, "pem", nil, ""},

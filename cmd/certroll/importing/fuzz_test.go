@@ -10,8 +10,8 @@ import (
 	"certroll/spec/decode"
 )
 
-// Whatever is in foreign files, no reader fails in a way of its own, what is
-// written decodes, and no key is told.
+// FuzzForeignFiles: for any content of foreign files, no reader panics, the HCL decodes, and the report contains no
+// key.
 func FuzzForeignFiles(f *testing.F) {
 	p := newPair(pairOptions{key: keyOf("fuzz")}, "www.example.com")
 	f.Add("renew_before_expiry = 3 weeks\n[renewalparams]\nserver = https://acme-v02.api.letsencrypt.org/directory\naccount = x\nauthenticator = webroot\n[[webroot_map]]\na = /srv\n", "www.example.com", p.full, p.key)
@@ -49,7 +49,7 @@ func FuzzForeignFiles(f *testing.F) {
 			if report.HCL == nil {
 				continue
 			}
-			// What certroll.hcl can allow is told apart; it is no mistake.
+			// A rule that certroll.hcl can lift is reported separately and is not an error.
 			_, diags := decode.Files(t.Context(), []spec.File{{Path: "import.hcl", Bytes: report.HCL}}, options().Trust)
 			if diags.HasErrors() && !spec.OnlyNewRules(diags) {
 				t.Fatalf("%v\n%s", diags, report.HCL)
@@ -61,7 +61,7 @@ func FuzzForeignFiles(f *testing.F) {
 	})
 }
 
-// The same for the fields of a secret.
+// FuzzFields is FuzzForeignFiles for the fields of a secret.
 func FuzzFields(f *testing.F) {
 	p := newPair(pairOptions{key: keyOf("fuzz")}, "www.example.com")
 	f.Add("tls.crt", p.full, "password", "hunter2")

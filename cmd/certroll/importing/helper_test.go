@@ -55,8 +55,7 @@ func newECDSA(curve elliptic.Curve) *ecdsa.PrivateKey {
 	return key
 }
 
-// keyOf makes the same key of the same text each time, so that what fuzzing
-// finds is found again.
+// keyOf derives a key from a text, so that failures found by fuzzing are reproducible.
 func keyOf(text string) *ecdsa.PrivateKey {
 	sum := sha256.Sum256([]byte(text))
 	key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), sum[:])
@@ -66,7 +65,7 @@ func keyOf(text string) *ecdsa.PrivateKey {
 	return key
 }
 
-// signed signs without randomness (RFC 6979).
+// signed signs deterministically (RFC 6979).
 func signed(template, parent *x509.Certificate, public any, by crypto.Signer) *x509.Certificate {
 	der, err := x509.CreateCertificate(nil, template, parent, public, by)
 	if err != nil {
@@ -79,10 +78,10 @@ func signed(template, parent *x509.Certificate, public any, by crypto.Signer) *x
 	return cert
 }
 
-// testPair is a leaf of the test's CA in the forms that tools keep it in.
+// testPair is a leaf of the test's CA in the forms in which tools store it.
 type testPair struct {
 	leaf                              *x509.Certificate
-	cert, chain, full, root, key, old string // PEM; old is the key in its older form
+	cert, chain, full, root, key, old string // PEM; old is the key in its older encoding
 }
 
 type pairOptions struct {
@@ -154,7 +153,7 @@ func tree(files map[string]string) fstest.MapFS {
 	return dir
 }
 
-// memory is Vault for tests.
+// memory is a fake Vault.
 type memory struct {
 	secrets map[string]map[string]string
 	custom  map[string]map[string]string
@@ -216,7 +215,7 @@ func options() Options {
 	return Options{Tool: "test", Mount: "secret", Prefix: "tls/", Trust: spec.Trust{Known: true, Mount: "secret", State: "certroll"}}
 }
 
-// only is the one certificate of some findings.
+// only returns the single certificate in the findings.
 func only(t *testing.T, found *Findings, err error) *Found {
 	t.Helper()
 	if err != nil {
@@ -228,7 +227,7 @@ func only(t *testing.T, found *Findings, err error) *Found {
 	return found.Certificates[0]
 }
 
-// said fails where none of the notes holds a text.
+// said fails if no note contains a text.
 func said(t *testing.T, notes []string, want string) {
 	t.Helper()
 	if !slices.ContainsFunc(notes, func(n string) bool { return strings.Contains(n, want) }) {
@@ -236,7 +235,7 @@ func said(t *testing.T, notes []string, want string) {
 	}
 }
 
-// unsaid fails where one of them does.
+// unsaid fails if a note contains a text.
 func unsaid(t *testing.T, notes []string, text string) {
 	t.Helper()
 	if slices.ContainsFunc(notes, func(n string) bool { return strings.Contains(n, text) }) {
@@ -244,8 +243,8 @@ func unsaid(t *testing.T, notes []string, text string) {
 	}
 }
 
-// decoded is the spec that a report's HCL makes, where certroll.hcl allows more
-// addresses, and those that stand in for others.
+// decoded returns the spec from a report's HCL. certroll.hcl allows the given endpoints and the addresses of
+// placeholders.
 func decoded(t *testing.T, hcl []byte, endpoints ...string) *spec.Spec {
 	t.Helper()
 	trust := options().Trust

@@ -21,7 +21,7 @@ import (
 	"certroll/spec"
 )
 
-// legoTree holds pairs by name as lego keeps them.
+// legoTree returns pairs by name in lego's layout.
 func legoTree(pairs map[string]testPair) map[string]string {
 	files := map[string]string{}
 	for name, p := range pairs {
@@ -114,8 +114,7 @@ func TestTake(t *testing.T) {
 	})
 }
 
-// Nothing that is in Vault is written over, and nothing that certroll could not
-// keep is written there.
+// TestLeftBehind: the import overwrites nothing in Vault, and writes nothing that certroll could not renew.
 func TestLeftBehind(t *testing.T) {
 	weak, err := rsa.GenerateKey(rand.Reader, 2056)
 	if err != nil {
@@ -169,8 +168,8 @@ func TestNotesOnACertificate(t *testing.T) {
 	said(t, report.Results[0].Notes, "already due")
 }
 
-// A file that the config repo would not take is found out before Vault is
-// written to: here one that is too large.
+// TestTooManyForOneFile: the import detects before its first write to Vault that the config repo would reject the file,
+// here for its size.
 func TestTooManyForOneFile(t *testing.T) {
 	var names []string
 	for i := range 100 {
@@ -189,8 +188,8 @@ func TestTooManyForOneFile(t *testing.T) {
 	}
 }
 
-// A CA that certroll.hcl does not allow keeps no certificate out of the HCL: the
-// report says which lines allow it, each address once.
+// TestNeedsOfTheConfigRepo: a CA that certroll.hcl does not allow still appears in the HCL. The report lists the lines
+// that allow it, each address once.
 func TestNeedsOfTheConfigRepo(t *testing.T) {
 	p := newPair(pairOptions{}, "www.example.com")
 	const private = "https://CA.Example.net:9000/acme/directory"
@@ -253,7 +252,7 @@ func TestNeedsOfTheConfigRepo(t *testing.T) {
 	})
 }
 
-// Ctrl-C ends it between two certificates, with nothing half done.
+// TestInterrupted: Ctrl-C ends the import between two certificates and leaves nothing half done.
 func TestInterrupted(t *testing.T) {
 	found, err := Lego(tree(legoTree(map[string]testPair{"www.example.com": newPair(pairOptions{}, "www.example.com")})))
 	if err != nil {
@@ -267,8 +266,7 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
-// What is written decodes, whatever the accounts, and says where a person has
-// to look.
+// TestHCL: the HCL decodes for any accounts and marks the places that a person must check.
 func TestHCL(t *testing.T) {
 	dns := func(provider, login string) Account {
 		return Account{Challenge: spec.DNS01, Provider: provider, Login: login, Tool: "a tool's\nplugin"}

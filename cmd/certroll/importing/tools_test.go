@@ -50,7 +50,7 @@ func TestLego(t *testing.T) {
 	})
 }
 
-// acmeShTree is ~/.acme.sh with one certificate on an ECDSA key.
+// acmeShTree returns ~/.acme.sh with one certificate for an ECDSA key.
 func acmeShTree(p testPair, conf string) map[string]string {
 	return map[string]string{
 		"account.conf": "SAVED_CF_Token='hunter2'\nACCOUNT_EMAIL='wrong@example.com'\n",
@@ -190,7 +190,7 @@ func TestCertMate(t *testing.T) {
 	}
 }
 
-// The tables hold nothing that the spec would refuse.
+// TestTables: the spec accepts every entry of the tables.
 func TestTables(t *testing.T) {
 	codes := map[string]bool{}
 	for _, table := range []map[string]string{certbotPlugins, acmeShHooks, certmateProviders} {
@@ -201,7 +201,7 @@ func TestTables(t *testing.T) {
 	for _, code := range providers.Codes() {
 		codes[code] = true
 	}
-	delete(codes, "httpreq") // is taken only where certroll.hcl says so
+	delete(codes, "httpreq") // allowed only by certroll.hcl
 	d := newDocument(options())
 	for code := range codes {
 		d.account(Account{Challenge: spec.DNS01, Provider: code})

@@ -18,7 +18,7 @@ import (
 
 var update = flag.Bool("update", false, "write the goldens anew")
 
-// cases are answers as flags give them, by what is special in them.
+// cases returns answers given by flags, named after what is special in them.
 func cases() map[string]*Answers {
 	base := func(dns DNS) *Answers {
 		return &Answers{
@@ -43,7 +43,7 @@ func cases() map[string]*Answers {
 	return all
 }
 
-// everything is all that answers make, as one text.
+// everything returns all generated files as one text.
 func everything(t *testing.T, a *Answers) string {
 	t.Helper()
 	if open := a.Questions(); len(open) > 0 {
@@ -64,7 +64,7 @@ func everything(t *testing.T, a *Answers) string {
 	files := slices.Concat([]File{{"certroll.hcl", a.Settings()}, {PolicyFile, policy}}, a.Declared(), pipeline)
 	var b strings.Builder
 	for _, f := range files {
-		if !strings.HasSuffix(f.Path, ".yml") { // examples/ci has those
+		if !strings.HasSuffix(f.Path, ".yml") { // the pipelines are in examples/ci
 			fmt.Fprintf(&b, "==> %s <==\n%s\n", f.Path, f.Bytes)
 			continue
 		}
@@ -73,8 +73,8 @@ func everything(t *testing.T, a *Answers) string {
 	return b.String() + "==> commands <==\n" + strings.Join(a.Commands(), "\n") + "\n"
 }
 
-// TestGoldens: what the answers make, by providers with a token, several keys, an
-// address, and none; and that all of it decodes.
+// TestGoldens compares the generated files, for providers with a token, several keys, an address, and no credentials.
+// All of them must decode.
 func TestGoldens(t *testing.T) {
 	t.Parallel()
 	for name, a := range cases() {
@@ -99,8 +99,7 @@ func TestGoldens(t *testing.T) {
 	}
 }
 
-// decodes fails where the files are not what certroll takes. Of certroll.hcl it
-// looks at the blocks that package decode reads.
+// decodes fails if certroll rejects a file. Of certroll.hcl it checks the blocks that package decode reads.
 func decodes(t *testing.T, a *Answers) {
 	t.Helper()
 	settings := string(a.Settings())
@@ -118,8 +117,8 @@ func decodes(t *testing.T, a *Answers) {
 	}
 }
 
-// TestPipelines: the pipeline is that of the examples, with this repository's
-// directory, and applies only where it logs in to Vault.
+// TestPipelines: the pipeline is the one in the examples, with this repository's directory. It contains apply only if
+// it can log in to Vault.
 func TestPipelines(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]struct {
@@ -158,8 +157,7 @@ func TestPipelines(t *testing.T) {
 	}
 }
 
-// TestEveryProvider: for each provider that may be used, the files of answers to its
-// questions decode, and no question is for a secret.
+// TestEveryProvider: for each permitted provider the generated files decode, and no question asks for a secret.
 func TestEveryProvider(t *testing.T) {
 	t.Parallel()
 	values := map[string]string{"OVH_ENDPOINT": "ovh-eu"}
@@ -191,8 +189,8 @@ func TestEveryProvider(t *testing.T) {
 	}
 }
 
-// TestWrongAnswers: each is found, by its flag, and its value is not repeated: it
-// may be a secret.
+// TestWrongAnswers: each wrong answer is reported under its flag. The error does not repeat the value, which may be a
+// secret.
 func TestWrongAnswers(t *testing.T) {
 	t.Parallel()
 	const secret = "hunter2-Zx9q"
@@ -239,8 +237,8 @@ func TestWrongAnswers(t *testing.T) {
 	}
 }
 
-// TestServices: each service is handed every file that its settings name, by the
-// path that they name it by; a secret stands in none of what is made.
+// TestServices: each service mounts every file that its settings name, under that path. No generated file contains a
+// secret.
 func TestServices(t *testing.T) {
 	t.Parallel()
 	files := map[string]string{Systemd: "/run/credentials/certroll.service/", Kubernetes: "/run/secrets/", Compose: "/run/secrets/"}
@@ -314,7 +312,7 @@ func TestServices(t *testing.T) {
 	}
 }
 
-// TestHosts: which pipeline is made, by the repository's address.
+// TestHosts: the repository's address determines the pipeline.
 func TestHosts(t *testing.T) {
 	t.Parallel()
 	for url, want := range map[string]string{

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// TestDNSManPage: the other program of the archive has a page too.
+// TestDNSManPage: certroll-dns has a man page too.
 func TestDNSManPage(t *testing.T) {
 	page := string(manPage(dnsProgram(), "v1.2.3", time.Time{}))
 	for _, part := range []string{`.TH "CERTROLL-DNS" 1`, `certroll\-dns \- run one DNS provider`, "\n../libexec/certroll from there."} {
@@ -16,7 +16,7 @@ func TestDNSManPage(t *testing.T) {
 	}
 }
 
-// TestManDate: the date is of the source.
+// TestManDate: the date comes from the source.
 func TestManDate(t *testing.T) {
 	if at, err := manDate("1764072000", ""); err != nil || at.Format(time.DateOnly) != "2025-11-25" {
 		t.Error(at, err)

@@ -22,8 +22,7 @@ import (
 	"certroll/spec"
 )
 
-// everyMetric is a scrape after passes in which everything happened that there
-// are metrics of.
+// everyMetric returns a scrape after passes that set every metric.
 func everyMetric(t *testing.T) []*dto.MetricFamily {
 	t.Helper()
 	m := New("v1.2.3")
@@ -83,7 +82,7 @@ func everyMetric(t *testing.T) []*dto.MetricFamily {
 	return all
 }
 
-// labelsOf are the labels that a family's series have, sorted.
+// labelsOf returns the labels of a family's series, sorted.
 func labelsOf(f *dto.MetricFamily) []string {
 	names := []string{}
 	for _, l := range f.GetMetric()[0].GetLabel() {
@@ -93,8 +92,8 @@ func labelsOf(f *dto.MetricFamily) []string {
 	return names
 }
 
-// TestMetricsDocumented: every metric and its labels are in the reference,
-// follow the conventions, and are told of something.
+// TestMetricsDocumented: the reference lists every metric with its labels. Each metric follows the naming conventions
+// and has a series.
 func TestMetricsDocumented(t *testing.T) {
 	rows := map[string][]string{}
 	for _, row := range metricstest.Documented(t, "../../..", "certroll_[a-z_]+") {
@@ -117,8 +116,7 @@ func TestMetricsDocumented(t *testing.T) {
 	}
 }
 
-// TestMetricsValues: where the reference lists the values of a label, those and
-// no others are told.
+// TestMetricsValues: if the reference lists the values of a label, exactly those occur.
 func TestMetricsValues(t *testing.T) {
 	listed := map[string]map[string]bool{}
 	for _, f := range everyMetric(t) {
@@ -140,8 +138,8 @@ func TestMetricsValues(t *testing.T) {
 	}
 }
 
-// TestMetricsBeforeAPass: how things stand is not told before anybody has looked,
-// as while Vault is waited for.
+// TestMetricsBeforeAPass: metrics about the state are absent until the first pass, for example while certroll waits for
+// Vault.
 func TestMetricsBeforeAPass(t *testing.T) {
 	families, err := New("v1.2.3").Gather()
 	if err != nil {
@@ -154,8 +152,8 @@ func TestMetricsBeforeAPass(t *testing.T) {
 	}
 }
 
-// TestMetricsPerCertificate: what Prometheus keeps grows by six series with each
-// certificate that is well, as the reference says, and by nine at most.
+// TestMetricsPerCertificate: each healthy certificate adds six series, as the reference says, and no certificate more
+// than nine.
 func TestMetricsPerCertificate(t *testing.T) {
 	at := time.Now()
 	series := func(n int, edit func(*plan.Action, *ledger.Record)) int {

@@ -1,5 +1,5 @@
-// Package metricstest reads docs/metrics.md for the tests that hold it to the metrics and
-// to the alerts. Only tests import it.
+// Package metricstest reads docs/metrics.md for the tests that compare it with the metrics and the alerts. Only tests
+// import it.
 package metricstest
 
 import (
@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// Documented are the rows of the tables of docs/metrics.md whose first cell matches, each
-// as its cells. root is the module's folder.
+// Documented returns the rows of the tables in docs/metrics.md whose first cell matches, split into cells. root is the
+// module's directory.
 func Documented(t *testing.T, root, first string) [][]string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(root, "docs/metrics.md"))
@@ -31,7 +31,7 @@ func Documented(t *testing.T, root, first string) [][]string {
 
 var code = regexp.MustCompile("`([^`]+)`")
 
-// Codes are the words in a cell that are set as code, sorted.
+// Codes returns the code spans in a cell, sorted.
 func Codes(cell string) []string {
 	words := []string{}
 	for _, m := range code.FindAllStringSubmatch(cell, -1) {
