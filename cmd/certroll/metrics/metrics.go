@@ -11,6 +11,7 @@ import (
 	"certroll/reconcile/attempt"
 	"certroll/reconcile/ledger"
 	"certroll/reconcile/monitor"
+	"certroll/reconcile/plan"
 )
 
 // Metrics is certroll run's collector: gauges of the state after the last pass, and
@@ -108,8 +109,11 @@ func (m *Metrics) Passed(p reconcile.Pass, revision Revision, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.passDurations.Observe(p.Took.Seconds())
+	saw := p.After.Observed != nil
+	// What a pass observed is large with many certificates. The gauges need the actions alone.
+	p.Planned, p.After = plan.Plan{}, plan.Plan{Actions: p.After.Actions}
 	m.last = &p
-	if m.revision = revision; p.After.Observed != nil {
+	if m.revision = revision; saw {
 		m.seen, m.passedAt = p, now
 	}
 }

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
+	"weak"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	dto "github.com/prometheus/client_model/go"
@@ -135,6 +137,26 @@ func TestMetricsValues(t *testing.T) {
 		if got, want := slices.Sorted(maps.Keys(listed[key])), metricstest.Codes(row[2]); !slices.Equal(got, want) {
 			t.Errorf("%s: told are %v, and docs/metrics.md has %v", key, got, want)
 		}
+	}
+}
+
+// TestMetricsLetTheObservationGo checks that no pass keeps the state it observed in memory,
+// which is large with many certificates.
+func TestMetricsLetTheObservationGo(t *testing.T) {
+	m := New("v1.2.3")
+	observe := func() weak.Pointer[plan.Observed] {
+		obs := &plan.Observed{Turn: 1}
+		p := plan.Plan{Observed: obs, Actions: []plan.Action{{Certificate: "api", Kind: ledger.KindNone, Reason: ledger.ReasonUnmanaged, Spec: &spec.Certificate{}}}}
+		m.Passed(reconcile.Pass{Planned: p, After: p}, Revision{}, time.Now())
+		return weak.Make(obs)
+	}
+	seen := observe()
+	runtime.GC()
+	if seen.Value() != nil {
+		t.Error("the observation is still in memory")
+	}
+	if n, err := testutil.GatherAndCount(m, "certroll_certificate_unmanaged"); err != nil || n != 1 {
+		t.Errorf("%d series of the action, %v", n, err)
 	}
 }
 
