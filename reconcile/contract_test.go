@@ -7,8 +7,8 @@ import (
 	"certroll/reconcile/reconciletest"
 )
 
-// The paths of vault kv get and of the HTTP API start with the mount; a vault.path does
-// not.
+// TestPathWithItsMount checks the error for a path copied from vault kv get or from the
+// HTTP API: those start with the mount, and a vault.path does not.
 func TestPathWithItsMount(t *testing.T) {
 	for path, warning := range map[string]string{
 		"tls/api":        "",

@@ -16,7 +16,8 @@ import (
 	"certroll/spec"
 )
 
-// Replicas that start together share one key and one account.
+// TestReplicasShareAnAccount checks that replicas that start together share one key and
+// one account.
 func TestReplicasShareAnAccount(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
@@ -51,8 +52,8 @@ func TestReplicasShareAnAccount(t *testing.T) {
 	}
 }
 
-// A CA may fail the second of two simultaneous registrations of one key. The client
-// must find the account all the same.
+// TestSecondToRegister checks a CA that fails the second of two simultaneous
+// registrations of one key: the client must find the account all the same.
 func TestSecondToRegister(t *testing.T) {
 	r := newRig(t, lab.PebbleOptions{})
 	tests := map[string]struct {
@@ -92,8 +93,8 @@ func TestSecondToRegister(t *testing.T) {
 	}
 }
 
-// A run that crashes before it stores the account's URL must not lead to a second
-// account.
+// TestAccountWithoutURL checks that a run that crashes before it stores the account's
+// URL does not lead to a second account.
 func TestAccountWithoutURL(t *testing.T) {
 	r := newRig(t, lab.PebbleOptions{})
 	r.order(r.client(), "first.lab.test")
@@ -238,8 +239,8 @@ func TestStoreFails(t *testing.T) {
 	r.order(c, "store.lab.test") // the failed opening was not cached
 }
 
-// Interrupting the call that opens an account does not fail other calls that wait for
-// the same account.
+// TestOpeningInterrupted checks that interrupting the call that opens an account does
+// not fail other calls that wait for the same account.
 func TestOpeningInterrupted(t *testing.T) {
 	r := newRig(t, lab.PebbleOptions{})
 	c := r.client()

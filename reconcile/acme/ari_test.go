@@ -57,7 +57,7 @@ const (
 	someWindow = `{"suggestedWindow":{"start":"2026-12-01T00:00:00Z","end":"2026-12-02T00:00:00Z"}`
 )
 
-// The client must reject every malformed renewal window.
+// TestRenewalInfo checks that the client rejects every malformed renewal window.
 func TestRenewalInfo(t *testing.T) {
 	now := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	start := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)

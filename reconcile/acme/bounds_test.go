@@ -22,8 +22,8 @@ import (
 	"certroll/spec"
 )
 
-// Many concurrent certificates need few nonces: Let's Encrypt limits requests for new
-// nonces.
+// TestRequestsAreBounded checks that many concurrent certificates need few nonces:
+// Let's Encrypt limits requests for new nonces.
 func TestRequestsAreBounded(t *testing.T) {
 	r := newRig(t, lab.PebbleOptions{})
 	f := &faulty{}
@@ -75,7 +75,8 @@ func TestRequestsAreBounded(t *testing.T) {
 	wg.Wait()
 }
 
-// Many names wait for propagation in parallel, although their requests are limited.
+// TestManyNamesSideBySide checks that many names wait for propagation in parallel,
+// although their requests are limited.
 func TestManyNamesSideBySide(t *testing.T) {
 	r := newRig(t, lab.PebbleOptions{})
 	r.opts.PresentRetry = []time.Duration{} // a retried write would count twice
@@ -102,8 +103,8 @@ func TestBindingKeyThatIsNoBase64(t *testing.T) {
 	}
 }
 
-// lego drops the reason for which a name server rejects a TSIG key. certroll must keep
-// it: it separates a wrong secret from an unknown key.
+// TestReasonOfARefusedTSIGKey checks that certroll reports why a name server rejects a
+// TSIG key. lego drops this reason, which separates a wrong secret from an unknown key.
 func TestReasonOfARefusedTSIGKey(t *testing.T) {
 	bind := labtest.BIND(t, "lab.test")
 	wrong := base64.StdEncoding.EncodeToString([]byte(random(t)))

@@ -17,8 +17,8 @@ import (
 	"certroll/spec/redact"
 )
 
-// A DNS child that crashes fails only the call in progress. The next child removes the
-// record that the crashed one wrote.
+// TestChildKilledInTheMiddle checks that a DNS child that crashes fails only the call
+// in progress, and that the next child removes the record that the crashed one wrote.
 func TestChildKilledInTheMiddle(t *testing.T) {
 	needsLinux(t)
 	r := newRig(t, lab.PebbleOptions{})

@@ -101,8 +101,8 @@ func TestValidAuthorizationsNeedNoAccount(t *testing.T) {
 	}
 }
 
-// A crash can leave an order in any state. Another client must be able to resume it
-// from each.
+// TestResume checks that another client can resume an order from every state in which a
+// crash can leave it.
 func TestResume(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
@@ -132,8 +132,9 @@ func TestResume(t *testing.T) {
 	}
 }
 
-// A run that is interrupted after answering the challenge leaves a ready order or a
-// valid authorization. The next run must not need a DNS account for it.
+// TestResumeAfterInterruptionWhileFinalizing checks a run that is interrupted after
+// answering the challenge and leaves a ready order or a valid authorization: the next
+// run must not need a DNS account for it.
 func TestResumeAfterInterruptionWhileFinalizing(t *testing.T) {
 	r := newRig(t, lab.PebbleOptions{})
 	key, csr := request(t, "ready.lab.test")
@@ -185,8 +186,8 @@ func TestOrderGone(t *testing.T) {
 	})
 }
 
-// A failed validation invalidates the order. This run and every later one report the
-// CA's own words.
+// TestInvalidOrder checks that a failed validation invalidates the order, and that this
+// run and every later one report the CA's own words.
 func TestInvalidOrder(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})

@@ -64,7 +64,8 @@ func problemBody(kind, detail string) string {
 	return `{"type":"urn:ietf:params:acme:error:` + kind + `","detail":"` + detail + `"}`
 }
 
-// The CA's error text and its Retry-After reach the caller unchanged.
+// TestRetryAfter checks that the CA's error text reaches the caller unchanged, with the
+// time after which certroll may retry.
 func TestRetryAfter(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
@@ -163,7 +164,8 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-// An unanswered request ends at its timeout, and at once when its call is interrupted.
+// TestRequestsEndWithTheirCall checks that an unanswered request ends at its timeout,
+// and at once when its call is interrupted.
 func TestRequestsEndWithTheirCall(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
@@ -217,7 +219,8 @@ func TestCARedirects(t *testing.T) {
 	}
 }
 
-// The client fetches the directory once and reuses connections and nonces.
+// TestFewRequests checks that the client fetches the directory once and reuses
+// connections and nonces.
 func TestFewRequests(t *testing.T) {
 	r := newRig(t, lab.PebbleOptions{})
 	f := &faulty{}

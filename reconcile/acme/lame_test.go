@@ -12,7 +12,8 @@ import (
 	"certroll/spec"
 )
 
-// A lame name server blocks no certificate; the canary reports it as a warning.
+// TestLameServersDoNotBlock checks that a lame name server blocks no certificate, and
+// that the canary reports it as a warning.
 func TestLameServersDoNotBlock(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})

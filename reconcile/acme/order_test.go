@@ -45,8 +45,8 @@ var refusals = map[string]struct {
 
 func isNewOrder(req *http.Request) bool { return strings.Contains(req.URL.Path, "/order-plz") }
 
-// An error that may concern replaces leads to one order without it, and to no second
-// one.
+// TestReplacesIsLeftOutOnce checks that an error that may concern replaces leads to one
+// order without it, and to no second one.
 func TestReplacesIsLeftOutOnce(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
@@ -119,8 +119,8 @@ func TestReplacesAtPebble(t *testing.T) {
 	order([]string{"old.lab.test"}, certID(leaf), false)
 }
 
-// The client sends no replaces to a CA without renewal information, and does not report
-// the field as accepted.
+// TestReplacesWithoutRenewalInfo checks that the client sends no replaces to a CA
+// without renewal information, and does not report the field as accepted.
 func TestReplacesWithoutRenewalInfo(t *testing.T) {
 	r := newRig(t, lab.PebbleOptions{})
 	c := r.through(func(_ http.RoundTripper, req *http.Request) *http.Response {

@@ -10,8 +10,8 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// The client rejects an order whose URL it could not send requests to, and never
-// reports that URL for storage.
+// TestOrderURLIsRefused checks that the client rejects an order whose URL it could not
+// send requests to, and never reports that URL for storage.
 func TestOrderURLIsRefused(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
@@ -43,8 +43,8 @@ func TestOrderURLIsRefused(t *testing.T) {
 	})
 }
 
-// The CA may also give plain HTTP URLs for an order's resources. The client sends
-// nothing there.
+// TestNothingGoesOverPlainHTTP checks that the client sends nothing to an order's
+// resources at plain HTTP URLs.
 func TestNothingGoesOverPlainHTTP(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
@@ -66,7 +66,8 @@ func TestNothingGoesOverPlainHTTP(t *testing.T) {
 	}
 }
 
-// An order ends when it expires, in every state that the CA still reports.
+// TestOrderExpiresInAnyState checks that an order ends when it expires, in every state
+// that the CA still reports.
 func TestOrderExpiresInAnyState(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})

@@ -214,8 +214,9 @@ func TestCNAME(t *testing.T) {
 	r.clean()
 }
 
-// Names of several certificates lead to one record, and the provider removes all its
-// values at once. The certificates must take turns and wait for caches.
+// TestCertificatesThatShareARecord checks names of several certificates that lead to
+// one record, with a provider that removes all its values at once: the certificates
+// must take turns and wait for caches.
 func TestCertificatesThatShareARecord(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})

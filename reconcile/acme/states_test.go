@@ -46,7 +46,8 @@ func pass(t testing.TB, next http.RoundTripper, req *http.Request) {
 func isOrder(req *http.Request) bool    { return strings.Contains(req.URL.Path, "/my-order/") }
 func isFinalize(req *http.Request) bool { return strings.Contains(req.URL.Path, "/finalize-order/") }
 
-// An order that cannot be fetched is gone only if the CA itself says so.
+// TestOrderThatCannotBeHad checks that an order that cannot be fetched counts as gone
+// only if the CA itself says so.
 func TestOrderThatCannotBeHad(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
@@ -92,8 +93,8 @@ func TestOrderThatCannotBeHad(t *testing.T) {
 	}
 }
 
-// A CA may be slow to issue. The client polls at the CA's interval and gives up at its
-// own limit, and the order stays usable.
+// TestProcessing checks a CA that is slow to issue: the client polls at the CA's
+// interval and gives up at its own limit, and the order stays usable.
 func TestProcessing(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
@@ -177,9 +178,9 @@ func TestProcessing(t *testing.T) {
 	}
 }
 
-// An order's state may lag: pending although every authorization is valid, or ready or
-// pending although it was finalized. The client polls again, finalizes at most once
-// more and creates no other order.
+// TestOrderLagsBehind checks an order whose state lags: pending although every
+// authorization is valid, or ready or pending although it was finalized. The client
+// polls again, finalizes at most once more and creates no other order.
 func TestOrderLagsBehind(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
@@ -243,7 +244,8 @@ func edited(t testing.TB, next http.RoundTripper, req *http.Request, edit func(m
 	return resp
 }
 
-// The CA's answer to finalize contradicts the state of the order.
+// TestFinalizeRefused checks what the client does if the CA's answer to finalize
+// contradicts the state of the order.
 func TestFinalizeRefused(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
@@ -298,8 +300,8 @@ func TestFinalizeRefused(t *testing.T) {
 	}
 }
 
-// While the CA validates, failed polls must not remove the challenge record: that would
-// invalidate the order.
+// TestTroubleWhileValidating checks that polls that fail during validation do not
+// remove the challenge record: that would invalidate the order.
 func TestTroubleWhileValidating(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
@@ -363,8 +365,8 @@ func endsAll(t *testing.T, before int) {
 	eventually(t, "the end of all goroutines", func() bool { return runtime.NumGoroutine() <= before })
 }
 
-// A call that is interrupted at any point ends, removes its record and leaves no
-// goroutine behind.
+// TestInterruptedAnywhere checks that a call that is interrupted at any point ends,
+// removes its record and leaves no goroutine behind.
 func TestInterruptedAnywhere(t *testing.T) {
 	r := newRig(t, lab.PebbleOptions{})
 	r.order(r.client(), "warm.lab.test") // already registered

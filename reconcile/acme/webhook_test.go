@@ -112,7 +112,8 @@ func (h *webhook) cleanup(name, value string) error {
 	return nil
 }
 
-// A name and its wildcard are validated in parallel with two values at one name.
+// TestTwoValuesAtOneName checks that a name and its wildcard are validated in parallel,
+// with two values at one name.
 func TestTwoValuesAtOneName(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
@@ -130,8 +131,9 @@ func TestTwoValuesAtOneName(t *testing.T) {
 	r.clean()
 }
 
-// The service answers only when the records of all names are being written, so the test
-// ends only if names are processed in parallel.
+// TestNamesSideBySide checks that names are processed in parallel: the service answers
+// only when the records of all names are being written, so the test would not end
+// otherwise.
 func TestNamesSideBySide(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
@@ -146,8 +148,9 @@ func TestNamesSideBySide(t *testing.T) {
 	r.clean()
 }
 
-// Two accounts serve one zone each, and a certificate has names in both zones. The
-// first account's failure to write to the second zone must not exclude it from its own.
+// TestAccountsOfDifferentZones checks a certificate with names in two zones and an
+// account for each. The first account's failure to write to the second zone must not
+// exclude it from its own.
 func TestAccountsOfDifferentZones(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
@@ -166,7 +169,8 @@ func TestAccountsOfDifferentZones(t *testing.T) {
 	r.clean()
 }
 
-// A service that quotes its credentials cannot bring them into the error.
+// TestSecretsInProviderErrors checks that a service that quotes its credentials cannot
+// bring them into the error.
 func TestSecretsInProviderErrors(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})

@@ -46,7 +46,7 @@ func TestMovedSecretIsLeftBehind(t *testing.T) {
 	if page := string(w.Ledger.Tree["STATUS.md"].Data); !strings.Contains(page, "## Left behind") || !strings.Contains(page, "secret/tls/web") {
 		t.Errorf("STATUS.md:\n%s", page)
 	}
-	// Nothing is done again for it, and it is not told again.
+	// Later plans do nothing about the old secret and do not report it again.
 	if n := reconciletest.Count(w.Plan(), ledger.KindNone); n != 2 {
 		t.Errorf("the plan: %+v", w.Plan())
 	}

@@ -69,8 +69,8 @@ func TestRetryEndsAHold(t *testing.T) {
 	}
 }
 
-// If the clock of the machine that runs certroll retry is ahead, later failures must
-// not look older than the retry: their holds would be lost.
+// TestRetryFromAClockAhead checks a certroll retry on a machine whose clock is ahead:
+// later failures must not look older than the retry, or their holds would be lost.
 func TestRetryFromAClockAhead(t *testing.T) {
 	w := failing(t, &reconciletest.CaError{Code: "caa", Text: "CAA forbids it"}, "api")
 	now := w.At
@@ -121,7 +121,8 @@ func TestRetryRefuses(t *testing.T) {
 	}
 }
 
-// A retry of a certificate that is not held records nothing.
+// TestRetryOfWhatIsNotHeld checks that a retry of a certificate that is not held
+// records nothing.
 func TestRetryOfWhatIsNotHeld(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
 	w.Settle()
@@ -131,8 +132,8 @@ func TestRetryOfWhatIsNotHeld(t *testing.T) {
 	}
 }
 
-// While an issuer is held as a whole, a retried certificate is its next probe. A failed
-// probe ends the retry at once.
+// TestRetryProbes checks that while an issuer is held as a whole a retried certificate
+// is its next probe, and that a failed probe ends the retry at once.
 func TestRetryProbes(t *testing.T) {
 	w := failing(t, &reconciletest.CaError{Code: "ca_unavailable", Text: "503"}, "a", "b", "c")
 	w.Desired.Certificates = append(w.Desired.Certificates, reconciletest.Certificate("d", "d.example.com"))
@@ -169,7 +170,8 @@ func TestRetryProbes(t *testing.T) {
 	}
 }
 
-// The CA's Retry-After holds all certificates of an issuer, whatever is retried.
+// TestRetryKeepsTheIssuersOwnTime checks that the CA's Retry-After holds all
+// certificates of an issuer despite a retry.
 func TestRetryKeepsTheIssuersOwnTime(t *testing.T) {
 	until := reconciletest.Start.Add(5 * time.Hour)
 	fails := func(n int) ledger.Event {
@@ -208,7 +210,8 @@ func (l *racingLedger) Commit(ctx context.Context, message string, edit func(fs.
 	return l.MemLedger.Commit(ctx, message, edit)
 }
 
-// The state at the time of the commit counts, not the state before it.
+// TestRetryRacesARun checks that a retry uses the state at the time of the commit, not
+// an older one.
 func TestRetryRacesARun(t *testing.T) {
 	w := failing(t, &reconciletest.CaError{Code: "caa", Text: "CAA forbids it"}, "api")
 	r := apply.New(&observe.Observer{}, nil, nil, &racingLedger{w.Ledger, func() {

@@ -9,7 +9,8 @@ import (
 	"certroll/reconcile/acme/problem"
 )
 
-// The client uses its own polling interval if the CA names none or an absurd one.
+// TestPace checks that the client uses its own polling interval if the CA names none or
+// an absurd one.
 func TestPace(t *testing.T) {
 	for name, test := range map[string]struct {
 		retryAfter  string

@@ -58,9 +58,9 @@ func onLinux(t testing.TB) {
 	}
 }
 
-// A child's environment holds its account's credentials and a few documented variables:
-// nothing of the reconciler's environment, and no credentials of another account of the
-// same provider.
+// TestChildEnvironment checks that a child's environment holds its account's
+// credentials and a few documented variables: nothing of the reconciler's environment,
+// and no credentials of another account of the same provider.
 func TestChildEnvironment(t *testing.T) {
 	onLinux(t)
 	t.Setenv("VAULT_TOKEN", fake())
@@ -176,8 +176,9 @@ func TestProviderThatCannotBeOpened(t *testing.T) {
 	}
 }
 
-// All users of an account with the same credentials share one child; other credentials
-// get their own. A child exits some time after its last use.
+// TestChildIsShared checks that all users of an account with the same credentials share
+// one child, that other credentials get their own, and that a child exits some time
+// after its last use.
 func TestChildIsShared(t *testing.T) {
 	onLinux(t)
 	token := fake()
@@ -288,8 +289,8 @@ func TestChildEndsWithItsParent(t *testing.T) {
 	comesAbout(t, "the child's end", func() bool { return !alive(pid) })
 }
 
-// A program that the provider started inherits the child's pipes and may outlive it.
-// Close must not wait for that program.
+// TestCloseWaitsForNoGrandchild checks that Close does not wait for a program that the
+// provider started: it inherits the child's pipes and may outlive it.
 func TestCloseWaitsForNoGrandchild(t *testing.T) {
 	t.Parallel()
 	hold := filepath.Join(t.TempDir(), "hold")

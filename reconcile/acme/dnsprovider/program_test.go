@@ -83,7 +83,8 @@ func TestCheckProgram(t *testing.T) {
 	}
 }
 
-// The check of a program that never answers ends with the caller's context.
+// TestCheckProgramIsInterrupted checks that the check of a program that never answers
+// ends with the caller's context.
 func TestCheckProgramIsInterrupted(t *testing.T) {
 	hung := script(t, "exec sleep 3600")
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)

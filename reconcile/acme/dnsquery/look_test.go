@@ -6,7 +6,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Only an authoritative answer that lacks the record makes the client keep polling.
+// TestJudge checks that the client keeps polling only if an authoritative answer lacks
+// the record.
 func TestJudge(t *testing.T) {
 	const name = "_acme-challenge.x.lab.test."
 	msg := func(rcode int, authoritative bool, values ...string) *dns.Msg {

@@ -42,7 +42,8 @@ func TestLookIsComplete(t *testing.T) {
 	}
 }
 
-// A name server whose address cannot be resolved counts as down.
+// TestNameserverWithoutAddress checks that a name server whose address cannot be
+// resolved counts as down.
 func TestNameserverWithoutAddress(t *testing.T) {
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {

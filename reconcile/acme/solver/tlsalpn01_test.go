@@ -20,8 +20,8 @@ func (l *accepting) Accept() (net.Conn, error) {
 	return conn, err
 }
 
-// A connection that sends nothing, as port scanners and health checks open, does not
-// delay the shutdown of the listener.
+// TestSilentConnection checks that a connection that sends nothing, as port scanners
+// and health checks open, does not delay the shutdown of the listener.
 func TestSilentConnection(t *testing.T) {
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
