@@ -166,7 +166,7 @@ func TestSuggestionAndThreshold(t *testing.T) {
 }
 
 // TestReplaces checks that an order carries replaces only for the account that issued
-// the certificate, and is exempt from limits only inside the window.
+// the certificate, and has the ARI exemption from rate limits only inside the window.
 func TestReplaces(t *testing.T) {
 	cases := map[string]struct {
 		view     func(*reconciletest.View)

@@ -393,9 +393,9 @@ func TestNoTurnIsNoFailure(t *testing.T) {
 	}, twins("a", "b", "c")...)
 }
 
-// TestWaitAtAChallengeName checks that an attempt that spent most of its time limit
-// waiting for another one's challenge ends without an event and is no crash. Any other
-// timeout is a failure.
+// TestWaitAtAChallengeName checks that an attempt that was waiting for another one's
+// challenge at its deadline, or for most of its time, ends without an event and is no
+// crash. Any other timeout is a failure.
 func TestWaitAtAChallengeName(t *testing.T) {
 	for waits, failures := range map[time.Duration]int{-1: 0, attempt.AttemptTime * 3 / 4: 0, attempt.AttemptTime / 4: 1} {
 		slowly(t, reconcile.LoopOptions{Interval: 24 * time.Hour}, func(w *slowWorld) {

@@ -7,8 +7,8 @@ import (
 	"certroll/reconcile/reconciletest"
 )
 
-// TestPathWithItsMount checks the error for a path copied from vault kv get or from the
-// HTTP API: those start with the mount, and a vault.path does not.
+// TestPathWithItsMount checks the warning for a vault.path that begins with the mount
+// or with data/, as the paths of vault kv get and of the HTTP API do.
 func TestPathWithItsMount(t *testing.T) {
 	for path, warning := range map[string]string{
 		"tls/api":        "",

@@ -221,8 +221,8 @@ func TestDamagedLinesStopNobody(t *testing.T) {
 	}
 }
 
-// TestAuditVerifyNamesWhatCannotBeRead checks that verification reports unreadable
-// lines by name.
+// TestAuditVerifyNamesWhatCannotBeRead checks that verification names every unreadable
+// record, doctor.json and audit line.
 func TestAuditVerifyNamesWhatCannotBeRead(t *testing.T) {
 	tree := fstest.MapFS{
 		"certificates/zz.json": {Data: []byte("garbage")}, "doctor.json": {Data: []byte("{")}, "audit/2026/11.jsonl": {Data: []byte("x\n")},
@@ -246,7 +246,8 @@ func (o oneCommit) Walk(_ context.Context, visit func(string, []string, fs.FS) e
 	return visit("c0ffee", nil, o.tree)
 }
 
-// TestUnreadableEvents checks that each unreadable content is reported once.
+// TestUnreadableEvents checks that the event about an unreadable content has the same
+// ID at any time, so that it is recorded once.
 func TestUnreadableEvents(t *testing.T) {
 	lost := archive.Lose(archive.Lose(nil, "certificates/zz.json", 0, "garbage"), "audit/2026/11.jsonl", 3, "garbage")
 	a, b := archive.UnreadableEvents(lost, time.Now()), archive.UnreadableEvents(lost, time.Now().Add(times.Day))

@@ -81,9 +81,8 @@ func TestCredible(t *testing.T) {
 	}
 }
 
-// TestHistoryCache: whatever is added to the files, and whenever it is looked
-// at, the cache misses nothing that a reader without one finds, and makes
-// nothing up.
+// TestHistoryCache checks that for any appended events and read times the cache returns
+// every event that a reader without a cache finds, and no invented one.
 func TestHistoryCache(t *testing.T) {
 	r := rand.New(rand.NewSource(1))
 	tree := fstest.MapFS{}
@@ -92,7 +91,7 @@ func TestHistoryCache(t *testing.T) {
 	for step := range 400 {
 		now = now.Add(time.Duration(r.Intn(12)) * time.Hour)
 		if r.Intn(40) == 0 {
-			now = now.Add(-3 * times.Day) // a clock that is set back
+			now = now.Add(-3 * times.Day) // the clock is set back
 		}
 		for range r.Intn(3) {
 			e := ledger.Event{Schema: 1, ID: fmt.Sprint(step), Time: now.Add(-time.Duration(r.Intn(20)) * time.Hour)}
@@ -104,7 +103,7 @@ func TestHistoryCache(t *testing.T) {
 				tree[name] = &fstest.MapFile{Data: b}
 			}
 		}
-		if r.Intn(100) == 0 { // a ledger that was made anew
+		if r.Intn(100) == 0 { // a ledger that was recreated
 			tree = auditTree(t, map[string][]time.Duration{"audit/2026/10.jsonl": {time.Hour, 0}})
 		}
 		since := now.Add(-archive.HistorySpan)
@@ -127,7 +126,7 @@ func TestHistoryCache(t *testing.T) {
 	}
 }
 
-// within tells whether a list is part of another, in its order.
+// within reports whether part is a subsequence of whole.
 func within(part, whole []string) bool {
 	for _, w := range whole {
 		if len(part) > 0 && part[0] == w {
@@ -145,7 +144,7 @@ func ids(events []ledger.Event) []string {
 	return list
 }
 
-// TestAuditBesideOthers: what people put beside the audit log is not of it.
+// TestAuditBesideOthers checks that other files below audit/ do not count as audit log.
 func TestAuditBesideOthers(t *testing.T) {
 	tree := fstest.MapFS{"audit/README.md": {}, "audit/2026/11.jsonl": {}, "audit/2026/12.jsonl/notes": {}, "audit/2026/notes.txt": {}}
 	if files, err := archive.AuditFiles(tree); err != nil || len(files) != 1 || files[0] != "audit/2026/11.jsonl" {

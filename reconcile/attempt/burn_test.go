@@ -12,9 +12,9 @@ import (
 	"certroll/spec"
 )
 
-// TestFailedRenderBurnsTheKey checks that fields that fail to render discard the key,
-// whatever is changed afterwards: no second result reveals more of the same key. The
-// next order waits.
+// TestFailedRenderBurnsTheKey checks that certroll discards a key whose fields fail to
+// render: changed fields must not reveal more of the same key. The next order waits,
+// whatever is changed.
 func TestFailedRenderBurnsTheKey(t *testing.T) {
 	c := reconciletest.Certificate("api", "api.example.com", "www.example.com")
 	// With one name, as in the samples, the fields render.

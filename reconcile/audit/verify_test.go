@@ -88,7 +88,7 @@ func TestVerifyTrail(t *testing.T) {
 	const nov, dec = "audit/2026/11.jsonl", "audit/2026/12.jsonl"
 	cases := map[string]struct {
 		change   func(p memPast) memPast
-		findings []string // "commit file line: problem", each a part
+		findings []string // "commit file line: problem", each a part of the finding
 		words    string   // parts of the expected and the found text
 	}{
 		"in order": {change: func(p memPast) memPast { return p }},
@@ -197,7 +197,8 @@ func checkFindings(t *testing.T, got []archive.Breach, want []string, words stri
 	}
 }
 
-// On a branch that people work on too, they merge.
+// TestVerifyTrailMerges checks that merge commits, as people make them on a shared
+// branch, are no finding.
 func TestVerifyTrailMerges(t *testing.T) {
 	past := logged(t, 3)
 	past[2].parents = []string{"c1", "side"}
@@ -218,7 +219,8 @@ type brokenFS struct{ fstest.MapFS }
 
 func (brokenFS) ReadFile(string) ([]byte, error) { return nil, errors.New("the disk is broken") }
 
-// What cannot be read is no finding: nothing is known.
+// TestVerifyTrailUnreadable checks that a read error fails the verification instead of
+// becoming a finding.
 func TestVerifyTrailUnreadable(t *testing.T) {
 	walk := walkFunc(func(visit func(string, []string, fs.FS) error) error {
 		return visit("c0", nil, brokenFS{logged(t, 1)[0].tree})
@@ -234,7 +236,8 @@ func (f walkFunc) Walk(_ context.Context, visit func(string, []string, fs.FS) er
 	return f(visit)
 }
 
-// A log that was made anew is not listed line by line.
+// TestVerifyTrailBounds checks that the number of findings is bounded: a replaced log
+// is not reported line by line.
 func TestVerifyTrailBounds(t *testing.T) {
 	past := memPast{{id: "c0", tree: fstest.MapFS{"audit/2026/11.jsonl": {Data: []byte(strings.Repeat("x\n", 500))}}}}
 	trail, err := audit.VerifyTrail(t.Context(), past, false)

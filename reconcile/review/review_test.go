@@ -261,7 +261,7 @@ func TestRemarks(t *testing.T) {
 		base, head func(*spec.Certificate) // nil: the default; see gone
 		gone, live bool
 		interval   time.Duration
-		want       []string // "code: a part of the text"
+		want       []string // "code: part of the text"
 	}{
 		"nothing":                  {},
 		"a smaller curve":          {base: shape(spec.ECDSA, "P-384", 0), head: shape(spec.ECDSA, "P-256", 0), want: []string{"key_weaker: ecdsa-P-256, from ecdsa-P-384"}},
@@ -421,7 +421,7 @@ func TestRecall(t *testing.T) {
 	}
 	cases := map[string]struct {
 		change func(*spec.Spec, *plan.Observed)
-		moved  []string // "name: a part of what stands there now"
+		moved  []string // "name: part of the current value"
 	}{
 		"nothing": {},
 		"a version more": {

@@ -27,7 +27,7 @@ func TestJudgeCAA(t *testing.T) {
 	for name, test := range map[string]struct {
 		records  string // one per line
 		wildcard bool
-		methods  string // "dns-01" unless given
+		methods  string // empty: "dns-01"
 		account  string // empty: our account
 		failure  error  // of looking up the account
 		nobody   bool   // the CA publishes no CAA domain
