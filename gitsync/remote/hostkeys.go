@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -20,6 +21,7 @@ import (
 // a corrected file needs no restart.
 type hostKeys struct {
 	files []string
+	named bool   // certroll.hcl names the file
 	addr  string // host:port
 }
 
@@ -40,6 +42,7 @@ type hostCheck struct {
 	hostKeys
 	known      ssh.HostKeyCallback // nil: there is no known_hosts file
 	algorithms []string
+	target     string        // the file that should have a missing key
 	offered    ssh.PublicKey // the key that the server sent
 	verdict    error         // the result of known for it
 }
@@ -49,14 +52,20 @@ func (h hostKeys) open() (*hostCheck, error) {
 	check := &hostCheck{hostKeys: h}
 	var present []string
 	for _, f := range h.files {
-		if _, err := os.Stat(f); err != nil {
+		info, err := os.Stat(f)
+		if err == nil && h.passedOver(info) {
+			continue
+		}
+		check.target = cmp.Or(check.target, f)
+		if err != nil {
 			continue
 		}
 		if err := bounded.Regular(f, bounded.Named); err != nil {
-			return nil, &fault.Error{Kind: fault.Invalid, Doing: "reading the known hosts " + f, Detail: fault.Reason(err), Advice: "name a file of known hosts in known_hosts", Err: err}
+			return nil, &fault.Error{Kind: fault.Invalid, Doing: "reading the known hosts " + f, Detail: fault.Reason(err), Advice: "set known_hosts_file to a file of known hosts", Err: err}
 		}
 		present = append(present, f)
 	}
+	check.target = cmp.Or(check.target, h.files[0])
 	if len(present) == 0 {
 		// Connect all the same, to show the fingerprint in the error. The callback ends the
 		// handshake before certroll sends any credential.
@@ -71,6 +80,15 @@ func (h hostKeys) open() (*hostCheck, error) {
 	// missing from the file (go-git#1551).
 	check.algorithms = db.HostKeyAlgorithms(h.addr)
 	return check, nil
+}
+
+// passedOver reports whether a file counts as empty: the null device, which is OpenSSH's way
+// to have no known hosts, and anything but a regular file at a default path.
+func (h hostKeys) passedOver(info os.FileInfo) bool {
+	if null, err := os.Stat(os.DevNull); err == nil && os.SameFile(null, info) {
+		return true
+	}
+	return !h.named && !info.Mode().IsRegular()
 }
 
 var errUnknownHost = errors.New("the host is in no known_hosts file")
@@ -119,7 +137,7 @@ func (c *hostCheck) unknown() error {
 		Doing:  "connecting to " + c.addr,
 		Detail: fmt.Sprintf("it showed the key %s, and %s has none for it", fingerprint(c.offered), strings.Join(c.files, " or ")),
 		Advice: fmt.Sprintf("compare the fingerprint with the one its operator publishes, and only then run: %s-t %s %s >> %s",
-			scan, scanType(c.offered), host, c.files[0]),
+			scan, scanType(c.offered), host, c.target),
 	}
 }
 

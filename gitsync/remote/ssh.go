@@ -32,7 +32,7 @@ type sshConnector struct {
 
 // newSSHConnector checks the settings, without connecting.
 func newSSHConnector(loc Location, a Auth) (*sshConnector, error) {
-	c := &sshConnector{loc: loc, auth: a, host: hostKeys{files: knownHostsFiles(a), addr: loc.address(sshPort)}}
+	c := &sshConnector{loc: loc, auth: a, host: hostKeys{files: knownHostsFiles(a), named: a.KnownHostsFile != "", addr: loc.address(sshPort)}}
 	if a.SSHKeyFile != "" {
 		if _, err := ReadKey(a); err != nil {
 			return nil, err
