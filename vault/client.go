@@ -2,6 +2,8 @@ package vault
 
 import (
 	"cmp"
+	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
@@ -131,15 +133,6 @@ func regularFiles(o Options) error {
 		{"ca_cert", o.CACert}, {"client_cert", o.ClientCert}, {"client_key", o.ClientKey},
 		{"VAULT_CACERT", os.Getenv("VAULT_CACERT")}, {"VAULT_CLIENT_CERT", os.Getenv("VAULT_CLIENT_CERT")}, {"VAULT_CLIENT_KEY", os.Getenv("VAULT_CLIENT_KEY")},
 	}
-	// Links in a directory of certificates are the rule: c_rehash makes them.
-	for setting, dir := range map[string]string{"CAPath": o.CAPath, "VAULT_CAPATH": os.Getenv("VAULT_CAPATH")} {
-		entries, _ := os.ReadDir(dir) // the api package reports a directory that it cannot read
-		for _, e := range entries {
-			if !e.IsDir() {
-				files = append(files, named{setting, filepath.Join(dir, e.Name())})
-			}
-		}
-	}
 	for _, f := range files {
 		if f.path == "" {
 			continue
@@ -148,7 +141,44 @@ func regularFiles(o Options) error {
 			return configError("reading "+f.setting, err)
 		}
 	}
+	// The api package reads the directory only if no other setting names a CA.
+	if o.CACert == "" {
+		if err := noPipesIn(o.CAPath); err != nil {
+			return configError("reading CAPath", err)
+		}
+	}
+	if os.Getenv("VAULT_CACERT") == "" && os.Getenv("VAULT_CACERT_BYTES") == "" {
+		if err := noPipesIn(os.Getenv("VAULT_CAPATH")); err != nil {
+			return configError("reading VAULT_CAPATH", err)
+		}
+	}
 	return nil
+}
+
+// mostCAFiles is the limit on the entries of a directory of CA certificates, with its
+// subdirectories.
+const mostCAFiles = 100_000
+
+// noPipesIn returns an error if a directory of CA certificates has a pipe or a device at any
+// depth. Links are the rule there: c_rehash makes them. The api package reports all other
+// mistakes.
+func noPipesIn(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	entries := 0
+	return filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if entries++; entries > mostCAFiles {
+			return &os.PathError{Op: "read", Path: dir, Err: fmt.Errorf("it has more than %d entries", mostCAFiles)}
+		}
+		if err != nil || e.IsDir() {
+			return nil
+		}
+		if info, err := os.Stat(path); err == nil && info.Mode()&(os.ModeNamedPipe|os.ModeDevice) != 0 {
+			return bounded.Regular(path, bounded.Named)
+		}
+		return nil
+	})
 }
 
 // configureTLS applies the options over the VAULT_* variables. It also keeps enough idle
