@@ -182,9 +182,9 @@ func (s *slowWorld) busy() (names []string) {
 	return names
 }
 
-// TestStragglerHoldsUpNobody checks that while one certificate waits for a slow CA,
-// another one is issued and recorded as soon as it is declared, and renewed within a
-// second of its due time.
+// TestStragglerHoldsUpNobody checks that one certificate at a slow CA delays no other:
+// a newly declared one is issued and recorded at once, and renewed within a second of
+// its due time.
 func TestStragglerHoldsUpNobody(t *testing.T) {
 	type ending struct {
 		name string
@@ -273,8 +273,8 @@ func TestEndedIsToldMeanwhile(t *testing.T) {
 }
 
 // TestOneAttemptAtATime checks that a certificate never has two attempts at once,
-// whatever triggers a pass or changes its spec meanwhile. A changed spec applies after
-// the attempt.
+// despite extra passes and changes of its spec. A changed spec applies after the
+// attempt.
 func TestOneAttemptAtATime(t *testing.T) {
 	slowly(t, reconcile.LoopOptions{Interval: time.Minute}, func(w *slowWorld) {
 		changed := at("slow", "straggler")
@@ -393,9 +393,9 @@ func TestNoTurnIsNoFailure(t *testing.T) {
 	}, twins("a", "b", "c")...)
 }
 
-// TestWaitAtAChallengeName checks that an attempt that was waiting for another one's
-// challenge at its deadline, or for most of its time, ends without an event and is no
-// crash. Any other timeout is a failure.
+// TestWaitAtAChallengeName checks an attempt that was waiting for another one's
+// challenge at its deadline, or for most of its time: it ends without an event and is
+// no crash. Any other timeout is a failure.
 func TestWaitAtAChallengeName(t *testing.T) {
 	for waits, failures := range map[time.Duration]int{-1: 0, attempt.AttemptTime * 3 / 4: 0, attempt.AttemptTime / 4: 1} {
 		slowly(t, reconcile.LoopOptions{Interval: 24 * time.Hour}, func(w *slowWorld) {

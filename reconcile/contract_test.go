@@ -8,7 +8,7 @@ import (
 )
 
 // TestPathWithItsMount checks the warning for a vault.path that begins with the mount
-// or with data/, as the paths of vault kv get and of the HTTP API do.
+// or with data/. The paths of vault kv get and of the HTTP API begin that way.
 func TestPathWithItsMount(t *testing.T) {
 	for path, warning := range map[string]string{
 		"tls/api":        "",

@@ -121,9 +121,8 @@ func (w *wholesale) writes() int {
 	return w.created
 }
 
-// TestForeignRecordHoldsTheOrder checks that certroll does not use a provider that
-// removes the whole set while a foreign record is at the name, and that the order is
-// kept.
+// TestForeignRecordHoldsTheOrder checks a provider that removes the whole record set:
+// certroll does not use it while a foreign record is at the name, and keeps the order.
 func TestForeignRecordHoldsTheOrder(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
@@ -154,8 +153,7 @@ func TestForeignRecordHoldsTheOrder(t *testing.T) {
 }
 
 // TestForeignRecordGone checks that the same order resumes once the foreign record is
-// gone, that a name and its wildcard are answered together, and that no record is left
-// behind.
+// gone. A name and its wildcard are answered together, and no record is left behind.
 func TestForeignRecordGone(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})

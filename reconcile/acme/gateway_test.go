@@ -44,8 +44,8 @@ func hostPortOf(t *testing.T, server *httptest.Server) string {
 }
 
 // TestProviderIsConfined checks that a provider cannot reach a metadata service on this
-// machine, neither by a redirect nor by a configured URL, and that no error quotes the
-// service's answer.
+// machine, neither by a redirect nor by a configured URL. No error quotes the service's
+// answer.
 func TestProviderIsConfined(t *testing.T) {
 	t.Parallel()
 	r := &rig{t: t, dns: nameServer(t, "lab.test"), opts: Options{Resolve: fromTable(nil), PresentRetry: []time.Duration{time.Millisecond}}}

@@ -94,7 +94,7 @@ func TestCNAMEIsBounded(t *testing.T) {
 }
 
 // TestConfinedIssuer checks that certroll contacts the CA of a config-repo issuer only
-// at public addresses, follows no redirect to another host, and quotes nothing from
+// at public addresses. It follows no redirect to another host and quotes nothing from
 // what answers there.
 func TestConfinedIssuer(t *testing.T) {
 	t.Parallel()

@@ -51,9 +51,9 @@ func (l brief) Acquire(context.Context) (bool, string, time.Time, error) {
 }
 func (l brief) Release(context.Context) error { return nil }
 
-// TestLeaseEndsWhileStopped checks that a process suspended in the middle of an attempt
-// takes no further step when it resumes after its lease has expired, and that this is
-// no failure.
+// TestLeaseEndsWhileStopped checks a process that is suspended during an attempt and
+// resumes after its lease has expired: it takes no further step, and this is no
+// failure.
 func TestLeaseEndsWhileStopped(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("a", "a.example.com"))
 	w.Opts.Lease = brief{w.At.Add(time.Minute)}

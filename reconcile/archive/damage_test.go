@@ -62,8 +62,8 @@ func (p *pastTrees) Earlier(_ context.Context, visit func(fs.FS) bool) error {
 	return p.err
 }
 
-// TestADamagedRecordStopsNobody checks that a damaged record is reported by name, that
-// the others are read, and that its last readable version from the history replaces it,
+// TestADamagedRecordStopsNobody checks that a damaged record is reported by name and
+// that the others are read. Its last readable version from the history replaces it,
 // with one search.
 func TestADamagedRecordStopsNobody(t *testing.T) {
 	for name, damage := range damages {

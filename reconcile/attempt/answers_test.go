@@ -103,9 +103,9 @@ func begunAnd(t *testing.T, died bool) *reconciletest.World {
 	return nil
 }
 
-// TestAnswersOfWhatIsRetired checks that retiring a certificate with an unfinished
-// attempt removes its challenge records before its pending secret, or that the event
-// names the records that may remain.
+// TestAnswersOfWhatIsRetired checks the retirement of a certificate with an unfinished
+// attempt: its challenge records are removed before its pending secret, or the event
+// names those that may remain.
 func TestAnswersOfWhatIsRetired(t *testing.T) {
 	const left = "remove by hand what is left at _acme-challenge.api.example.com"
 	forget := func(w *reconciletest.World) { // as an earlier version stored it

@@ -13,8 +13,8 @@ import (
 )
 
 // TestFailedRenderBurnsTheKey checks that certroll discards a key whose fields fail to
-// render: changed fields must not reveal more of the same key. The next order waits,
-// whatever is changed.
+// render: changed fields must not reveal more of the same key. No change of the spec
+// shortens the wait for the next order.
 func TestFailedRenderBurnsTheKey(t *testing.T) {
 	c := reconciletest.Certificate("api", "api.example.com", "www.example.com")
 	// With one name, as in the samples, the fields render.
@@ -69,8 +69,8 @@ func TestUnresolvedPasswordKeepsTheDraft(t *testing.T) {
 }
 
 // TestPasswordThatEndsInALineBreak checks that certroll creates no keystore with such a
-// password for a new secret, and keeps using it for a keystore that consumers already
-// open with it.
+// password for a new secret. It keeps using the password for a keystore that consumers
+// already open with it.
 func TestPasswordThatEndsInALineBreak(t *testing.T) {
 	c := reconciletest.Certificate("api", "api.example.com")
 	c.Vault.Fields = reconciletest.FieldsLike(t, `{ p12 = pkcs12(env("CERTROLL_DNS_STORE")) }`)

@@ -78,7 +78,7 @@ func TestRevokesLaterWhatIsGone(t *testing.T) {
 }
 
 // TestAKeptCertificateThatIsLiveIsNotRevoked checks that certroll never revokes a live
-// certificate, whatever the ledger says.
+// certificate, even if the ledger requests it.
 func TestAKeptCertificateThatIsLiveIsNotRevoked(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
 	w.Settle()

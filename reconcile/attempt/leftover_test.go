@@ -17,9 +17,8 @@ import (
 	"certroll/spec"
 )
 
-// TestNothingIsLeftOfARunThatDied checks that no key remains in Vault without a record
-// after a run died during a first issue, at whatever call, and the block was then
-// removed.
+// TestNothingIsLeftOfARunThatDied lets a first issue die at each call and then removes
+// the block: no key may remain in Vault without a record.
 func TestNothingIsLeftOfARunThatDied(t *testing.T) {
 	for n := 1; ; n++ {
 		c := reconciletest.Certificate("api", "api.example.com")

@@ -222,8 +222,8 @@ func TestNextKeyOfATakenOverSecret(t *testing.T) {
 	}
 }
 
-// TestNextKeyOfARetired checks that the next key is deleted with its certificate,
-// whatever happens to the secret.
+// TestNextKeyOfARetired checks that the next key is deleted with its certificate for
+// every on_remove.
 func TestNextKeyOfARetired(t *testing.T) {
 	for _, onRemove := range []spec.OnRemove{spec.Keep, spec.Delete} {
 		w, c := nextWorld(t)

@@ -78,8 +78,8 @@ func TestRenamedByAMovedBlock(t *testing.T) {
 }
 
 // TestMovedKeepsTheStagedKey checks that the published next key keeps its publication
-// time under the new name, whichever of the two actions runs first, and that the next
-// renewal uses it. A file in another directory with another path does not get the key.
+// time under the new name, in either order of the two actions. The next renewal uses
+// it. A file in another directory with another path does not get the key.
 func TestMovedKeepsTheStagedKey(t *testing.T) {
 	for name, tc := range map[string]struct {
 		change func(*spec.Certificate)
@@ -303,7 +303,7 @@ func TestRenamedWhileARenewalFails(t *testing.T) {
 }
 
 // TestRenameThatFailsOnce checks that a failed rename waits and is retried as a rename,
-// whatever else changed: certroll orders, revokes and deletes nothing for it.
+// despite other changes: certroll orders, revokes and deletes nothing for it.
 func TestRenameThatFailsOnce(t *testing.T) {
 	tests := map[string]struct {
 		change func(*spec.Certificate)

@@ -114,7 +114,7 @@ func TestTidyRefuses(t *testing.T) {
 }
 
 // TestTidyPrefersWhatLasts checks that of an issuer certificate and its cross-signed
-// copy the expired one is sorted last, whatever the CA's order.
+// copy the expired one is sorted last, in any order from the CA.
 func TestTidyPrefersWhatLasts(t *testing.T) {
 	root := make1(t, "root", true, 10*year, nil, nil)
 	expired := make1(t, "mid", true, -time.Hour, nil, root)

@@ -359,8 +359,8 @@ func TestCourierWithoutVault(t *testing.T) {
 }
 
 // TestCourierSendsTheSame checks that the next process sends the message of a killed
-// one unchanged, whatever happened to the certificate or to the destination's settings
-// since.
+// one unchanged, although the certificate or the destination's settings may have
+// changed since.
 func TestCourierSendsTheSame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, m := newPost(t), &mailbox{}

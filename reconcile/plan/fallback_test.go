@@ -66,9 +66,8 @@ func TestIssuerFor(t *testing.T) {
 	}
 }
 
-// TestFallbackAndBack checks that while the first CA is down for a month the next one
-// issues, with a record and a warning, and that the following renewal returns to the
-// first.
+// TestFallbackAndBack checks that the next CA issues while the first is down for a
+// month, with a record and a warning. The following renewal returns to the first.
 func TestFallbackAndBack(t *testing.T) {
 	c := reconciletest.Certificate("api", "api.example.com")
 	c.Fallbacks, c.Renewal.FallbackAfter = []string{"gts"}, 72*time.Hour

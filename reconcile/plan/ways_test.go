@@ -62,9 +62,9 @@ func TestWays(t *testing.T) {
 	}
 }
 
-// TestBreakerByZone checks that only certificates with names that no other account can
-// validate wait for an account in trouble, and that names outside its zones do not
-// count against it.
+// TestBreakerByZone checks that a certificate waits for an account in trouble only if
+// no other account can validate one of its names. Names outside an account's zones do
+// not count against it.
 func TestBreakerByZone(t *testing.T) {
 	for name, tc := range map[string]struct {
 		failing string // the failing account

@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// MemAnchor is the checkpoint's secret in memory. onStore runs once, before a write.
+// MemAnchor is the checkpoint's secret in memory. OnStore runs once, before a write.
 type MemAnchor struct {
 	mu      sync.Mutex
 	Fields  map[string]string

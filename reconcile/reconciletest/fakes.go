@@ -478,7 +478,7 @@ func (ca *MemCA) Revoke(_ context.Context, _ *spec.Issuer, _ []byte, reason uint
 	return ca.called("revoke")
 }
 
-// MemLedger is a branch in memory. race runs once, between an edit and its push.
+// MemLedger is a branch in memory. Race runs once, between an edit and its push.
 type MemLedger struct {
 	Mu       sync.Mutex
 	Tree     fstest.MapFS

@@ -21,7 +21,7 @@ import (
 	"certroll/reconcile/statuspage"
 )
 
-// pastLedger is a memLedger whose branch can be moved.
+// pastLedger is a MemLedger whose branch can be moved.
 type pastLedger struct {
 	*reconciletest.MemLedger
 	head   string

@@ -132,8 +132,8 @@ func TestRetryOfWhatIsNotHeld(t *testing.T) {
 	}
 }
 
-// TestRetryProbes checks that while an issuer is held as a whole a retried certificate
-// is its next probe, and that a failed probe ends the retry at once.
+// TestRetryProbes checks that a retried certificate becomes the next probe of an issuer
+// that is held as a whole. A failed probe ends the retry at once.
 func TestRetryProbes(t *testing.T) {
 	w := failing(t, &reconciletest.CaError{Code: "ca_unavailable", Text: "503"}, "a", "b", "c")
 	w.Desired.Certificates = append(w.Desired.Certificates, reconciletest.Certificate("d", "d.example.com"))

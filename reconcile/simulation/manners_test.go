@@ -88,7 +88,7 @@ func costs(name string) bool {
 	return false
 }
 
-// mannerCA is a simCA that misbehaves.
+// mannerCA is a SimCA that misbehaves.
 type mannerCA struct {
 	*reconciletest.SimCA
 	t         testing.TB
@@ -433,9 +433,9 @@ func (ca *mannerCA) spoiled() (n int) {
 	return n
 }
 
-// spoiledOf returns the number of spoiled orders for the names of a certificate that
-// were made in the period, or may still have been open when it began. The caller holds
-// the CA's lock.
+// spoiledOf returns the number of spoiled orders for a certificate's names that were
+// made in the period, or may still have been open at its start. The caller holds the
+// CA's lock.
 func (ca *mannerCA) spoiledOf(e ended) (n int) {
 	open := e.from.Add(-ca.lifetime / plan.LeastBefore)
 	for _, d := range ca.drawn {
@@ -483,8 +483,8 @@ func (y *mannerYear) wrote(path string, was, _ keypair.Pair) {
 	}
 	delete(y.ca.revoked, keypair.SerialOf(leaf))
 	y.replaced++
-	// Allow a day until the revocation is noticed, a tenth of the lifetime where the
-	// certificate replaced a revoked one, and a tenth for each order that the CA
+	// Allow a day until the revocation is noticed. Allow a tenth of the lifetime where
+	// the certificate replaced a revoked one, and a tenth for each order that the CA
 	// spoiled.
 	e.from, e.to = at, time.Now()
 	if most := 2*times.Day + leaf.NotAfter.Sub(leaf.NotBefore)/plan.LeastBefore*time.Duration(1+y.ca.spoiledOf(e)); e.took() > most+y.failed(e) {

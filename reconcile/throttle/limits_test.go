@@ -120,8 +120,7 @@ func TestOneOrderOfSeveralAttemptsIsCountedOnce(t *testing.T) {
 }
 
 // TestLimitsCountAccounts checks that attempts in progress or in the same plan count
-// against the limits of their account and CA, whatever their issuer's block says or
-// said.
+// against the limits of their account and CA, even if their issuer's block has changed.
 func TestLimitsCountAccounts(t *testing.T) {
 	two := &spec.Limits{Orders: spec.Limit{Burst: 2, Window: 3 * time.Hour}}
 	ca := func(change func(*spec.Issuer)) *spec.Issuer {

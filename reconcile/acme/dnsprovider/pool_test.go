@@ -177,8 +177,8 @@ func TestProviderThatCannotBeOpened(t *testing.T) {
 }
 
 // TestChildIsShared checks that all users of an account with the same credentials share
-// one child, that other credentials get their own, and that a child exits some time
-// after its last use.
+// one child. Other credentials get their own, and a child exits some time after its
+// last use.
 func TestChildIsShared(t *testing.T) {
 	onLinux(t)
 	token := fake()
