@@ -23,14 +23,14 @@ import (
 
 const notifySecret = "whsec_dGhlIHNlY3JldCBvZiB0aGlzIHRlc3QgYWxvbmUgISE="
 
-// receiver takes webhooks at /hook and texts of a service at /chat.
+// receiver accepts webhooks at /hook and a service's texts at /chat.
 type receiver struct {
 	*httptest.Server
 	t       *testing.T
 	mu      sync.Mutex
 	answer  int
-	tried   []string // ids, also of what was not taken
-	bodies  []string // of each try
+	tried   []string // IDs, including rejected deliveries
+	bodies  []string // one for each delivery
 	taken   []notification.Message
 	texts   []string
 	forgery int
@@ -71,7 +71,7 @@ func (r *receiver) ServeHTTP(rw http.ResponseWriter, req *http.Request) {
 	rw.WriteHeader(r.answer)
 }
 
-// kinds are the types of what was taken, with the certificates.
+// kinds returns the types of the accepted notifications, with the certificates.
 func (r *receiver) kinds() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -85,7 +85,7 @@ func (r *receiver) kinds() []string {
 	return kinds
 }
 
-// each are the types of what was taken with each of their certificates, sorted.
+// each returns the type of every accepted notification with each of its certificates, sorted.
 func (r *receiver) each() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -111,8 +111,8 @@ func (r *receiver) answers(status int) {
 	r.answer = status
 }
 
-// blocks are notify blocks for both ways to the receiver. None is for what the daily
-// examination finds: whether that comes before the first failure is chance.
+// blocks returns notify blocks for both paths to the receiver. They leave out findings, because the daily examination
+// may or may not precede the first failure.
 func (w *world) blocks(r *receiver) string {
 	w.t.Helper()
 	service := "generic://" + strings.TrimPrefix(r.URL, "http://") + "/chat?disabletls=yes&$token=hidden-service-token"
@@ -146,8 +146,8 @@ func (w *world) keepsNotifySecrets(out string) {
 	}
 }
 
-// TestNotifyOfARun: what fails together is one message, however often it is
-// tried, and so is that it is over.
+// TestNotifyOfARun: certificates that fail together give one message, however often they are retried, and so does their
+// recovery.
 func TestNotifyOfARun(t *testing.T) {
 	t.Parallel()
 	w := newLab(t).fresh(t, map[string]string{"certs.hcl": oneCertificate, "more.hcl": strings.Replace(
@@ -167,7 +167,7 @@ func TestNotifyOfARun(t *testing.T) {
 	counted := regexp.MustCompile(`(?m)^certroll_notifications_total\{destination="(hook|chat)",status="success"\} [1-9]`)
 	w.until("the count of messages", out, func() bool { return len(counted.FindAllString(w.scrape(out), -1)) == 2 })
 	w.stopRun(cmd, out)
-	// On a busy machine the second failure reaches the ledger after the first was told.
+	// On a busy machine the second failure reaches the ledger after the first was sent.
 	if got := r.each(); !slices.Equal(got, []string{"failing api", "failing more", "recovered api", "recovered more"}) {
 		t.Errorf("told: %q", got)
 	}
@@ -184,7 +184,7 @@ func TestNotifyOfARun(t *testing.T) {
 	}
 }
 
-// scrape is what /metrics says; "" where it does not answer.
+// scrape returns the response of /metrics, or "" if there is none.
 func (w *world) scrape(out *output) string {
 	address := regexp.MustCompile(`msg=listening address=(\S+)`).FindStringSubmatch(out.String())
 	if address == nil {
@@ -199,8 +199,7 @@ func (w *world) scrape(out *output) string {
 	return string(b)
 }
 
-// TestNotifyOverARestart: what a receiver does not take is sent again, the very
-// same, by the next process too.
+// TestNotifyOverARestart: certroll sends a rejected message again unchanged, also after a restart.
 func TestNotifyOverARestart(t *testing.T) {
 	t.Parallel()
 	w := newLab(t).fresh(t, map[string]string{"certs.hcl": oneCertificate})
@@ -229,7 +228,7 @@ func TestNotifyOverARestart(t *testing.T) {
 	w.keepsNotifySecrets(out.String() + more.String())
 }
 
-// TestNotifyOfApply: apply tells what came of it, once.
+// TestNotifyOfApply: apply sends its results once.
 func TestNotifyOfApply(t *testing.T) {
 	t.Parallel()
 	w := newLab(t).fresh(t, map[string]string{"certs.hcl": oneCertificate})
@@ -237,7 +236,7 @@ func TestNotifyOfApply(t *testing.T) {
 	w.settings(w.blocks(r))
 	w.dns.FailUpdates(lab.Refuse)
 	w.certroll(1, "apply", "-auto-approve")
-	w.certroll(0, "apply", "-auto-approve") // it waits
+	w.certroll(0, "apply", "-auto-approve") // held: nothing happens
 	w.dns.FailUpdates(lab.None)
 	w.certroll(0, "retry", "api")
 	w.certroll(0, "apply", "-auto-approve")
@@ -246,7 +245,7 @@ func TestNotifyOfApply(t *testing.T) {
 	}
 }
 
-// TestNotifyTest: one message to each, and what each answered.
+// TestNotifyTest: the command sends one message to each destination and prints each response.
 func TestNotifyTest(t *testing.T) {
 	w := &world{t: t, dir: t.TempDir(), program: "certroll"}
 	r := newReceiver(t)

@@ -11,9 +11,8 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// TestAFileThatIsNotReadRetiresNothing: a certificate whose file was moved away and
-// replaced by a link keeps what it has, by apply and by the daemon; the pull
-// request's plan says so; others go on.
+// TestAFileThatIsNotReadRetiresNothing: a file is moved away and replaced by a link. Its certificate is not retired,
+// neither by apply nor by the daemon. The plan of the pull request reports the file, and other certificates continue.
 func TestAFileThatIsNotReadRetiresNothing(t *testing.T) {
 	t.Parallel()
 	shop := strings.ReplaceAll(oneCertificate, "api", "shop")
@@ -24,8 +23,8 @@ func TestAFileThatIsNotReadRetiresNothing(t *testing.T) {
 	w.certroll(0, "apply", "-auto-approve")
 	was := w.serial("api")
 
-	// In a checkout the file becomes a link to one outside of the directory, and
-	// another is renamed to what is not read.
+	// In a checkout the file becomes a link to a file outside the directory, and another file gets a name that certroll
+	// does not read.
 	checkout := filepath.Join(t.TempDir(), "checkout")
 	git := func(args ...string) {
 		t.Helper()
@@ -80,8 +79,8 @@ func TestAFileThatIsNotReadRetiresNothing(t *testing.T) {
 	}
 }
 
-// TestPlanBaseLeavesOutWhatGitIgnores: a file that no commit has is part of no
-// change; without --base it is read as apply reads it, with a warning.
+// TestPlanBaseLeavesOutWhatGitIgnores: a file that is in no commit is not part of a change. Without --base, plan reads
+// it as apply does, with a warning.
 func TestPlanBaseLeavesOutWhatGitIgnores(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -14,10 +14,10 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// manifest is a document of a YAML file.
+// manifest is a YAML document.
 type manifest map[string]any
 
-// manifests are the documents of a file, by their kind.
+// manifests returns the documents in a file, by kind.
 func manifests(t *testing.T, name string) map[string]manifest {
 	t.Helper()
 	b, err := os.ReadFile(name)
@@ -38,7 +38,7 @@ func manifests(t *testing.T, name string) map[string]manifest {
 	}
 }
 
-// at follows names of fields, and takes the first of a list.
+// at follows field names and takes the first element of a list.
 func (m manifest) at(t *testing.T, names ...string) any {
 	t.Helper()
 	var node any = map[string]any(m)
@@ -67,8 +67,8 @@ func (m manifest) text(t *testing.T, names ...string) string {
 	return s
 }
 
-// operators: the manifests name each other, and ask for what the preset
-// "kubernetes" wrote; what each operator makes of that is a TLS secret.
+// operators: the manifests refer to each other and to the fields that the preset "kubernetes" writes. Each operator
+// makes a TLS secret from them.
 func operators(w *world) {
 	t := w.t.(*testing.T)
 	preset := w.secret("tls/web")
@@ -107,7 +107,7 @@ func operators(w *world) {
 	}
 }
 
-// includes tells whether a field passes a VaultStaticSecret's filter.
+// includes reports whether a field passes a VaultStaticSecret's filter.
 func includes(t *testing.T, static manifest, field string) bool {
 	t.Helper()
 	for _, pattern := range static.at(t, "spec", "destination", "transformation", "includes").([]any) {
@@ -118,7 +118,7 @@ func includes(t *testing.T, static manifest, field string) bool {
 	return false
 }
 
-// tlsSecret demands what Kubernetes does of such a secret, and that it is a pair.
+// tlsSecret requires what Kubernetes requires of such a secret, and a matching pair.
 func tlsSecret(t *testing.T, kind string, data map[string]string) {
 	t.Helper()
 	if kind != "kubernetes.io/tls" {

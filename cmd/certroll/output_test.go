@@ -17,12 +17,11 @@ import (
 	"certroll/cmd/certroll/settings"
 )
 
-// runner reads lines as the runner of GitHub Actions does: actions/runner,
-// ActionCommand.TryParseV2 and TryParse, and the ActionCommandManager's
-// stop-commands.
+// runner parses lines like the runner of GitHub Actions: actions/runner's ActionCommand.TryParseV2 and TryParse, and
+// the stop-commands of ActionCommandManager.
 type runner struct {
-	stopped string   // the token that ends it; "": commands are taken
-	took    []string // commands, with what is in them
+	stopped string   // the token that resumes commands; "": commands are active
+	took    []string // the executed commands with their values
 }
 
 var runnerLines = regexp.MustCompile(`\r\n|\n|\r`)
@@ -59,8 +58,8 @@ func (r *runner) parse(line string) (command, rest string) {
 	return command, rest
 }
 
-// hostileChange is a checkout whose branch topic was written to be believed by
-// a runner: what a fork may ask to be planned.
+// hostileChange returns a checkout whose branch topic contains text that imitates runner commands, as a fork's pull
+// request may.
 func hostileChange(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -123,7 +122,7 @@ dns "d" {
 	return dir
 }
 
-// inActions runs certroll as a step of a workflow would.
+// inActions runs certroll like a step of a workflow.
 func inActions(args ...string) (code int, stdout, stderr string) {
 	var out, err bytes.Buffer
 	a := &app{Console: console.Console{In: strings.NewReader(""), Out: &out, Err: &err, Getenv: func(name string) string {
@@ -132,8 +131,8 @@ func inActions(args ...string) (code int, stdout, stderr string) {
 	return a.main(args), out.String(), err.String()
 }
 
-// TestForkForgesNoAnnotation: a pull request's text neither makes an annotation
-// nor silences certroll's own, in whatever order the runner reads the streams.
+// TestForkForgesNoAnnotation: the text of a pull request can neither create an annotation nor suppress certroll's own,
+// in whatever order the runner reads the two streams.
 func TestForkForgesNoAnnotation(t *testing.T) {
 	dir := hostileChange(t)
 	for _, args := range [][]string{
@@ -168,8 +167,7 @@ func TestForkForgesNoAnnotation(t *testing.T) {
 	}
 }
 
-// mustNotAct holds output to what text.Writer promises, by other means, without
-// the commands of our own.
+// mustNotAct checks the guarantees of text.Writer independently of its code, after it removes certroll's own commands.
 func mustNotAct(t *testing.T, output string) {
 	t.Helper()
 	if !strings.Contains(output, "SPOOFED") && !strings.Contains(output, "stop-commands") {
@@ -185,9 +183,8 @@ func mustNotAct(t *testing.T, output string) {
 	}
 }
 
-// TestNoAnnotationIsFenced: with GITHUB_ACTIONS set, what a person reads stands
-// between the tokens on both streams; what programs read does not; and each run
-// has a token of its own.
+// TestNoAnnotationIsFenced: with GITHUB_ACTIONS set, output for people is enclosed in stop-commands tokens on both
+// streams, and output for programs is not. Each run uses a new token.
 func TestNoAnnotationIsFenced(t *testing.T) {
 	certs := filepath.Join(hostileChange(t), "certs")
 	fenced := regexp.MustCompile(`(?s)^::stop-commands::([A-Z2-7]{26})\n.*\n::([A-Z2-7]{26})::\n$`)
@@ -219,8 +216,8 @@ func TestNoAnnotationIsFenced(t *testing.T) {
 	}
 }
 
-// TestOutputIntoAFileIsNotFenced: no runner reads a file, and the commands would
-// stand in a comment on the pull request.
+// TestOutputIntoAFileIsNotFenced: a runner does not parse files, and the tokens would appear in a pull request's
+// comment.
 func TestOutputIntoAFileIsNotFenced(t *testing.T) {
 	certs := filepath.Join(hostileChange(t), "certs")
 	f, err := os.Create(filepath.Join(t.TempDir(), "plan.txt"))
@@ -241,7 +238,7 @@ func TestOutputIntoAFileIsNotFenced(t *testing.T) {
 	}
 }
 
-// TestLogsActOnNothing: the log in both formats, whatever words it is given.
+// TestLogsActOnNothing: no text in a log of either format can act as a command.
 func TestLogsActOnNothing(t *testing.T) {
 	const words = "a\u202eb\x1b[31m ##[error] \u009b\n::error::x"
 	for _, format := range []string{"text", "json"} {

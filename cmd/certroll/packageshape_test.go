@@ -21,19 +21,18 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// shape is how large a package is, and how entangled.
+// shape is the size of a package and the entanglement of its files.
 type shape struct {
-	circle   int // files of its largest circle: each depends on each other
+	circle   int // files in its largest circle, in which each depends on each other
 	files    int // test files not counted
-	exported int // names, but for constants of its own types
+	exported int // names, except constants of the package's own types
 	lines    int // of declarations
 }
 
-// limits are what a package may come to, without an exception. A package that grows
-// beyond one is split: nobody raises a limit for it.
+// limits apply to every package without exception. Split a package that grows beyond one; do not raise the limit.
 var limits = shape{circle: 6, files: 35, exported: 120, lines: 3000}
 
-// TestPackageShape: no package grows beyond what a reader can hold in mind.
+// TestPackageShape: no package grows too large for a reader to understand.
 func TestPackageShape(t *testing.T) {
 	t.Parallel()
 	module, exportOf := listModule(t)
@@ -58,16 +57,15 @@ func TestPackageShape(t *testing.T) {
 	}
 }
 
-// modulePackage is a package as go list describes it.
+// modulePackage is a package as described by go list.
 type modulePackage struct {
 	ImportPath, Dir, Export string
 	GoFiles                 []string
 	Module                  *struct{ Main bool }
 }
 
-// listModule lists the packages of the module, and says for every package that they
-// import where the compiler has left what it exports. The flags are those of this test:
-// what they ask for is compiled already.
+// listModule lists the module's packages, and the compiler's export data of every package that they import. It uses the
+// flags of this test, so that the packages are already compiled.
 func listModule(t *testing.T) (module []modulePackage, exportOf map[string]string) {
 	t.Helper()
 	args := []string{"list", "-deps", "-export", "-json=ImportPath,Dir,Export,GoFiles,Module", "-tags=labproviders"}
@@ -108,7 +106,7 @@ func listModule(t *testing.T) (module []modulePackage, exportOf map[string]strin
 	}
 }
 
-// measure also names the files of the largest circle.
+// measure returns the shape and the files of the largest circle.
 func (p modulePackage) measure(t *testing.T, dependencies types.Importer) (s shape, circle []string) {
 	t.Helper()
 	fset := token.NewFileSet()
@@ -129,7 +127,7 @@ func (p modulePackage) measure(t *testing.T, dependencies types.Importer) (s sha
 	return shape{circle: len(circle), files: len(files), exported: exportedNames(pkg), lines: declarationLines(fset, files)}, circle
 }
 
-// arrows leads from each file to those that declare what it uses.
+// arrows maps each file to the files that declare what it uses.
 func arrows(fset *token.FileSet, pkg *types.Package, uses map[*ast.Ident]types.Object) map[string]map[string]bool {
 	file := func(at token.Pos) string { return filepath.Base(fset.Position(at).Filename) }
 	to := map[string]map[string]bool{}
@@ -146,7 +144,7 @@ func arrows(fset *token.FileSet, pkg *types.Package, uses map[*ast.Ident]types.O
 	return to
 }
 
-// isMethod tells whether o is a method of a type that has a name.
+// isMethod reports whether o is a method of a named type.
 func isMethod(o types.Object) bool {
 	f, ok := o.(*types.Func)
 	if !ok || f.Signature().Recv() == nil {
@@ -160,7 +158,7 @@ func isMethod(o types.Object) bool {
 	return named
 }
 
-// largestCircle is the largest set in which an arrow or several lead from each to each.
+// largestCircle returns the largest set of files in which each one reaches each other.
 func largestCircle(to map[string]map[string]bool) []string {
 	reached := map[string]map[string]bool{}
 	var visit func(from string, seen map[string]bool)
@@ -201,7 +199,7 @@ func exportedNames(pkg *types.Package) (n int) {
 	return n
 }
 
-// declarationLines counts no comments between declarations, and no blank lines.
+// declarationLines counts the lines of declarations, without blank lines and comments between declarations.
 func declarationLines(fset *token.FileSet, files []*ast.File) (n int) {
 	count := func(d ast.Node) { n += fset.Position(d.End()).Line - fset.Position(d.Pos()).Line + 1 }
 	for _, f := range files {
@@ -218,7 +216,7 @@ func declarationLines(fset *token.FileSet, files []*ast.File) (n int) {
 	return n
 }
 
-// TestShape: what counts as a use, as an exported name, and as a line.
+// TestShape checks the counting of uses, exported names and lines.
 func TestShape(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -18,7 +18,7 @@ import (
 	"certroll/examples/lab"
 )
 
-// alsoFailing is a second certificate, of another team.
+// alsoFailing is a second certificate that belongs to another team.
 const alsoFailing = `
 certificate "web" {
   domains = ["web.lab.test"]
@@ -28,8 +28,8 @@ certificate "web" {
 }
 `
 
-// TestStatusPage: a browser shows what run serves, which is what the ledger
-// says; what changes comes in by itself, and without scripts all is there too.
+// TestStatusPage: a browser shows run's page, which agrees with the ledger. Changes appear by themselves, and the page
+// is complete without scripts.
 func TestStatusPage(t *testing.T) {
 	t.Parallel()
 	browser := pagetest.Start(t)

@@ -13,8 +13,7 @@ import (
 	"certroll/gitsync"
 )
 
-// TestPlanFile: apply FILE does what was planned, and nothing where Vault or
-// the config repo has moved on meanwhile.
+// TestPlanFile: apply FILE executes the plan. If Vault or the config repo has changed since, it does nothing.
 func TestPlanFile(t *testing.T) {
 	t.Parallel()
 	w := newLab(t).fresh(t, map[string]string{"certs.hcl": twoCertificates})
@@ -27,8 +26,7 @@ func TestPlanFile(t *testing.T) {
 	}
 	w.noSecrets(string(file))
 
-	// One of the two is done by somebody else: nothing is done, both stay as
-	// they are.
+	// Another apply executes one of the two actions. Then the whole plan is rejected, and nothing changes.
 	var one planfile.File
 	if err := json.Unmarshal(file, &one); err != nil {
 		t.Fatal(err)
@@ -55,14 +53,14 @@ func TestPlanFile(t *testing.T) {
 	w.push(map[string]string{"certs.hcl": strings.Replace(twoCertificates, "edge", "core", 1)}, "Rename the team")
 	w.says("apply second.plan", "the config repo has moved on, and nothing was done", "(Rename the team) now", w.git("rev-parse", "main"), w.git("rev-parse", "main~1"))
 
-	// A plan that fits is done once.
+	// A plan that still matches can be applied once.
 	w.certroll(2, "plan", "-out", "third.plan", "-detailed-exitcode")
 	w.certroll(0, "apply", "third.plan", "-json")
 	w.checkPair("tls/wild", "lab.test", "*.lab.test")
 	w.says("apply third.plan", "no longer matches the present state", "wild planned issue")
 	w.certroll(0, "plan", "-detailed-exitcode")
 
-	// Another Vault is not the one that was planned on.
+	// A plan for one Vault is rejected for another.
 	other := one
 	other.Vault, other.Revision = "https://vault.example.com:8200", w.git("rev-parse", "main")
 	other.Files = planfile.Digests([]gitsync.File{{Path: "certs.hcl", Bytes: []byte(strings.Replace(twoCertificates, "edge", "core", 1))}})
@@ -72,8 +70,8 @@ func TestPlanFile(t *testing.T) {
 	w.says("apply other.plan", "made with Vault at https://vault.example.com:8200", "plan again")
 }
 
-// TestPlanOfARequest: a token with the metadata-only policy plans a change
-// exactly, and can read no key; a plan by the ledger alone says the same.
+// TestPlanOfARequest: a token with the metadata-only policy can plan a change exactly and can read no key. A plan from
+// the ledger alone gives the same result.
 func TestPlanOfARequest(t *testing.T) {
 	t.Parallel()
 	w := newLab(t).fresh(t, map[string]string{"certs/certs.hcl": twoCertificates})
@@ -109,7 +107,7 @@ func TestPlanOfARequest(t *testing.T) {
 			t.Errorf("want %q in\n%s", want, text)
 		}
 	}
-	// By the ledger alone, without a token, and from a checkout.
+	// From the ledger alone, without a token, and from a checkout.
 	w.token = ""
 	w.git("clone", "-q", w.repo, filepath.Join(w.dir, "work"))
 	exact := withoutFirst(text, "Compared with")
@@ -118,20 +116,20 @@ func TestPlanOfARequest(t *testing.T) {
 			t.Errorf("%v:\n%s\nwant but for the warning\n%s", args, offline, text)
 		}
 	}
-	// The change of another ref.
+	// The plan of another ref.
 	if out := w.certroll(0, "plan", "-offline", "-base", base, "-ref", base, "-detailed-exitcode"); !strings.Contains(out, "nothing to do") {
 		t.Errorf("plan:\n%s", out)
 	}
 }
 
-// withoutFirst is what follows the line with a text.
+// withoutFirst returns the output after the line that contains a text.
 func withoutFirst(out, text string) string {
 	_, rest, _ := strings.Cut(out, text)
 	_, rest, _ = strings.Cut(rest, "\n")
 	return rest
 }
 
-// statusOf is what Vault answers certroll's token for a path.
+// statusOf returns Vault's status for a read of a path with certroll's token.
 func (w *world) statusOf(path string) int {
 	w.t.Helper()
 	req, err := http.NewRequestWithContext(w.t.Context(), http.MethodGet, w.vault.Addr+"/v1/"+path, nil)

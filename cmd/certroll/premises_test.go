@@ -18,7 +18,7 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// before puts a front before Vault that spoils what it answers.
+// before puts a proxy in front of Vault that modifies its responses.
 func (w *world) before(spoil func(*http.Response) error) {
 	w.t.Helper()
 	target, err := url.Parse(w.vault.Addr)
@@ -32,7 +32,7 @@ func (w *world) before(spoil func(*http.Response) error) {
 	w.vaultAddr = s.URL
 }
 
-// may has Vault say that the token may do these on a path, and all elsewhere.
+// may makes Vault report only these capabilities of the token on a path, and full capabilities elsewhere.
 func may(path string, capabilities ...string) func(*http.Response) error {
 	return func(r *http.Response) error {
 		if !strings.HasSuffix(r.Request.URL.Path, "/sys/capabilities-self") {
@@ -54,8 +54,8 @@ func may(path string, capabilities ...string) func(*http.Response) error {
 	}
 }
 
-// TestDoctorChecksWhatAnApplyNeeds: each thing that would stop an apply, or leave it
-// half done, is found before anything is ordered; where nothing is wrong nothing is.
+// TestDoctorChecksWhatAnApplyNeeds: doctor finds each problem that would stop an apply or leave it half done, before
+// anything is ordered. Without a problem it reports none.
 func TestDoctorChecksWhatAnApplyNeeds(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)

@@ -20,7 +20,7 @@ import (
 	"certroll/reconcile/monitor"
 )
 
-// service is a consumer of a certificate: it serves what it loaded last.
+// service is a consumer that serves the certificate it loaded last.
 type service struct {
 	net.Listener
 	pair atomic.Pointer[tls.Certificate]
@@ -55,7 +55,7 @@ func newService(t *testing.T) *service {
 	return s
 }
 
-// load reads the secret, as a consumer that reloads does.
+// load reads the secret, as a consumer does at a reload.
 func (s *service) load(w *world) {
 	w.t.Helper()
 	secret := w.secret("tls/api")
@@ -66,7 +66,7 @@ func (s *service) load(w *world) {
 	s.pair.Store(&pair)
 }
 
-// withProbe is the certificate with more settings.
+// withProbe returns the certificate with more settings.
 func withProbe(more string) map[string]string {
 	return map[string]string{"certs.hcl": strings.Replace(oneCertificate, "{\n", "{\n"+more+"\n", 1)}
 }
@@ -81,8 +81,8 @@ func probeJSON(w *world, code int, args ...string) view.Probed {
 	return d
 }
 
-// TestRenewedNeverLoaded: a consumer that goes on serving version 1 is told of
-// once, seen by whoever asks, and told gone when it has reloaded.
+// TestRenewedNeverLoaded: a consumer keeps serving version 1. certroll records that once, every place that an operator
+// checks shows it, and after a reload certroll records its end.
 func TestRenewedNeverLoaded(t *testing.T) {
 	t.Parallel()
 	w := newLab(t).fresh(t, map[string]string{"certs.hcl": oneCertificate})
@@ -164,8 +164,7 @@ probe {
 	w.certroll(0, "audit", "verify")
 }
 
-// TestProbeCommand: a look at once, with the token of a plan, and no further
-// than certroll.hcl allows.
+// TestProbeCommand: the command probes at once, with the token of plan, and only endpoints that certroll.hcl allows.
 func TestProbeCommand(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
@@ -184,7 +183,7 @@ func TestProbeCommand(t *testing.T) {
 	w.push(withProbe(fmt.Sprintf("  probe = [%q, %q]", s.Addr(), "localhost:"+port)), "Look at it")
 	w.saysWith(console.ExitUnseen, "probe", "Endpoint not allowed", "on certs.hcl:", "127.0.0.1 is none of the certificate's own names", "localhost is none")
 
-	// A name that is allowed opens no address.
+	// An allowed name does not allow the address that it resolves to.
 	w.settings(fmt.Sprintf("probe {\n  allow = [\"127.0.0.1:%s\", \"localhost:*\"]\n}", port))
 	if d := probeJSON(w, 0); len(d.Looks) != 2 || d.Looks[0].Verdict != monitor.VerdictUnissued {
 		t.Errorf("before there is a certificate, it saw %+v", d)

@@ -12,10 +12,10 @@ import (
 	"certroll/examples/lab"
 )
 
-// installation is a certroll without its certroll-dns, in a prefix of its own.
+// installation returns a certroll without certroll-dns, under a new prefix.
 func installation(t *testing.T) (prefix, certroll string) {
 	t.Helper()
-	program, err := exec.LookPath("certroll") // testscript puts it there
+	program, err := exec.LookPath("certroll") // installed by testscript
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,17 +39,16 @@ func writeProgram(t *testing.T, path, content string) {
 	}
 }
 
-// otherRelease is a certroll-dns that says that it is of another release.
+// otherRelease is a certroll-dns of another version.
 const otherRelease = `#!/bin/sh
 read -r line
 echo '{"id":1,"program":"certroll-dns","version":"v0.0.9","protocol":1}'
 read -r line
 `
 
-// TestDNSProgramIsNotThere: commands that may need a DNS provider say before
-// anything else that certroll-dns is missing or another's, and what to do. What
-// lies in the working directory or the PATH, as a checkout of the config repo
-// may, is not run.
+// TestDNSProgramIsNotThere: commands that may need a DNS provider first report that certroll-dns is missing or has
+// another version, and what to do. They never run a program from the working directory, which may be a checkout of the
+// config repo, or from the PATH.
 func TestDNSProgramIsNotThere(t *testing.T) {
 	t.Parallel()
 	prefix, certroll := installation(t)
@@ -58,7 +57,7 @@ func TestDNSProgramIsNotThere(t *testing.T) {
 		writeProgram(t, filepath.Join(checkout, name), "#!/bin/sh\ntouch "+run+"\n")
 	}
 	write(t, filepath.Join(checkout, "certroll.hcl"), "repo {\n  url = \"nowhere\"\n}\n")
-	link := filepath.Join(checkout, "certroll") // certroll itself may be a link into its prefix
+	link := filepath.Join(checkout, "certroll") // certroll itself may be a symbolic link into its prefix
 	if err := os.Symlink(certroll, link); err != nil {
 		t.Fatal(err)
 	}
@@ -92,8 +91,7 @@ func TestDNSProgramIsNotThere(t *testing.T) {
 	}
 }
 
-// TestCIInstallsBoth: an example that installs certroll installs certroll-dns
-// beside it.
+// TestCIInstallsBoth: every example that installs certroll also installs certroll-dns.
 func TestCIInstallsBoth(t *testing.T) {
 	installs := regexp.MustCompile(`install -m 755 \S*certroll \S*certroll-dns /usr/local/bin/`)
 	for name := range pipelines(t) {
@@ -109,11 +107,11 @@ func TestCIInstallsBoth(t *testing.T) {
 	}
 }
 
-// most is how many modules of others the program with the keys may link.
+// most is the largest number of third-party modules that certroll, the program with the keys, may link.
 const most = 70
 
-// TestLinkedModules: certroll links no DNS provider, and few modules. What the
-// providers need belongs to certroll-dns.
+// TestLinkedModules: certroll links no DNS provider and few modules. The providers' dependencies belong to
+// certroll-dns.
 func TestLinkedModules(t *testing.T) {
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{.ImportPath}} {{with .Module}}{{.Path}}{{end}}", ".").Output()
 	if err != nil {

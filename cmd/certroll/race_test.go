@@ -2,6 +2,5 @@
 
 package main
 
-// raced: the race detector multiplies what a program takes of memory and CPU, so
-// bounds on them are checked without it alone.
+// raced reports that the race detector is on. It multiplies memory and CPU use, so tests check such bounds without it.
 const raced = true

@@ -15,12 +15,11 @@ import (
 	"certroll/cmd/certroll/console"
 )
 
-// shortLease is long enough to be renewed in time, which is done every five
-// seconds.
+// shortLease leaves time for its renewal, every five seconds.
 const shortLease = 10 * time.Second
 
-// TestReplicas: what becomes of an order where the one at work is no more, or
-// comes back when another has taken over.
+// TestReplicas: an order survives the loss of the replica that created it, and a replica that returns after a takeover
+// does no harm.
 func TestReplicas(t *testing.T) {
 	sideBySide(t, map[string]func(*testing.T, *world){
 		"killed": takesOver, "stopped": comesBackLate, "apply beside run": saysWhoHolds,
@@ -28,8 +27,8 @@ func TestReplicas(t *testing.T) {
 	})
 }
 
-// replica is a world in which one daemon is at work: it has made the order and
-// asks for the certificate, which it does not get before answer is closed.
+// replica returns a world in which one daemon has created an order and requests the certificate. The CA delays the
+// response until answer is closed.
 func replica(t *testing.T, l *world, name string) (w *world, f *front, reached <-chan struct{}, answer chan struct{}) {
 	w, f = l.faulty(t, declare("", name))
 	w.env = append(w.env, leaseVariable+"="+shortLease.String())
@@ -39,8 +38,8 @@ func replica(t *testing.T, l *world, name string) (w *world, f *front, reached <
 	return w, f, comes, goOn
 }
 
-// takesOver: the one that holds the lease is killed with SIGKILL in the middle
-// of an order. The other one finishes that order, within the lease's time.
+// takesOver: the lease's holder is killed with SIGKILL in the middle of an order. The other replica finishes that order
+// within the lease's lifetime.
 func takesOver(t *testing.T, l *world) {
 	w, f, reached, answer := replica(t, l, "heir")
 	one, oneOut := w.started("run")
@@ -54,7 +53,7 @@ func takesOver(t *testing.T, l *world) {
 	_ = one.Wait() // it was killed
 	close(answer)
 	w.until("the certificate", twoOut, func() bool { return w.countEvents("issue", "success") == 1 })
-	// The lease's time, the clocks' skew, the moment to ask again, and the work.
+	// The lease's lifetime, the clock skew, the retry interval, and the work itself.
 	if took := time.Since(killed); took > shortLease+20*time.Second {
 		t.Errorf("it took over after %s", took)
 	}
@@ -62,9 +61,8 @@ func takesOver(t *testing.T, l *world) {
 	w.once(f, "heir")
 }
 
-// comesBackLate: the one that holds the lease is stopped, as a machine that is
-// suspended, and goes on when the other one has done its work. It writes
-// nothing more of what it was at.
+// comesBackLate: the lease's holder is stopped, like a suspended machine, and resumes after the other replica has done
+// its work. It writes nothing of its old attempt.
 func comesBackLate(t *testing.T, l *world) {
 	w, f, reached, answer := replica(t, l, "late")
 	one, oneOut := w.started("run")
@@ -72,13 +70,13 @@ func comesBackLate(t *testing.T, l *world) {
 	if err := one.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	close(answer) // to one that cannot hear it
+	close(answer) // the holder is stopped and cannot receive it
 	two, twoOut := w.another("run")
 	w.until("the certificate", twoOut, func() bool { return w.countEvents("issue", "success") == 1 })
 	if err := one.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
-	// It is itself again when it follows the repository.
+	// The first replica has recovered when it follows the repository again.
 	w.push(declare("", "late", "later"), "Declare another")
 	w.until("another certificate", twoOut, func() bool { return w.countEvents("issue", "success") == 2 })
 	head := w.git("rev-parse", "main")
@@ -92,8 +90,7 @@ func comesBackLate(t *testing.T, l *world) {
 	w.certroll(0, "audit", "verify", "-anchor")
 }
 
-// cutLink is a TCP connection to a server that can be cut without either side hearing of
-// it: what is sent meanwhile arrives late.
+// cutLink is a TCP connection that can be cut without either side noticing. Data sent in the meantime arrives late.
 type cutLink struct {
 	addr string
 
@@ -158,7 +155,7 @@ func (l *cutLink) serve(one net.Conn, to string) {
 	hand(other, one)
 }
 
-// pass waits while the link is cut.
+// pass blocks while the link is cut.
 func (l *cutLink) pass() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -174,14 +171,13 @@ func (l *cutLink) set(cut bool) {
 	l.mended.Broadcast()
 }
 
-// cutOff: the link to Vault of the one that holds the lease is cut when it has made all of
-// its orders, for longer than its lease. The other one finishes the same orders, and what
-// the first one had sent to Vault arrives late and does no harm.
+// cutOff: the holder's link to Vault is cut after it has created all of its orders, for longer than its lease. The
+// other replica finishes the same orders. The holder's delayed requests reach Vault and do no harm.
 func cutOff(t *testing.T, l *world) {
 	link := newCutLink(t, strings.TrimPrefix(l.vault.Addr, "http://"))
 	here := *l
 	here.vaultAddr = "http://" + link.addr
-	names := []string{"cut1", "cut2", "cut3"} // as many as may try a CA that has not been seen to work
+	names := []string{"cut1", "cut2", "cut3"} // as many as may try a CA before its first success
 	w, f := here.faulty(t, declare("", names...))
 	w.env = append(w.env, leaseVariable+"="+shortLease.String())
 	w.editSettings(func(text string) string { return text + "\ninterval = \"1s\"\n" })
@@ -203,7 +199,7 @@ func cutOff(t *testing.T, l *world) {
 		return strings.Replace(text, link.addr, strings.TrimPrefix(l.vault.Addr, "http://"), 1)
 	})
 	two, twoOut := w.another("run")
-	close(answer) // to one that can keep nothing of it
+	close(answer) // the cut replica can store nothing of the response
 	w.until("the certificates", twoOut, func() bool { return w.countEvents("issue", "success") == len(names) })
 	link.set(false)
 	all := append(names, "cut4")
@@ -217,7 +213,7 @@ func cutOff(t *testing.T, l *world) {
 	w.certroll(0, "audit", "verify", "-anchor")
 }
 
-// saysWhoHolds: an apply beside a daemon at work ends by saying who that is.
+// saysWhoHolds: an apply next to a working daemon ends with an error that names the daemon.
 func saysWhoHolds(t *testing.T, l *world) {
 	w, f, reached, answer := replica(t, l, "busy")
 	one, oneOut := w.started("run")

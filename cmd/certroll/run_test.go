@@ -19,7 +19,7 @@ import (
 	"certroll/cmd/certroll/console"
 )
 
-// output is what a running program printed so far.
+// output collects the output of a running program.
 type output struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -45,7 +45,7 @@ func (w *world) startRun() (*exec.Cmd, *output) {
 	if err := cmd.Start(); err != nil {
 		w.t.Fatal(err)
 	}
-	// A test that fails leaves it running, and its directories are removed next.
+	// A failing test leaves the daemon running, but its directories are removed next.
 	w.t.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
@@ -53,7 +53,7 @@ func (w *world) startRun() (*exec.Cmd, *output) {
 	return cmd, out
 }
 
-// stopRun ends it as systemd would, and demands that it ends well.
+// stopRun ends the daemon as systemd would, and requires exit code 0.
 func (w *world) stopRun(cmd *exec.Cmd, out *output) {
 	w.t.Helper()
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -65,23 +65,22 @@ func (w *world) stopRun(cmd *exec.Cmd, out *output) {
 	w.noSecrets(out.String())
 }
 
-// longest is how long is waited for what another process brings about.
+// longest bounds the wait for an effect of another process.
 const longest = 3 * time.Minute
 
-// until polls for what the daemon brings about.
+// until polls for an effect of the daemon.
 func (w *world) until(what string, out *output, ok func() bool) {
 	w.t.Helper()
 	for deadline := time.Now().Add(longest); !ok(); {
 		if time.Now().After(deadline) {
 			w.t.Fatalf("%s did not come about:\n%s", what, out)
 		}
-		time.Sleep(50 * time.Millisecond) // another process is at work
+		time.Sleep(50 * time.Millisecond) // polls another process
 	}
 }
 
-// settled waits until a daemon has told all that follows the issue of a certificate:
-// its success, the CA's renewal information, and the first examination. From then on
-// nothing reaches the ledger before the next thing that is due.
+// settled waits until a daemon has recorded everything that follows the issue of a certificate: success, the CA's
+// renewal information, and the first examination. After that nothing reaches the ledger before the next due time.
 func (w *world) settled(out *output, certificate string) {
 	w.t.Helper()
 	w.until("the end of the examination", out, func() bool { return strings.Contains(out.String(), "msg=examined") })
@@ -90,7 +89,7 @@ func (w *world) settled(out *output, certificate string) {
 	})
 }
 
-// countEvents counts the events of an operation in the ledger, 0 where there is none yet.
+// countEvents counts the ledger's events of an operation.
 func (w *world) countEvents(operation, status string) int {
 	if exec.CommandContext(w.t.Context(), "git", "-C", w.repo, "rev-parse", "-q", "--verify", "certroll/status").Run() != nil {
 		return 0
@@ -104,8 +103,8 @@ func (w *world) countEvents(operation, status string) int {
 	return n
 }
 
-// TestRun: the daemon issues, follows a push, and refuses a bad revision whole
-// while the last good one stays in force, over a restart too.
+// TestRun: the daemon issues, follows a push, and rejects a bad revision as a whole. The last good revision stays in
+// force, also after a restart.
 func TestRun(t *testing.T) {
 	t.Parallel()
 	w := newLab(t).fresh(t, map[string]string{"certs.hcl": oneCertificate})
@@ -114,7 +113,7 @@ func TestRun(t *testing.T) {
 	w.until("the first certificate", out, func() bool { return w.countEvents("issue", "success") == 1 })
 	w.checkPair("tls/api", "api.lab.test")
 
-	// What the next pull follows is read from certroll.hcl again.
+	// The reloaded certroll.hcl allows what the next pull brings.
 	w.settings("interval = \"2s\"\nparallel = 3")
 	if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
@@ -131,8 +130,8 @@ func TestRun(t *testing.T) {
 		t.Errorf("the mistake is not shown:\n%s", out)
 	}
 
-	// The good revision is known after a restart, and a secret that goes
-	// missing is issued by it though the head is bad.
+	// After a restart the daemon still has the last good revision, and issues a deleted secret from it although the
+	// head is bad.
 	if err := w.vault.API(t.Context(), "DELETE", "secret/data/tls/more", nil, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +149,7 @@ func TestRun(t *testing.T) {
 	w.stopRun(cmd, out)
 }
 
-// TestRunOutlastsGit: while Git is away the daemon works on, and tells later.
+// TestRunOutlastsGit: while Git is unavailable the daemon keeps working, and records its events later.
 func TestRunOutlastsGit(t *testing.T) {
 	t.Parallel()
 	w := newLab(t).fresh(t, map[string]string{"certs.hcl": oneCertificate})
@@ -172,8 +171,7 @@ func TestRunOutlastsGit(t *testing.T) {
 	w.stopRun(cmd, out)
 }
 
-// TestRunWaitsForVault: one that is sealed when certroll starts is waited for,
-// as after a reboot.
+// TestRunWaitsForVault: the daemon waits for a Vault that is sealed at the start, as after a reboot.
 func TestRunWaitsForVault(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
@@ -194,8 +192,7 @@ func TestRunWaitsForVault(t *testing.T) {
 	}
 }
 
-// TestPushToApplied: a signed delivery brings what was pushed into Vault, long
-// before the next pull.
+// TestPushToApplied: a signed webhook delivery applies a push long before the next pull.
 func TestPushToApplied(t *testing.T) {
 	const secret = "a secret of this test alone"
 	w := newLab(t).fresh(t, map[string]string{"certs.hcl": oneCertificate})
@@ -243,7 +240,7 @@ webhook "forgejo" { secret_file = "` + filepath.Join(w.dir, "webhook-secret") + 
 	}
 }
 
-// TestRunSaysWhatIsMissing: without certroll.hcl run says so before it does anything.
+// TestRunSaysWhatIsMissing: without certroll.hcl, run fails with that reason before it does anything.
 func TestRunSaysWhatIsMissing(t *testing.T) {
 	t.Chdir(t.TempDir())
 	var out bytes.Buffer

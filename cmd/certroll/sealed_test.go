@@ -15,9 +15,9 @@ import (
 	"certroll/examples/lab/labtest"
 )
 
-// TestVaultGoesAwayInAPass: a Vault that is sealed, or a token that is revoked, at the
-// nth finalization of many certificates. It is one event and its end, no certificate
-// fails, and none is ordered twice but where Vault did not take its order's URL.
+// TestVaultGoesAwayInAPass: Vault is sealed, or the token is revoked, at the nth finalization of many certificates. The
+// ledger gets one event and its end. No certificate fails, and none is ordered twice, unless Vault did not store its
+// order's URL.
 func TestVaultGoesAwayInAPass(t *testing.T) {
 	sideBySide(t, map[string]func(*testing.T, *world){
 		"apply, sealed":            func(t *testing.T, l *world) { applyWithoutVault(t, l, 20, 7, false) },
@@ -26,7 +26,7 @@ func TestVaultGoesAwayInAPass(t *testing.T) {
 	})
 }
 
-// nth does something at the nth request to a resource, before the CA answers it.
+// nth calls do at the nth request to a resource, before the CA responds.
 func nth(path string, n int32, do func()) caFault {
 	var seen atomic.Int32
 	return func(_ http.ResponseWriter, req *http.Request) bool {
@@ -37,8 +37,7 @@ func nth(path string, n int32, do func()) caFault {
 	}
 }
 
-// crowdOf is a world with a Vault of its own and n certificates to issue. certroll
-// logs in by a token in a file.
+// crowdOf returns a world with its own Vault and n certificates to issue. certroll reads its token from a file.
 func crowdOf(t *testing.T, l *world, n int) (w *world, f *front, names []string) {
 	t.Helper()
 	own := *l
@@ -48,14 +47,14 @@ func crowdOf(t *testing.T, l *world, n int) (w *world, f *front, names []string)
 		names = append(names, fmt.Sprintf("c%02d", i))
 	}
 	w, f = own.faulty(t, declare("", names...))
-	w.prefix = "certroll" // as the policy has it
+	w.prefix = "certroll" // the policy's prefix
 	w.settings("interval = \"1s\"\nlisten = \"127.0.0.1:0\"\n")
 	w.logsInBy(fmt.Sprintf("auth \"token-file\" {\n    token_file = %q\n  }", w.tokenFile()))
 	w.handOut()
 	return w, f, names
 }
 
-// logsInBy puts an auth block into the settings.
+// logsInBy adds an auth block to the settings.
 func (w *world) logsInBy(auth string) {
 	w.t.Helper()
 	w.editSettings(func(text string) string { return strings.Replace(text, "\nvault {\n", "\nvault {\n  "+auth+"\n", 1) })
@@ -63,7 +62,7 @@ func (w *world) logsInBy(auth string) {
 
 func (w *world) tokenFile() string { return filepath.Join(w.dir, "token") }
 
-// handOut writes a token that may apply into certroll's file.
+// handOut writes a token with the policy for apply into certroll's token file.
 func (w *world) handOut() {
 	w.t.Helper()
 	w.token = newToken(w.t, w.vault, "apply", applyPolicy(w.t))
@@ -81,8 +80,7 @@ func applyPolicy(t testing.TB) string {
 	return string(rules)
 }
 
-// loses has Vault sealed, or certroll's token revoked, at the nth finalization. back
-// makes it good again.
+// loses seals Vault, or revokes certroll's token, at the nth finalization. back restores access.
 func (w *world) loses(f *front, n int32, revoked bool) (back func()) {
 	lose, back := func() error { return w.vault.Seal(w.t.Context()) }, func() {
 		if err := w.vault.Unseal(w.t.Context()); err != nil {
@@ -103,7 +101,7 @@ func (w *world) loses(f *front, n int32, revoked bool) (back func()) {
 	return back
 }
 
-// isOneProblem demands one event and its end, and all issued with no failure.
+// isOneProblem requires one event and its end, and that all certificates are issued without a failure.
 func (w *world) isOneProblem(names []string) {
 	w.t.Helper()
 	if n, over := w.countEvents("pass", "failure"), w.countEvents("pass", "success"); n != 1 || over != 1 {
@@ -116,7 +114,7 @@ func (w *world) isOneProblem(names []string) {
 	w.noPending()
 }
 
-// keptOrders are the certificates that are live, or whose pending secrets have an order.
+// keptOrders counts the certificates that are live or have an order in their pending secret.
 func (w *world) keptOrders(names []string) (n int) {
 	w.t.Helper()
 	for _, name := range names {
@@ -125,7 +123,7 @@ func (w *world) keptOrders(names []string) (n int) {
 				Data map[string]string `json:"data"`
 			} `json:"data"`
 		}
-		// What is not there is an error of the API's.
+		// The API returns an error for a missing secret.
 		if w.vault.API(w.t.Context(), http.MethodGet, "secret/data/tls/"+name, nil, &s) == nil && s.Data.Data["fullchain"] != "" ||
 			w.vault.API(w.t.Context(), http.MethodGet, "secret/data/certroll/pending/"+name, nil, &s) == nil && s.Data.Data["order_url"] != "" {
 			n++
@@ -142,13 +140,13 @@ func applyWithoutVault(t *testing.T, l *world, n int, at int32, revoked bool) {
 		words = "the token is not valid any more"
 	}
 	said := w.says(applyNow, "0 failed", "left to the next run", "Vault cannot be used since", words)
-	if strings.Count(said, words) > 2 { // in the error, and where the ledger could not be anchored
+	if strings.Count(said, words) > 2 { // in the error, and in the warning about the ledger's anchor
 		t.Errorf("it says so more than once or twice:\n%s", said)
 	}
 	back()
 	ordered, _ := f.answers()
 	lost := ordered - w.keptOrders(names)
-	w.expireLease() // which could not be given back
+	w.expireLease() // the failure prevented its release
 	w.certroll(0, "apply", "-auto-approve")
 	w.isOneProblem(names)
 	if made, _ := f.answers(); made != n+lost {
@@ -181,7 +179,7 @@ func runWithoutVault(t *testing.T, l *world, n int, at int32, revoked bool) {
 	}
 }
 
-// answerOf is what a path answers with, whatever the status.
+// answerOf returns the response body of a path, whatever the status.
 func answerOf(t *testing.T, url string) string {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
@@ -200,8 +198,8 @@ func answerOf(t *testing.T, url string) string {
 	return strings.TrimSpace(string(b))
 }
 
-// logsInWithinThePass: where the auth method hands out another token nothing is left to
-// the next run, and nothing is told.
+// logsInWithinThePass: if the auth method issues another token, the pass completes, and nothing is recorded as a
+// problem.
 func logsInWithinThePass(t *testing.T, l *world) {
 	w, f, names := crowdOf(t, l, 10)
 	api := func(path string, in, out any) {
@@ -226,7 +224,7 @@ func logsInWithinThePass(t *testing.T, l *world) {
 	if err := os.WriteFile(secretFile, []byte(secret.Data.SecretID), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var seen atomic.Value // the token that certroll has now
+	var seen atomic.Value // certroll's current token
 	vault := reverse(t, w.vault.Addr, "", nil)
 	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
 		if token := req.Header.Get("X-Vault-Token"); token != "" {

@@ -26,8 +26,8 @@ import (
 	"testing"
 )
 
-// teeVariable names a directory in which a certroll that is this test binary
-// leaves a copy of all it prints, whatever its test does with that.
+// teeVariable names a directory in which a test binary that acts as certroll saves a copy of all its output,
+// independently of the test.
 const teeVariable = "CERTROLL_TEST_TEE"
 
 // tee returns writers that copy what is written into a file of the directory.
@@ -39,10 +39,8 @@ func tee(dir string, out, err io.Writer) (io.Writer, io.Writer) {
 	return io.MultiWriter(out, f), io.MultiWriter(err, f)
 }
 
-// watchForSecrets looks, when the test is over, for every private key and
-// credential that was in the world's Vault in everything that its certrolls
-// have left: what they printed, Git with all its objects, their state, plan
-// files, temporary files.
+// watchForSecrets searches, at the end of the test, for every private key and credential in the world's Vault. It
+// searches everything that certroll has left: output, all Git objects, state, plan files, temporary files.
 func (w *world) watchForSecrets() {
 	w.said, w.tmp = w.t.TempDir(), w.t.TempDir()
 	w.t.Cleanup(func() {
@@ -52,7 +50,7 @@ func (w *world) watchForSecrets() {
 	})
 }
 
-// leaks says where what is in what was left.
+// leaks lists the secrets that it found, with the places.
 func (w *world) leaks() []string {
 	var found []string
 	secrets := w.secrets()
@@ -69,7 +67,7 @@ func (w *world) leaks() []string {
 	return found
 }
 
-// secret is something that may be nowhere, in the forms it could take there.
+// secret is a value that must not occur anywhere, in all of its possible forms.
 type secret struct {
 	what  string
 	forms [][]byte
@@ -79,10 +77,10 @@ func (s secret) in(text []byte) bool {
 	return slices.ContainsFunc(s.forms, func(f []byte) bool { return bytes.Contains(text, f) })
 }
 
-// leastSought keeps a test's own short values, as "true", out of the search.
+// leastSought is the minimum length: shorter values of a test, for example "true", are not secrets.
 const leastSought = 8
 
-// textSecret is a token or a password.
+// textSecret returns the forms of a token or password.
 func textSecret(what, text string) secret {
 	if len(text) < leastSought {
 		return secret{what: what}
@@ -90,13 +88,12 @@ func textSecret(what, text string) secret {
 	return secret{what, append(encodings([]byte(text)), []byte(text))}
 }
 
-// keySecret is a private key by its secret number: in PEM, DER, JSON or hex,
-// it is that number which has to be there.
+// keySecret returns the forms of a private key's secret number, which every encoding (PEM, DER, JSON, hex) contains.
 func keySecret(what string, key any) secret {
 	var number []byte
 	switch k := key.(type) {
 	case *ecdsa.PrivateKey:
-		number, _ = k.Bytes() // it was parsed, so its curve is known
+		number, _ = k.Bytes() // the key was parsed, so its curve is known
 	case *rsa.PrivateKey:
 		number = k.Primes[0].Bytes()
 	case ed25519.PrivateKey:
@@ -105,8 +102,8 @@ func keySecret(what string, key any) secret {
 	return secret{what, append(encodings(number), unbroken(number))}
 }
 
-// encodings are the text forms of bytes. In base64 they are three, by where a
-// group of three begins, and of each what does not hang on its neighbours.
+// encodings returns the text encodings of bytes. Base64 has three, one for each alignment to a group of three bytes,
+// each without the characters that depend on neighboring bytes.
 func encodings(b []byte) [][]byte {
 	forms := [][]byte{[]byte(hex.EncodeToString(b)), []byte(strings.ToUpper(hex.EncodeToString(b)))}
 	for shift := range 3 {
@@ -119,8 +116,7 @@ func encodings(b []byte) [][]byte {
 	return forms
 }
 
-// unbroken takes out the line ends of PEM, as they are and as JSON and Go
-// write them.
+// unbroken removes PEM's line ends, both raw and as escaped by JSON and Go.
 func unbroken(text []byte) []byte {
 	for _, end := range []string{"\r", "\n", `\r`, `\n`} {
 		text = bytes.ReplaceAll(text, []byte(end), nil)
@@ -128,7 +124,7 @@ func unbroken(text []byte) []byte {
 	return text
 }
 
-// secrets are those of the world's Vault, and its certroll's credentials.
+// secrets returns the secrets in the world's Vault and certroll's credentials.
 func (w *world) secrets() []secret {
 	found := []secret{textSecret("Vault token", w.token), textSecret("root token", w.vault.Token), textSecret("TSIG secret", w.nameserver.secret)}
 	for _, e := range w.env {
@@ -156,7 +152,7 @@ func (w *world) secrets() []secret {
 	return found
 }
 
-// privateKey is the key that a text holds in PEM, nil where it holds none.
+// privateKey parses the PEM private key in a text, or returns nil.
 func privateKey(text string) any {
 	for rest := []byte(text); ; {
 		var block *pem.Block
@@ -178,10 +174,9 @@ func privateKey(text string) any {
 	}
 }
 
-// walk reads every version of every secret below a folder of the mount
-// "secret". What is not there any more is passed over.
+// walk visits every version of every secret below a folder of the mount "secret", and skips deleted ones.
 func (w *world) walk(folder string, visit func(path string, data map[string]any)) {
-	ctx := context.Background() // the test's has ended
+	ctx := context.Background() // the test's context has ended
 	var list struct{ Data struct{ Keys []string } }
 	if w.vault.API(ctx, "LIST", folder, nil, &list) != nil {
 		return
@@ -207,7 +202,7 @@ func (w *world) walk(folder string, visit func(path string, data map[string]any)
 	}
 }
 
-// left is all that the world's certrolls have left, by place, unbroken.
+// left returns everything that the world's certrolls have left, by place, unbroken.
 func (w *world) left() map[string][]byte {
 	places := map[string][]byte{}
 	repos := []string{w.repo}
@@ -236,8 +231,8 @@ func (w *world) left() map[string][]byte {
 	return places
 }
 
-// objects are those of a repository, one after another. What is larger than all that
-// certroll writes is the zeros of a test, and would take longer than all else.
+// objects returns the concatenated objects of a repository. It skips objects larger than anything that certroll writes:
+// they are a test's zeros, and would take most of the time.
 func objects(repo string) []byte {
 	const largest = 64 << 20
 	git := func(in io.Reader, args ...string) []byte {
@@ -245,7 +240,7 @@ func objects(repo string) []byte {
 		cmd.Stdin = in
 		b, err := cmd.Output()
 		if err != nil {
-			return nil // no repository, or one that a test has damaged
+			return nil // no repository, or one that a test damaged
 		}
 		return b
 	}
@@ -259,7 +254,7 @@ func objects(repo string) []byte {
 	return git(&names, "--batch", "--buffer")
 }
 
-// states are the state directories and plan files of the world.
+// states returns the state directories and plan files of the world.
 func (w *world) states() []string {
 	var found []string
 	for _, pattern := range []string{"*state*", "*.plan"} {
@@ -272,8 +267,8 @@ func (w *world) states() []string {
 	return found
 }
 
-// TestSecretsAreSought: the search that every other test ends with finds a key
-// and a credential in each form and place, and finds nothing in what is public.
+// TestSecretsAreSought: the search at the end of every other test finds a key and a credential in each form and place,
+// and reports no public data.
 func TestSecretsAreSought(t *testing.T) {
 	elliptical, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

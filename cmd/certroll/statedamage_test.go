@@ -24,13 +24,13 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// stateKinds are all files that may lie in a state directory, with what reads them.
-// A file of another name fails the test: whoever adds one adds its kind here.
+// stateKinds are all kinds of files in a state directory, with the commands that read them. A file that matches none
+// fails the test: add its kind here.
 var stateKinds = []struct {
 	name   string
-	area   string // what is damaged at once has different ones
+	area   string // files damaged together have different areas
 	is     *regexp.Regexp
-	always bool // there is one at any time
+	always bool // the file always exists
 }{
 	{"moments", "moments", regexp.MustCompile(`^moments\.json$`), true},
 	{"last good revision", "last good", regexp.MustCompile(`^last-good\.json$`), true},
@@ -48,7 +48,7 @@ var stateKinds = []struct {
 	{"repo index", "repo", regexp.MustCompile(`^repo/[^/]+/\d+/objects/pack/pack-[0-9a-f]{40}\.(idx|rev)$`), true},
 }
 
-// damages are what may become of a file.
+// damages are the kinds of damage to a file.
 var damages = map[string]func(path string, b []byte) error{
 	"empty": func(path string, _ []byte) error { return os.WriteFile(path, nil, 0o600) },
 	"cut":   func(path string, b []byte) error { return os.WriteFile(path, b[:len(b)/2], 0o600) },
@@ -74,20 +74,19 @@ func cmpErr(err error, next func() error) error {
 	return next()
 }
 
-// refuses are the damages that certroll cannot work around and names: nothing is
-// ordered until a person has done something. All others are mended by itself.
+// refuses reports whether certroll cannot repair a damage by itself. It then names the file and orders nothing until a
+// person has fixed it.
 func refuses(kind, how string) bool {
 	return strings.HasPrefix(kind, "journal") && slices.Contains([]string{"a directory", "unreadable", "read-only"}, how)
 }
 
-// stateCase is one damage to one file.
+// stateCase is one damage to one kind of file.
 type stateCase struct{ kind, area, how string }
 
 func (c stateCase) String() string { return c.kind + " " + c.how }
 
-// stateRounds are the cases in an order by chance, as many of each kind as asked
-// for; together is how many areas are damaged at once: more is cheaper, and says
-// less about which one it was.
+// stateRounds returns the cases in random order, with the given number for each kind. together damages one file of each
+// area at once: the test is faster, but a failure says less about its cause.
 func stateRounds(dice *rand.Rand, each int, together bool) (rounds [][]stateCase) {
 	queues := map[string][]stateCase{}
 	for _, kind := range stateKinds {
@@ -115,7 +114,7 @@ func stateRounds(dice *rand.Rand, each int, together bool) (rounds [][]stateCase
 	return rounds
 }
 
-// stateFiles are the files of a state directory by their kinds.
+// stateFiles returns the files of a state directory, by kind.
 func (w *world) stateFiles() map[string][]string {
 	w.t.Helper()
 	files, state := map[string][]string{}, filepath.Join(w.dir, "state")
@@ -140,8 +139,8 @@ func (w *world) stateFiles() map[string][]string {
 	return files
 }
 
-// unprivileged makes certroll start without root's powers over files; false where
-// the machine does not allow that.
+// unprivileged makes certroll start without root's power over files. It returns false if the machine does not permit
+// that.
 func (w *world) unprivileged() bool {
 	if os.Geteuid() != 0 {
 		return true
@@ -159,7 +158,7 @@ func (w *world) unprivileged() bool {
 	return true
 }
 
-// seedVariable repeats what TestDamagedState did by chance.
+// seedVariable sets the seed, to repeat a random run of TestDamagedState.
 const seedVariable = "CERTROLL_TEST_SEED"
 
 func seeded(t *testing.T) *rand.Rand {
@@ -175,16 +174,15 @@ func seeded(t *testing.T) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, 0))
 }
 
-// TestDamagedState: whatever becomes of whichever file of the state directory, the
-// real apply and run do what is due by themselves. Nothing is ordered twice, no event
-// is lost or doubled, one warning at most names the damage, and the remote is not
-// blamed. What certroll cannot get past it refuses before an order.
+// TestDamagedState: after any damage to any file in the state directory, apply and run do what is due by themselves.
+// They order nothing twice, lose and duplicate no event, name the damage in at most one warning, and do not blame the
+// remote. A damage that certroll cannot repair is an error before the order.
 func TestDamagedState(t *testing.T) {
 	t.Parallel()
 	s := newStateWorld(t)
 	dice := seeded(t)
 	each, together := 2, true
-	if !labtest.Only() && !labtest.Race { // make integration has them all
+	if !labtest.Only() && !labtest.Race { // make integration runs all cases
 		each, together = len(damages), false
 	}
 	for i, round := range stateRounds(dice, each, together) {
@@ -201,14 +199,14 @@ func TestDamagedState(t *testing.T) {
 	}
 }
 
-// stateWorld is a world in which one certificate is rotated again and again.
+// stateWorld is a world in which one certificate is rotated repeatedly.
 type stateWorld struct {
 	*world
 	front   *front
-	version int            // that the secret should have
+	version int            // the secret's expected version
 	damaged map[string]int // by kind
 	mayHide bool           // files can be made unreadable
-	unread  []string       // that were damaged, and that apply alone has run since: run may warn of them
+	unread  []string       // damaged files that only apply has read since; run may warn of them
 }
 
 func newStateWorld(t *testing.T) *stateWorld {
@@ -224,7 +222,7 @@ func newStateWorld(t *testing.T) *stateWorld {
 	s := &stateWorld{world: w, front: f, damaged: map[string]int{}}
 	s.mayHide = w.unprivileged()
 	s.wantNext()
-	s.run(false) // which leaves every kind of file
+	s.run(false) // creates every kind of file
 	s.checkAll()
 	return s
 }
@@ -236,7 +234,7 @@ func (s *stateWorld) wantNext() {
 	s.push(declare(fmt.Sprintf("rotate = \"%d\"", s.version), "api"), "Rotate it")
 }
 
-// leaveUntold leaves an event in the journal that Git did not take.
+// leaveUntold leaves an event in the journal that Git rejected.
 func (s *stateWorld) leaveUntold() {
 	s.t.Helper()
 	s.wantNext()
@@ -255,7 +253,7 @@ func (s *stateWorld) leaveUntold() {
 	}
 }
 
-// round damages files while something is due, and has certroll do it.
+// round damages files while something is due, and runs certroll.
 func (s *stateWorld) round(t *testing.T, dice *rand.Rand, round []stateCase) {
 	was := s.t
 	s.t = t
@@ -264,7 +262,7 @@ func (s *stateWorld) round(t *testing.T, dice *rand.Rand, round []stateCase) {
 		if err := os.RemoveAll(filepath.Join(s.dir, "state", "ledger")); err != nil {
 			t.Fatal(err)
 		}
-		s.certroll(0, "apply", "-auto-approve") // which fetches the ledger as a pack
+		s.certroll(0, "apply", "-auto-approve") // fetches the ledger as a pack
 	}
 	if slices.ContainsFunc(round, func(c stateCase) bool { return c.kind == "journal" }) {
 		s.leaveUntold()
@@ -298,7 +296,7 @@ func (s *stateWorld) round(t *testing.T, dice *rand.Rand, round []stateCase) {
 	if daemon {
 		s.unread = nil
 	}
-	for _, path := range hurt { // a lock stays as it is, and is warned of at each start
+	for _, path := range hurt { // a damaged lock file stays, with a warning at each start
 		if info, err := os.Lstat(path); err == nil && strings.HasSuffix(path, "/lock") {
 			s.mend(stateCase{how: map[bool]string{true: "a directory"}[info.IsDir()]}, path)
 		}
@@ -319,7 +317,7 @@ func (s *stateWorld) damage(c stateCase, path string) {
 	}
 }
 
-// mend is what a person does about a file that certroll cannot get past.
+// mend makes the repair that certroll leaves to a person.
 func (s *stateWorld) mend(c stateCase, path string) {
 	s.t.Helper()
 	var err error
@@ -333,7 +331,7 @@ func (s *stateWorld) mend(c stateCase, path string) {
 	}
 }
 
-// refusesFor demands that both commands end, name the file and ask the CA nothing.
+// refusesFor requires that both commands fail, name the file and send nothing to the CA.
 func (s *stateWorld) refusesFor(path string) {
 	s.t.Helper()
 	asked := s.front.count("/")
@@ -348,12 +346,12 @@ func (s *stateWorld) refusesFor(path string) {
 	}
 }
 
-// run has apply, or a daemon, do what is due.
+// run makes apply or a daemon do what is due.
 func (s *stateWorld) run(once bool) string {
 	s.t.Helper()
 	if once {
 		out := s.certroll(0, "apply", "-auto-approve")
-		if len(s.successes()) == s.version-1 { // it told what the journal had lost, and goes on with the next run
+		if len(s.successes()) == s.version-1 { // this run recorded what the journal had lost; the next one continues
 			s.certroll(0, "apply", "-auto-approve")
 		}
 		return out
@@ -368,7 +366,7 @@ func (s *stateWorld) run(once bool) string {
 	return out.String()
 }
 
-// successes are the versions of the secret that the ledger tells of.
+// successes returns the versions of the secret in the ledger's success events.
 func (s *stateWorld) successes() (versions []int) {
 	s.t.Helper()
 	if s.countEvents(string(ledger.KindIssue), string(ledger.Success)) == 0 {
@@ -380,7 +378,7 @@ func (s *stateWorld) successes() (versions []int) {
 	return versions
 }
 
-// checkAll holds the CA, Vault and the ledger against what was asked for.
+// checkAll compares the CA, Vault and the ledger with the requested rotations.
 func (s *stateWorld) checkAll() {
 	s.t.Helper()
 	want := make([]int, s.version)
@@ -399,11 +397,10 @@ func (s *stateWorld) checkAll() {
 	}
 }
 
-// blames are words that make somebody look for the fault at the remote.
+// blames matches text that would make an operator suspect the remote.
 var blames = regexp.MustCompile(`remote unreachable|can be reached|closed the connection|in pkt-line|invalid pkt`)
 
-// checkWords demands one warning at most of each damaged file, and none that is
-// about the remote.
+// checkWords requires at most one warning for each damaged file, and none about the remote.
 func (s *stateWorld) checkWords(out string, hurt []string) {
 	s.t.Helper()
 	if said := blames.FindString(out); said != "" {

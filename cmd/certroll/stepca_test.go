@@ -21,10 +21,9 @@ import (
 // compromise is keyCompromise of RFC 5280 section 5.3.1.
 const compromise = 1
 
-// TestStepCA: a real CA beside Pebble, one that has no renewal information and no
-// profiles, and a CRL. What a user of it goes through: all kinds of certificates,
-// a rotation that revokes, a certificate that the CA revokes, an account that the
-// CA does not take any more, and a CA that is away for a while.
+// TestStepCA: step-ca is a second real CA, without renewal information and profiles but with a CRL. The tests cover all
+// kinds of certificates, a rotation that revokes, a certificate revoked by the CA, an account that the CA rejects, and
+// an outage of the CA.
 func TestStepCA(t *testing.T) {
 	labtest.Needs(t, "step-ca")
 	t.Parallel()
@@ -41,7 +40,7 @@ func TestStepCA(t *testing.T) {
 	}
 }
 
-// onStep is a world of its own on a step-ca.
+// onStep returns a new world on a step-ca.
 func (w world) onStep(t *testing.T, ca *lab.StepCA, files map[string]string) *world {
 	t.Helper()
 	w.prefix = "certroll-" + notInName.ReplaceAllString(strings.ToLower(t.Name()), "-")
@@ -51,7 +50,7 @@ func (w world) onStep(t *testing.T, ca *lab.StepCA, files map[string]string) *wo
 	return fresh
 }
 
-// listed are the entries of the CRL, by serial.
+// listed returns the CRL's entries, by serial.
 func listed(t *testing.T, ca *lab.StepCA) map[string]int {
 	t.Helper()
 	entries, err := ca.Revoked(t.Context())
@@ -65,7 +64,7 @@ func listed(t *testing.T, ca *lab.StepCA) map[string]int {
 	return codes
 }
 
-// stepMainJob: several certificates, a wildcard, an RSA key and http-01 in one go.
+// stepMainJob: one apply issues several certificates, with a wildcard, an RSA key and http-01.
 func stepMainJob(t *testing.T, l *world, ca *lab.StepCA) {
 	w := l.onStep(t, ca, map[string]string{"certs.hcl": twoCertificates + declare("key {\n    algorithm = \"rsa\"\n  }", "rsa")["certs.hcl"] +
 		strings.ReplaceAll(declare("", "web")["certs.hcl"], "dns.lab", "dns.web")})
@@ -89,8 +88,8 @@ func stepMainJob(t *testing.T, l *world, ca *lab.StepCA) {
 	}
 }
 
-// stepRotation: a person rotates and revokes what leaked. The CA lists the old one,
-// with the reason, and not the new one.
+// stepRotation: a person rotates and revokes a leaked certificate. The CRL contains the old one with the reason, and
+// not the new one.
 func stepRotation(t *testing.T, l *world, ca *lab.StepCA) {
 	w := l.onStep(t, ca, declare("", "leaked"))
 	w.certroll(0, "apply", "-auto-approve")
@@ -112,8 +111,8 @@ func stepRotation(t *testing.T, l *world, ca *lab.StepCA) {
 	w.tells("leaked", "issue success, rotate success")
 }
 
-// stepRevoked: somebody else revokes one of two certificates. certroll reads the CRL
-// for both, pages and renews the one with a fresh key, and leaves the other alone.
+// stepRevoked: someone else revokes one of two certificates. certroll reads the CRL for both, alerts, renews the
+// revoked one with a new key, and leaves the other alone.
 func stepRevoked(t *testing.T, l *world, ca *lab.StepCA) {
 	w := l.onStep(t, ca, declare("key {\n    rotation = \"never\"\n  }", "good", "bad"))
 	w.certroll(0, "apply", "-auto-approve")
@@ -150,8 +149,8 @@ func stepRevoked(t *testing.T, l *world, ca *lab.StepCA) {
 	}
 }
 
-// stepAccount: the CA does not take the account any more. One failure is told, the
-// rest waits, and what its message says to do frees all.
+// stepAccount: the CA rejects the account. certroll records one failure and holds the rest, and the advice in the error
+// ends the holds.
 func stepAccount(t *testing.T, l *world, ca *lab.StepCA) {
 	names := []string{"acc-a", "acc-b", "acc-c"}
 	w := l.onStep(t, ca, declare("", names...))
@@ -163,7 +162,7 @@ func stepAccount(t *testing.T, l *world, ca *lab.StepCA) {
 		t.Errorf("doctor does not find it:\n%s", out)
 	}
 	w.certroll(1, "apply", "-auto-approve")
-	w.certroll(0, "apply", "-auto-approve") // all wait
+	w.certroll(0, "apply", "-auto-approve") // all are held
 	failed := slices.DeleteFunc(w.events(), func(e auditEvent) bool { return e.Status != string(ledger.Failed) })
 	if len(failed) != 1 || failed[0].Owner != string(ledger.OwnerAccount) || !strings.Contains(failed[0].Message, "the CA answered 401 urn:ietf:params:acme:error:unauthorized") {
 		t.Fatalf("failures: %+v", failed)
@@ -175,8 +174,8 @@ func stepAccount(t *testing.T, l *world, ca *lab.StepCA) {
 	w.removeAccount(id, doc, failed[0].Certificate, names)
 }
 
-// stepOutage: the CA is away when a renewal is due. The certificate is held, what is
-// live stays, and it is renewed with the same account once the CA is back.
+// stepOutage: the CA is down when a renewal is due. The certificate is held, the live one stays, and the renewal
+// succeeds with the same account when the CA is back.
 func stepOutage(t *testing.T, l *world, ca *lab.StepCA) {
 	w := l.onStep(t, ca, declare("", "outage"))
 	w.certroll(0, "apply", "-auto-approve")

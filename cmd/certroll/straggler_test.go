@@ -15,22 +15,22 @@ import (
 	"certroll/cmd/certroll/page"
 )
 
-// slowAnswer is how long the hostile CA of these tests takes for an answer: less
-// than certroll waits for one, so that no single call is what ends.
+// slowAnswer is the response time of the hostile CA. It is shorter than certroll's timeout for one call, so no single
+// call fails.
 const slowAnswer = 25 * time.Second
 
-// lateAnswers lets each call wait, and then answers as the CA does.
+// lateAnswers delays each call and then passes it on to the CA.
 func lateAnswers(_ http.ResponseWriter, req *http.Request) bool {
-	body, _ := io.ReadAll(req.Body) // with a body unread it is not seen that the client goes away
+	body, _ := io.ReadAll(req.Body) // net/http notices a disconnect only after the body was read
 	req.Body = io.NopCloser(bytes.NewReader(body))
 	select {
-	case <-time.After(slowAnswer): // the client goes away before, when the test is over
+	case <-time.After(slowAnswer): // at the end of the test the client disconnects before that
 	case <-req.Context().Done():
 	}
 	return req.Context().Err() != nil
 }
 
-// drips begins an answer, and sends a byte of it now and then, without end.
+// drips starts a response and sends a byte of it now and then, without end.
 func drips(rw http.ResponseWriter, req *http.Request) bool {
 	rw.Header().Set("Content-Type", "application/json")
 	out := http.NewResponseController(rw)
@@ -46,9 +46,8 @@ func drips(rw http.ResponseWriter, req *http.Request) bool {
 	}
 }
 
-// TestSlowCAHoldsUpNobody: a hostile CA, which is a front before a Pebble of these
-// tests, lets certroll wait. A certificate of another CA that is declared then is
-// issued and in the ledger, the page says who is at work, and SIGTERM ends it all.
+// TestSlowCAHoldsUpNobody: a hostile CA delays certroll. A certificate for another CA, declared meanwhile, is issued
+// and recorded, the page shows the certificate at work, and SIGTERM ends certroll.
 func TestSlowCAHoldsUpNobody(t *testing.T) {
 	sideBySide(t, map[string]func(*testing.T, *world){
 		"from the first call on": func(t *testing.T, l *world) { slowCA(t, l, "late", lateAnswers, "account") },
@@ -57,7 +56,7 @@ func TestSlowCAHoldsUpNobody(t *testing.T) {
 	})
 }
 
-// only goes wrong for requests to one resource alone.
+// only limits a fault to requests for one resource.
 func only(path string, wrong caFault) caFault {
 	return func(rw http.ResponseWriter, req *http.Request) bool {
 		return strings.HasPrefix(req.URL.Path, path) && wrong(rw, req)

@@ -11,9 +11,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// TestOwnWorkflows: certroll's own workflows take actions by commit, keep no
-// credential in the checkout, know no secret, and may only read, but for the
-// job that publishes a release.
+// TestOwnWorkflows: certroll's own workflows pin actions to commits, keep no credential in the checkout, use no secret,
+// and have read-only permissions, except for the job that publishes a release.
 func TestOwnWorkflows(t *testing.T) {
 	files, err := filepath.Glob("../../.github/workflows/*.y*ml")
 	if err != nil || len(files) < 2 {
@@ -63,8 +62,8 @@ func TestOwnWorkflows(t *testing.T) {
 	}
 }
 
-// TestVulncheck: a vulnerability and any other failure of govulncheck fail
-// `make vulncheck`; a database that cannot be reached is said and does not.
+// TestVulncheck: `make vulncheck` fails on a vulnerability and on any other error of govulncheck. If only the database
+// is unreachable, it prints that and succeeds.
 func TestVulncheck(t *testing.T) {
 	tests := map[string]struct {
 		says, env string
@@ -85,7 +84,7 @@ func TestVulncheck(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			fake := filepath.Join(t.TempDir(), "govulncheck") // stands for the real one, whose database is elsewhere
+			fake := filepath.Join(t.TempDir(), "govulncheck") // a fake, because the real one needs a remote database
 			writeProgram(t, fake, "#!/bin/sh\necho \"$SAYS\" >&2\nexit $CODE\n")
 			cmd := exec.CommandContext(t.Context(), "../../.ci/vulncheck")
 			cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "GOVULNCHECK=" + fake, "SAYS=" + test.says, "CODE=" + string(rune('0'+test.code)), test.env}
@@ -97,7 +96,7 @@ func TestVulncheck(t *testing.T) {
 	}
 }
 
-// newestVersion is that of CHANGELOG.md.
+// newestVersion returns the newest version in CHANGELOG.md.
 func newestVersion(t *testing.T) string {
 	t.Helper()
 	b, err := os.ReadFile("../../CHANGELOG.md")
@@ -111,8 +110,8 @@ func newestVersion(t *testing.T) string {
 	return string(m[1])
 }
 
-// TestReleaseIsWhatIsInstalled: archives and images that pages and examples name are of
-// the newest version, as make release names them.
+// TestReleaseIsWhatIsInstalled: docs and examples name archives and images of the newest version, with the names that
+// make release gives them.
 func TestReleaseIsWhatIsInstalled(t *testing.T) {
 	newest := newestVersion(t)
 	named := regexp.MustCompile(`certroll_(\d+\.\d+\.\d+)_|certroll:v(\d+\.\d+\.\d+)|(?:VERSION=|newTag: )v(\d+\.\d+\.\d+)`)
@@ -140,8 +139,8 @@ func TestReleaseIsWhatIsInstalled(t *testing.T) {
 	}
 }
 
-// TestVersionOfACommit: a build is of the version that the changelog ends with until
-// something is unreleased; a tag goes before.
+// TestVersionOfACommit: a build has the newest version in the changelog while nothing is unreleased. A tag takes
+// precedence.
 func TestVersionOfACommit(t *testing.T) {
 	dir := t.TempDir()
 	script, err := os.ReadFile("../../.ci/version")

@@ -17,8 +17,7 @@ var (
 	testDeclare = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)[A-Za-z0-9_]+)\(`)
 )
 
-// TestThreatModelNamesItsTests: each row of the threat model ends in the tests
-// that prove it, and all of them exist.
+// TestThreatModelNamesItsTests: each row of the threat model names its tests, and all of them exist.
 func TestThreatModelNamesItsTests(t *testing.T) {
 	declared := declaredTests(t)
 	rows := tableRows(t, threatModel, "test")
@@ -38,8 +37,7 @@ func TestThreatModelNamesItsTests(t *testing.T) {
 	}
 }
 
-// TestPromisesAreProven: what README promises, word for word, is a row of the
-// threat model.
+// TestPromisesAreProven: each promise in README is, word for word, a row of the threat model.
 func TestPromisesAreProven(t *testing.T) {
 	readme, err := os.ReadFile("../../README.md")
 	if err != nil {
@@ -62,7 +60,7 @@ func TestPromisesAreProven(t *testing.T) {
 	}
 }
 
-// tableRows are the rows of a page's tables whose last column has a name.
+// tableRows returns the rows of a page's tables whose last column has the given header.
 func tableRows(t *testing.T, page, last string) [][]string {
 	t.Helper()
 	b, err := os.ReadFile(page)
@@ -110,8 +108,7 @@ func declaredTests(t *testing.T) map[string]bool {
 	return declared
 }
 
-// TestUnitKeepsMemoryOffDisks: keys in certroll's memory come into no core dump
-// and no swap where systemd starts it.
+// TestUnitKeepsMemoryOffDisks: under systemd, the keys in certroll's memory reach neither a core dump nor swap.
 func TestUnitKeepsMemoryOffDisks(t *testing.T) {
 	unit, err := os.ReadFile("../../examples/install/certroll.service")
 	if err != nil {

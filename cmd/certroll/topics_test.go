@@ -16,7 +16,7 @@ import (
 	"certroll/cmd/certroll/settings"
 )
 
-// TestHelpGroups: each command that is shown stands in a group, and the topics below.
+// TestHelpGroups: each visible command is in a group, and the help topics follow the commands.
 func TestHelpGroups(t *testing.T) {
 	root := tested()
 	root.InitDefaultHelpCmd()
@@ -33,7 +33,7 @@ func TestHelpGroups(t *testing.T) {
 	}
 }
 
-// TestSettingsTopic: the page names every block and attribute of certroll.hcl.
+// TestSettingsTopic: the topic lists every block and attribute of certroll.hcl.
 func TestSettingsTopic(t *testing.T) {
 	fields := reflect.TypeFor[settings.Settings]()
 	for i := range fields.NumField() {
@@ -44,7 +44,7 @@ func TestSettingsTopic(t *testing.T) {
 	}
 }
 
-// TestEnvironmentTopic: the page names every variable that the command line reads.
+// TestEnvironmentTopic: the topic lists every environment variable that the command line reads.
 func TestEnvironmentTopic(t *testing.T) {
 	var files []string
 	err := filepath.WalkDir(".", func(path string, _ fs.DirEntry, err error) error {
@@ -73,8 +73,7 @@ func TestEnvironmentTopic(t *testing.T) {
 	}
 }
 
-// TestExitCodesTopic: each command whose own help speaks of an exit code beyond 1 is in
-// the table.
+// TestExitCodesTopic: the table contains each command whose help mentions an exit code above 1.
 func TestExitCodesTopic(t *testing.T) {
 	everyCommand(tested(), func(c *cobra.Command) {
 		name := strings.TrimPrefix(c.CommandPath(), "certroll ")
@@ -84,7 +83,7 @@ func TestExitCodesTopic(t *testing.T) {
 	})
 }
 
-// TestFlagValues: a flag that takes one of few values offers them.
+// TestFlagValues: completion offers the values of a flag with few values.
 func TestFlagValues(t *testing.T) {
 	for _, tc := range []struct{ line, want string }{
 		{"audit --status ", "denied"}, {"audit --operation ", "reissue"}, {"audit --class ", "rate_limited"}, {"audit --class ", "stale"},

@@ -12,8 +12,8 @@ import (
 // symptom matches the first cell of a row that quotes what an operator sees.
 var symptom = regexp.MustCompile("(?m)^\\| (?:class |reason )?`([^`]+)`")
 
-// An operator looks for the words on the screen: each that the page quotes is in
-// the program as it is quoted.
+// TestTroubleshootingQuotes: operators search for the text on their screen, so each quote on the page is verbatim in
+// the program.
 func TestTroubleshootingQuotes(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../docs/troubleshooting.md")
@@ -32,7 +32,7 @@ func TestTroubleshootingQuotes(t *testing.T) {
 	}
 }
 
-// programText is the source of the program, tests left out.
+// programText returns the source of the program without its tests.
 func programText(t *testing.T) string {
 	t.Helper()
 	var b strings.Builder

@@ -11,7 +11,7 @@ import (
 	"certroll/examples/lab/labtest"
 )
 
-// author is somebody with a clone of the config repo, who uses the real git.
+// author is a person with a clone of the config repo and the real git.
 type author struct {
 	w     *world
 	clone string
@@ -37,7 +37,7 @@ func (a *author) git(args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// push commits a file and pushes; options stand before "commit".
+// push commits a file and pushes. options are git's options before "commit".
 func (a *author) push(name, text string, options ...string) string {
 	a.w.t.Helper()
 	if err := os.WriteFile(filepath.Join(a.clone, name), []byte(text), 0o600); err != nil {
@@ -49,10 +49,10 @@ func (a *author) push(name, text string, options ...string) string {
 	return a.git("rev-parse", "HEAD")
 }
 
-// certificateNamed is oneCertificate by another name.
+// certificateNamed is oneCertificate with another name.
 func certificateNamed(name string) string { return strings.ReplaceAll(oneCertificate, "api", name) }
 
-// denied are the events of revisions that were held back.
+// denied returns the events of held revisions.
 func (w *world) denied() []auditEvent {
 	w.t.Helper()
 	var list []auditEvent
@@ -67,8 +67,8 @@ func (w *world) denied() []auditEvent {
 	return list
 }
 
-// TestSignedCommits: where certroll.hcl names signers, a head that none of them
-// signed is refused by plan and apply, and held back by run, over a restart too.
+// TestSignedCommits: if certroll.hcl names signers, plan and apply reject a head without their signature, and run holds
+// it, also after a restart.
 func TestSignedCommits(t *testing.T) {
 	t.Parallel()
 	labtest.Needs(t, "ssh-keygen")
@@ -115,7 +115,7 @@ func TestSignedCommits(t *testing.T) {
 		t.Errorf("the log does not say it:\n%s", out)
 	}
 
-	// After a restart the last good revision is in force, and it is not told again.
+	// After a restart the last good revision is in force, and the hold is not recorded again.
 	if err := w.vault.API(t.Context(), "DELETE", "secret/data/tls/more", nil, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -133,13 +133,13 @@ func TestSignedCommits(t *testing.T) {
 	}
 }
 
-// metadataIsThere tells whether a secret was ever written.
+// metadataIsThere reports whether a secret was ever written.
 func (w *world) metadataIsThere(path string) bool {
 	return w.vault.API(w.t.Context(), "GET", "secret/metadata/"+path, nil, nil) == nil
 }
 
-// TestRewrittenHistory: a forced push is held back until a person accepts it,
-// also where only the ledger knows what was in force.
+// TestRewrittenHistory: certroll holds a forced push until a person accepts it, also if only the ledger knows the
+// revision in force.
 func TestRewrittenHistory(t *testing.T) {
 	t.Parallel()
 	w := newLab(t).fresh(t, map[string]string{"certs.hcl": oneCertificate})
@@ -160,7 +160,7 @@ func TestRewrittenHistory(t *testing.T) {
 		w.says(command, "history rewritten", "does not descend from "+good, "certroll accept "+forced)
 	}
 
-	// On a fresh disk the ledger knows, and there is nothing to go on with.
+	// On a new disk only the ledger knows the revision in force, and no last good revision is stored.
 	if err := os.RemoveAll(filepath.Join(w.dir, "state")); err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +177,7 @@ func TestRewrittenHistory(t *testing.T) {
 	if out := w.certroll(0, "accept", forced); !strings.Contains(out, "Accepted "+forced) {
 		t.Errorf("accept says %s", out)
 	}
-	w.stopRun(cmd, out) // which would wait a minute after a pass that failed
+	w.stopRun(cmd, out) // after a failed pass it would wait a minute
 	cmd, out = w.startRun()
 	w.until("what was accepted", out, func() bool { return w.countEvents("issue", "success") == 2 })
 	w.checkPair("tls/evil", "evil.lab.test")
@@ -193,7 +193,7 @@ func TestRewrittenHistory(t *testing.T) {
 	w.until("the end of the attempt", out, func() bool { return !w.metadataIsThere("certroll/pending/evil") })
 	w.certroll(0, "plan", "-detailed-exitcode")
 
-	// Back again is another matter: consent is to one commit, and used up.
+	// Forcing the branch back needs new consent, because consent is for one commit and used up.
 	ada.git("push", "--quiet", "--force", "origin", good+":main")
 	w.until("the way back", out, func() bool { return len(w.denied()) == 3 })
 	w.says("apply --auto-approve", "does not descend from "+forced)
@@ -208,8 +208,7 @@ func TestRewrittenHistory(t *testing.T) {
 	w.certroll(0, "plan")
 }
 
-// TestPolicy: what a policy forbids is refused by plan and apply, and by run as
-// a revision with a mistake, each with file and line.
+// TestPolicy: plan and apply reject what a policy forbids, and run rejects the revision, each with file and line.
 func TestPolicy(t *testing.T) {
 	t.Parallel()
 	w := newLab(t).fresh(t, map[string]string{"teams/shop/a.hcl": oneCertificate})

@@ -13,8 +13,7 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// TestNewCredentialInAFile: a hold ends when the file that holds the refused
-// credential changes, and not before.
+// TestNewCredentialInAFile: a hold ends when the file with the rejected credential changes, and not before.
 func TestNewCredentialInAFile(t *testing.T) {
 	t.Parallel()
 	w := newLab(t).fresh(t, map[string]string{"certs.hcl": strings.ReplaceAll(oneCertificate, "dns.lab", "dns.filed")})
@@ -44,15 +43,14 @@ dns "filed" {
 	}
 	w.until("the certificate", out, func() bool { return w.countEvents("issue", "success") == 1 })
 	w.stopRun(cmd, out)
-	es := slices.DeleteFunc(w.audit(), func(e ledger.Event) bool { return e.Operation != ledger.KindIssue }) // the daily examination may find it too
+	es := slices.DeleteFunc(w.audit(), func(e ledger.Event) bool { return e.Operation != ledger.KindIssue }) // the daily examination may report it too
 	if len(es) != 2 || es[0].Class != ledger.ClassDNSUnauthorized || es[0].HoldUntil == nil || es[1].Time.After(*es[0].HoldUntil) {
 		t.Errorf("the hold did not end early: %+v", es)
 	}
 	w.checkPair("tls/api", "api.lab.test")
 }
 
-// TestConfigDirIsWatched: a file that is written below the config directory is
-// taken up long before the next pull.
+// TestConfigDirIsWatched: certroll reads a file written below the config directory long before the next pull.
 func TestConfigDirIsWatched(t *testing.T) {
 	t.Parallel()
 	w := newLab(t).fresh(t, map[string]string{"README.md": "nothing\n"})

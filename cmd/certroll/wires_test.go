@@ -13,12 +13,10 @@ import (
 	"certroll/cmd/certroll/settings"
 )
 
-// wires are all settings of certroll.hcl: how each is written, and what then
-// reaches the part that it is for, as far as it is not shown by "field". A setting
-// that is not here fails TestEverySettingWorks.
+// wires lists every setting of certroll.hcl: how it is written, and the value that must reach the part that uses it.
+// TestEverySettingWorks fails for a setting that is not listed.
 //
-// The value that is written is VALUE, in quotes; for paths it is relative, and
-// must arrive as the path beside certroll.hcl.
+// The written value is VALUE in quotes. A path is written as relative and must arrive as a path next to certroll.hcl.
 var wires = map[string]struct {
 	value string // "": a text; "path": a relative path; else HCL source
 	wire  func(*settings.Settings) any
@@ -64,13 +62,13 @@ var wires = map[string]struct {
 	"notify.on": {`["failing"]`, func(s *settings.Settings) any { return string(s.Notify[0].Interest().On[0]) }, "failing"}, "notify.labels": {`{ a = "b" }`, func(s *settings.Settings) any { return s.Notify[0].Interest().Labels["a"] }, "b"},
 }
 
-// authWires are those of repo.auth and ledger.auth, by what gitsync is handed.
+// authWires lists the settings of repo.auth and ledger.auth, with gitsync's field for each.
 var authWires = map[string]string{
 	"username": "Username", "token_env": "Token", "token_file": "TokenFile", "ssh_key_file": "SSHKeyFile", "ssh_key_passphrase_env": "SSHKeyPassphrase",
 	"ssh_key_passphrase_file": "SSHKeyPassphrase", "ssh_agent": "SSHAgent", "known_hosts_file": "KnownHostsFile", "ca_bundle": "CABundleFile",
 }
 
-// alongside is what must stand beside a setting in its block.
+// alongside lists what a setting requires next to it in its block.
 var alongside = map[string]string{
 	"notify.webhook": "secret_env = \"S\"\n", "notify.secret_env": "webhook = \"https://h.example.com\"\n", "notify.secret_file": "webhook = \"https://h.example.com\"\n",
 	"notify.on": "service_env = \"S\"\n", "notify.labels": "service_env = \"S\"\n", "notify.name": "service_env = \"S\"\n",
@@ -83,8 +81,8 @@ func passphraseOf(text string, err error) any {
 	return text
 }
 
-// TestEverySettingWorks writes each setting into a certroll.hcl, loads it from
-// another directory, and looks at what arrives where it is used.
+// TestEverySettingWorks writes each setting into a certroll.hcl, loads it from another working directory, and checks
+// the value where it is used.
 func TestEverySettingWorks(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(t.TempDir())
@@ -187,7 +185,7 @@ func loadOne(t *testing.T, dir, name, source string) *settings.Settings {
 	return s
 }
 
-// settingNames are the settings of a struct and its blocks, by their hcl tags.
+// settingNames returns the settings of a struct and its blocks, from their hcl tags.
 func settingNames(of reflect.Type, prefix string) (names []string) {
 	for i := range of.NumField() {
 		f := of.Field(i)
@@ -207,9 +205,8 @@ func settingNames(of reflect.Type, prefix string) (names []string) {
 	return names
 }
 
-// TestRelativePaths: a path is relative to certroll.hcl; what earlier versions
-// found below the working directory is still found, where it is not beside the
-// file.
+// TestRelativePaths: a path is relative to certroll.hcl. If the file is missing there, certroll still finds it below
+// the working directory, as earlier versions did.
 func TestRelativePaths(t *testing.T) {
 	dir, cwd := t.TempDir(), t.TempDir()
 	t.Chdir(cwd)

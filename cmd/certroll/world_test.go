@@ -24,34 +24,34 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// world is real parts on loopback: Pebble, DNS, Vault and a bare repository.
+// world is a set of real servers on loopback: Pebble, DNS, Vault and a bare repository.
 type world struct {
 	t      testing.TB
 	dir    string
 	vault  *lab.Vault
 	pebble *lab.Pebble
-	root   string // PEM of what issued chains end in; "": Pebble is asked for it
+	root   string // PEM of the root of issued chains; "": Pebble's
 	dns    *lab.DNS
 	repo   string // path of the bare repository
-	// program is certroll: this test binary under that name, which has the race
-	// detector, unless a test that starts it hundreds of times says otherwise.
+	// program is the path of certroll. By default it is this test binary, which has the race detector; tests with
+	// hundreds of starts use another build.
 	program string
 
-	// Where certroll is sent; a test may put a proxy in between.
+	// The addresses that certroll uses; a test may put a proxy in between.
 	vaultAddr, directory, caBundle, repoURL string
 
-	token      string // certroll's at Vault
-	prefix     string // of certroll's own state in Vault
+	token      string // certroll's token for Vault
+	prefix     string // prefix of certroll's own state in Vault
 	nameserver nameserver
-	repoMore   string               // more of the repo block
-	env        []string             // more of certroll's environment
-	attr       *syscall.SysProcAttr // how it is started; nil: as any program
+	repoMore   string               // additional settings in the repo block
+	env        []string             // additional environment variables of certroll
+	attr       *syscall.SysProcAttr // attributes of its process; nil: the default
 
-	said, tmp  string // where a copy of its output, and its temporary files, are
-	keysSought int    // in what it left
+	said, tmp  string // directories of a copy of its output and of its temporary files
+	keysSought int    // number of keys that the search looked for
 }
 
-// nameserver is where certroll sends its updates.
+// nameserver is the server for certroll's DNS updates.
 type nameserver struct{ addr, key, secret, algorithm string }
 
 const zone = "lab.test"
@@ -59,7 +59,7 @@ const zone = "lab.test"
 // newLab starts the servers that many worlds can share.
 func newLab(t testing.TB) *world { return newLabWith(t, lab.PebbleOptions{}) }
 
-// newLabWith is newLab with a CA of these manners.
+// newLabWith is newLab with Pebble's options.
 func newLabWith(t testing.TB, o lab.PebbleOptions) *world {
 	w := newLabWithoutCA(t)
 	o.DNS = w.dns.Addr
@@ -68,7 +68,7 @@ func newLabWith(t testing.TB, o lab.PebbleOptions) *world {
 	return w
 }
 
-// newLabWithoutCA is newLab for a test that brings a CA of its own.
+// newLabWithoutCA is newLab for a test that starts its own CA.
 func newLabWithoutCA(t testing.TB) *world {
 	dns := labtest.DNS(t, zone)
 	installDNS(t, "certroll")
@@ -78,7 +78,7 @@ func newLabWithoutCA(t testing.TB) *world {
 	return w
 }
 
-// installDNS puts certroll-dns beside a certroll, where that looks for it.
+// installDNS puts certroll-dns next to a certroll, where certroll looks for it.
 func installDNS(t testing.TB, program string) {
 	t.Helper()
 	path, err := exec.LookPath(program)
@@ -86,12 +86,12 @@ func installDNS(t testing.TB, program string) {
 		t.Fatal(err)
 	}
 	err = os.Symlink(labtest.DNSProgram(t), filepath.Join(filepath.Dir(path), "certroll-dns"))
-	if err != nil && !errors.Is(err, fs.ErrExist) { // another test has done it
+	if err != nil && !errors.Is(err, fs.ErrExist) { // another test has installed it
 		t.Fatal(err)
 	}
 }
 
-// fresh is a new directory and a new repository on the same servers.
+// fresh returns a world with a new directory and repository on the same servers.
 func (w world) fresh(t testing.TB, files map[string]string) *world {
 	t.Helper()
 	w.t, w.dir = t, t.TempDir()
@@ -112,8 +112,8 @@ func (w *world) push(files map[string]string, message string) {
 	}
 }
 
-// settings writes certroll.hcl; more is appended. Nothing is served unless it
-// says so: many worlds are at work at once.
+// settings writes certroll.hcl and appends more. Unless more says otherwise, certroll serves nothing, because many
+// worlds run concurrently.
 func (w *world) settings(more string) {
 	w.t.Helper()
 	if !strings.Contains(more, "listen") {
@@ -163,7 +163,7 @@ dns "lab" {
 	}
 }
 
-// command is certroll as a user would run it in the world's directory.
+// command returns certroll's command in the world's directory, as a user would run it.
 func (w *world) command(args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(w.t.Context(), w.program, args...)
 	cmd.Dir, cmd.SysProcAttr = w.dir, w.attr
@@ -172,7 +172,7 @@ func (w *world) command(args ...string) *exec.Cmd {
 	return cmd
 }
 
-// certroll runs it and demands an exit code.
+// certroll runs certroll and requires an exit code.
 func (w *world) certroll(code int, args ...string) string {
 	w.t.Helper()
 	cmd := w.command(args...)
@@ -186,7 +186,7 @@ func (w *world) certroll(code int, args ...string) string {
 	return out.String()
 }
 
-// noSecrets fails where an output holds a credential or a private key.
+// noSecrets fails if an output contains a credential or a private key.
 func (w *world) noSecrets(out string) {
 	w.t.Helper()
 	for what, secret := range map[string]string{"Vault token": w.token, "TSIG secret": w.nameserver.secret, "private key": "PRIVATE KEY-----"} {
@@ -225,7 +225,7 @@ func (w *world) secret(path string) map[string]string {
 	return s.Data.Data
 }
 
-// roots are what the chains of the world's CA end in.
+// roots returns the root certificates of the world's CA.
 func (w *world) roots() string {
 	w.t.Helper()
 	if w.root != "" {
@@ -238,8 +238,8 @@ func (w *world) roots() string {
 	return roots
 }
 
-// checkPair is a second opinion on what a consumer reads: the key fits, the
-// chain verifies to the CA's root, the names are those asked for.
+// checkPair checks what a consumer reads, independently of certroll's code: the key matches, the chain verifies to the
+// CA's root, and the names are the requested ones.
 func (w *world) checkPair(path string, names ...string) *x509.Certificate {
 	w.t.Helper()
 	s := w.secret(path)
@@ -294,9 +294,8 @@ type auditEvent struct {
 	DNSAccount                                                                        string `json:"dns_account"`
 }
 
-// events are those of this month in the ledger, which has none where it has just
-// begun. That a machine is about to order for the first time is left out: a test of
-// its own is about that.
+// events returns this month's events in the ledger. It omits the event that a new machine writes before its first
+// order; another test covers that one.
 func (w *world) events() []auditEvent {
 	w.t.Helper()
 	month := time.Now().UTC().Format("audit/2006/01.jsonl")

@@ -10,7 +10,7 @@ import (
 	"certroll/examples/lab/labtest"
 )
 
-// keyFor makes an SSH key with a passphrase, and has the world's git trust it.
+// keyFor makes an SSH key with a passphrase and makes the world's git trust it.
 func (w *world) keyFor(name, passphrase string) string {
 	w.t.Helper()
 	file := filepath.Join(w.dir, name)
@@ -28,8 +28,8 @@ func (w *world) keyFor(name, passphrase string) string {
 	return file
 }
 
-// TestSignedLedger: what apply, retry and accept commit is signed, asks for no
-// pipeline, and goes to a ref that is no branch; who only reads needs no key.
+// TestSignedLedger: the commits of apply, retry and accept are signed, skip CI pipelines, and go to a ref outside
+// refs/heads. Commands that only read need no key.
 func TestSignedLedger(t *testing.T) {
 	t.Parallel()
 	const passphrase = "not-a-secret-but-long-enough"
@@ -79,8 +79,8 @@ ledger {
 	}
 }
 
-// TestTokenRotatedUnderRun: the Git server's token changes while the daemon
-// runs. It follows the file, and shows neither token.
+// TestTokenRotatedUnderRun: the Git server's token changes while the daemon runs. The daemon reads the new token from
+// its file and never shows either one.
 func TestTokenRotatedUnderRun(t *testing.T) {
 	t.Parallel()
 	server := labtest.GitHTTP(t)

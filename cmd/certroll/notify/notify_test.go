@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// TestMain makes the test binary the child that speaks to services.
+// TestMain makes the test binary act as the child process that contacts notification services.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "notify-child" {
 		if err := ServeChild(os.Stdin, os.Stdout); err != nil {
@@ -36,7 +36,7 @@ func service(urls ...string) *Service {
 	}}
 }
 
-// TestSign is the example of the Standard Webhooks specification's libraries.
+// TestSign uses the example from the Standard Webhooks specification's libraries.
 func TestSign(t *testing.T) {
 	got, err := sign([]string{"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}, "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", []byte(`{"test": 2432232314}`))
 	if want := "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="; err != nil || got != want {
@@ -55,7 +55,7 @@ func TestKey(t *testing.T) {
 	}
 }
 
-// TestWebhook: what is posted, and what is made of the answers.
+// TestWebhook checks the posted request and the handling of responses.
 func TestWebhook(t *testing.T) {
 	secret, second := "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "another secret of this test alone"
 	at := time.Unix(1614265330, 0)
@@ -101,7 +101,7 @@ func TestWebhook(t *testing.T) {
 	}
 }
 
-// TestService: a service gets subject and text.
+// TestService: a service receives subject and text.
 func TestService(t *testing.T) {
 	var body string
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -118,7 +118,7 @@ func TestService(t *testing.T) {
 	}
 }
 
-// TestServiceHangs: one that does not answer is given up, its child ended.
+// TestServiceHangs: certroll gives up on a service that does not respond, and ends its child process.
 func TestServiceHangs(t *testing.T) {
 	asked, release := make(chan struct{}), make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
@@ -135,8 +135,8 @@ func TestServiceHangs(t *testing.T) {
 	}
 }
 
-// TestServicesKeepSecrets: whatever a service fails with, no part of its URL is
-// told. Nothing is behind the proxy that they are sent through.
+// TestServicesKeepSecrets: no error of a service contains any part of its URL. The tests send through a proxy that
+// reaches nothing.
 func TestServicesKeepSecrets(t *testing.T) {
 	for _, name := range []string{"HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"} {
 		t.Setenv(name, "http://127.0.0.1:9")

@@ -11,8 +11,8 @@ import (
 	"certroll/reconcile/plan"
 )
 
-// TestAtWork: what is at work, since when and at which step is what it is when
-// somebody looks, and not when the last pass ended.
+// TestAtWork: the page shows the certificates at work, their start and their step at the time of the request, not at
+// the end of the last pass.
 func TestAtWork(t *testing.T) {
 	s, _ := serving(t, ten())
 	looked := func() Status {

@@ -10,8 +10,7 @@ import (
 	"certroll/cmd/certroll/page/pagetest"
 )
 
-// TestScript: what the script adds in a browser, beside what a run of certroll
-// is looked at for.
+// TestScript checks the page's script in a browser, in addition to TestStatusPage.
 func TestScript(t *testing.T) {
 	in := ten()
 	in.Pass.Error = "Vault is sealed"
@@ -19,7 +18,7 @@ func TestScript(t *testing.T) {
 	var once sync.Once
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/events" {
-			once.Do(func() { s.Passed(in) }) // between the loading of the page and its listening
+			once.Do(func() { s.Passed(in) }) // between loading the page and the script's subscription
 		}
 		s.ServeHTTP(w, r)
 	}))
@@ -27,7 +26,7 @@ func TestScript(t *testing.T) {
 	tab := pagetest.Start(t).Tab(t)
 	tab.Open(server.URL)
 	tab.Until(`document.getElementById("pulse").textContent === "live"`)
-	tab.Until(`document.body.dataset.pass === "2"`) // none is missed
+	tab.Until(`document.body.dataset.pass === "2"`) // the script missed no event
 
 	at := func() string {
 		return pagetest.Eval[string](tab, `document.activeElement.id || document.activeElement.textContent`)
@@ -47,7 +46,7 @@ func TestScript(t *testing.T) {
 		t.Error("typing makes the alert anew, so that it is said again")
 	}
 
-	// On a phone the filters are folded, unless one is on, and nothing is wider than it.
+	// On a phone the filters are folded unless one is active, and nothing is wider than the screen.
 	phone := tab
 	phone.Size(400, 900)
 	for address, open := range map[string]bool{"": false, "/?team=shop": true} {
@@ -63,7 +62,7 @@ func TestScript(t *testing.T) {
 	tab.Open(server.URL)
 	tab.Until(`document.getElementById("pulse").textContent === "live"`)
 
-	// A tab behind another one holds no connection, and misses nothing.
+	// A hidden tab has no connection and misses nothing.
 	standBehind := func(is string) {
 		_ = pagetest.Eval[bool](tab, `Object.defineProperty(document, "hidden", {value: `+is+`, configurable: true}).dispatchEvent(new Event("visibilitychange"))`)
 	}
@@ -72,7 +71,7 @@ func TestScript(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatal("it holds its connection")
 		}
-		_ = tab.Text() // until the server has seen it go
+		_ = tab.Text() // gives the server time to notice the disconnect
 	}
 	s.Passed(in)
 	standBehind("false")

@@ -9,7 +9,7 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// TestDocs: every state and every field of the JSON is described.
+// TestDocs: the docs describe every state and every JSON field.
 func TestDocs(t *testing.T) {
 	text, err := os.ReadFile("../../../docs/page.md")
 	if err != nil {

@@ -9,8 +9,7 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// FuzzPage: whatever record somebody pushed to the ledger, there is a page of it,
-// and it is text.
+// FuzzPage: for any record in the ledger the page renders, and shows the record's values as text.
 func FuzzPage(f *testing.F) {
 	for _, r := range ten().Records {
 		if r.LastFailure != nil {

@@ -18,7 +18,7 @@ import (
 
 const day24 = 24 * hour
 
-// names are those of certificates, in their order.
+// names returns the names of certificates, in order.
 func names(list []*Certificate) []string {
 	var s []string
 	for _, c := range list {
@@ -27,7 +27,7 @@ func names(list []*Certificate) []string {
 	return s
 }
 
-// TestOrder: the worst first, then what ends first.
+// TestOrder: the page sorts by severity, then by expiry.
 func TestOrder(t *testing.T) {
 	p := New(ten(), noon)
 	want := []string{"api", "mail", "pay", "vpn", "search", "legacy", "wiki", "internal", "registry", "shop", "grafana", "old"}
@@ -39,7 +39,7 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// TestState: what a record, the plan and open problems make of a certificate.
+// TestState: record, plan and open problems determine a certificate's state.
 func TestState(t *testing.T) {
 	gone := live("a", "ca", 10*day24, 90*day24)
 	gone.State = ledger.StateRetired
@@ -94,7 +94,7 @@ func TestState(t *testing.T) {
 	}
 }
 
-// TestPick: what a filter leaves, and that its address means the same.
+// TestPick: a filter selects the expected certificates, and its query string decodes to the same filter.
 func TestPick(t *testing.T) {
 	p := New(ten(), noon)
 	for name, tc := range map[string]struct {
@@ -135,8 +135,7 @@ func TestPick(t *testing.T) {
 	}
 }
 
-// TestFilterIsBounded: however long an address is, a certificate is looked at
-// some times only.
+// TestFilterIsBounded: the number of comparisons per certificate is bounded, however long the query string.
 func TestFilterIsBounded(t *testing.T) {
 	text, labels := strings.Repeat("e ", 10_000), strings.Repeat("team,", 10_000)
 	for i := range 1000 {
@@ -148,7 +147,7 @@ func TestFilterIsBounded(t *testing.T) {
 	}
 }
 
-// TestPages: each certificate stands on one page.
+// TestPages: each certificate is on exactly one page.
 func TestPages(t *testing.T) {
 	p := New(many(2*perPage+1), noon)
 	seen := map[string]bool{}
@@ -172,8 +171,7 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// TestPauseIsOver: what became due by the end of its pause has no moment of a
-// renewal in its record.
+// TestPauseIsOver: the record of a certificate that became due at the end of its pause has no renewal time.
 func TestPauseIsOver(t *testing.T) {
 	ended := noon.Add(-30 * day24)
 	r := live("a", "ca", 60*day24, 90*day24)
@@ -187,8 +185,8 @@ func TestPauseIsOver(t *testing.T) {
 	}
 }
 
-// TestRowOfDeleted: the row of a secret that somebody deleted says so, with the
-// command that brings it back, and not that its renewal fails too.
+// TestRowOfDeleted: the row of a deleted secret shows the command that restores it, and not also that its renewal
+// fails.
 func TestRowOfDeleted(t *testing.T) {
 	r := failing(live("a", "ca", 10*day24, 90*day24), 1, ledger.ClassCAUnavailable, "dialling: connection refused", hour)
 	r.Gone = &ledger.Gone{Version: 3, At: noon}
@@ -199,7 +197,7 @@ func TestRowOfDeleted(t *testing.T) {
 	}
 }
 
-// TestBar: where things stand on the time line.
+// TestBar checks the positions on the time line.
 func TestBar(t *testing.T) {
 	c := newCertificate(suggested(live("a", "ca", 0, 90*day24)), nil, nil, noon)
 	s := newScale([]*Certificate{c}, noon)
@@ -210,7 +208,7 @@ func TestBar(t *testing.T) {
 	if b.Until != "100.00%" || b.Window != "65.00%" || b.Of != "2.00%" || b.Renew != "66.00%" || b.Beyond {
 		t.Errorf("%+v", b)
 	}
-	// One of twenty that lives for years presses nobody to the side.
+	// A single certificate with a lifetime of years does not compress the time line.
 	list := []*Certificate{newCertificate(live("ten years", "ca", 0, 3650*day24), nil, nil, noon)}
 	for range 39 {
 		list = append(list, c)
@@ -220,7 +218,7 @@ func TestBar(t *testing.T) {
 	} else if b := s.bar(list[0]); !b.Beyond || b.Until != "100.00%" {
 		t.Errorf("what ends beyond it: %+v", b)
 	}
-	// A bent line has room for an hour beside 90 days.
+	// A non-linear time line has room for an hour next to 90 days.
 	bent := scale{from: noon, span: 90 * day24, bent: true}
 	hourly := bent.bar(newCertificate(live("an hour", "ca", 0, hour), nil, nil, noon))
 	if hourly.Until != "7.74%" || hourly.Renew != "6.76%" || bent.bar(c).Until != "100.00%" {
@@ -238,8 +236,8 @@ func TestBar(t *testing.T) {
 	}
 }
 
-// TestHistoriesOfRenamed: what happened under a former name belongs to the page of the new
-// one, up to when the name ended, and to no other page.
+// TestHistoriesOfRenamed: events under a former name appear on the page of the new name, up to the rename, and on no
+// other page.
 func TestHistoriesOfRenamed(t *testing.T) {
 	r := live("web", "ca", 0, 90*day24)
 	r.Formerly = []ledger.Former{{Name: "api", Until: noon}}
@@ -258,8 +256,7 @@ func TestHistoriesOfRenamed(t *testing.T) {
 	}
 }
 
-// TestFiles: what the files link to is there, and they hold what the server
-// shows.
+// TestFiles: every link in the exported files leads to an existing file, and the files contain what the server shows.
 func TestFiles(t *testing.T) {
 	for name, in := range map[string]Input{"ten": ten(), "more than a page": many(perPage + 1), "none": {}} {
 		t.Run(name, func(t *testing.T) {

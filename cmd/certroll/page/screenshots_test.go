@@ -19,7 +19,7 @@ import (
 
 var screenshots = flag.String("screenshots", "", "write the documentation's pictures into this directory")
 
-// TestScreenshots writes the pictures of the documentation (make screenshots).
+// TestScreenshots writes the screenshots in the documentation (make screenshots).
 func TestScreenshots(t *testing.T) {
 	if *screenshots == "" {
 		t.Skip("no directory is named")
@@ -55,7 +55,7 @@ func TestScreenshots(t *testing.T) {
 	}
 }
 
-// palettized is a picture with its 256 most frequent colours.
+// palettized reduces a picture to its 256 most frequent colors.
 func palettized(t *testing.T, b []byte) []byte {
 	t.Helper()
 	in, err := png.Decode(bytes.NewReader(b))

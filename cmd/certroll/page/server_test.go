@@ -28,7 +28,7 @@ func queryOf(t *testing.T, f Filter) url.Values {
 	return v
 }
 
-// serving is a server at noon with the events of api in its ledger.
+// serving returns a server at noon with the events of certificate api in its ledger.
 func serving(t *testing.T, in Input) (*Server, *shelf) {
 	t.Helper()
 	ledger := &shelf{tree: story(t, "api", in.Problems...), head: in.Ledger}
@@ -43,8 +43,7 @@ func get(s http.Handler, address string) *httptest.ResponseRecorder {
 	return w
 }
 
-// TestHeaders: each answer, be it an error, keeps the page to itself, and
-// nothing in it is inline.
+// TestHeaders: every response, including errors, has the security headers, and no page has inline script or style.
 func TestHeaders(t *testing.T) {
 	s, _ := serving(t, ten())
 	for address, status := range map[string]int{
@@ -81,8 +80,7 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
-// TestUpstreamWords: what others say, and whatever else comes from outside, is
-// text and nothing but text.
+// TestUpstreamWords: text from upstreams and any other source outside certroll is always shown as text.
 func TestUpstreamWords(t *testing.T) {
 	in := ten()
 	api := in.Records[0]
@@ -118,7 +116,7 @@ func TestUpstreamWords(t *testing.T) {
 	}
 }
 
-// TestCertificate: a certificate's page tells its record and its events.
+// TestCertificate: a certificate's page shows its record and its events.
 func TestCertificate(t *testing.T) {
 	in := ten()
 	since := noon.Add(-5 * day24)
@@ -146,7 +144,7 @@ func TestCertificate(t *testing.T) {
 	}
 }
 
-// TestOneMessageOnce: a message stands once on a page, and a row shows its end.
+// TestOneMessageOnce: a message appears once on a page, and a table row shows its last part.
 func TestOneMessageOnce(t *testing.T) {
 	in := ten()
 	in.Tripped = []plan.Tripped{{Subject: "dns.cloudflare_prod", Class: ledger.ClassDNSUnauthorized, Certificates: 3, Message: in.Records[4].LastFailure.Message}}
@@ -169,8 +167,8 @@ func TestOneMessageOnce(t *testing.T) {
 	}
 }
 
-// TestTwoSubjectsOfOneCause: what holds two issuers for the same cause is shown of both,
-// and also where a pass failed for it.
+// TestTwoSubjectsOfOneCause: if the same cause holds two issuers, the page shows both, even if the pass failed for it
+// too.
 func TestTwoSubjectsOfOneCause(t *testing.T) {
 	in := ten()
 	const refused = "asking for the directory: connect: connection refused"
@@ -187,7 +185,7 @@ func TestTwoSubjectsOfOneCause(t *testing.T) {
 	}
 }
 
-// TestPassUnderWay: a pass that takes long is no pass that is late.
+// TestPassUnderWay: a long pass is not shown as late.
 func TestPassUnderWay(t *testing.T) {
 	in := ten()
 	s, _ := serving(t, in)
@@ -201,8 +199,8 @@ func TestPassUnderWay(t *testing.T) {
 	}
 }
 
-// TestLedgerIsAskedOnce: however many look, the ledger is read once a pass, and
-// where it is away the page says so and shows what there is.
+// TestLedgerIsAskedOnce: certroll reads the ledger once per pass, however many requests arrive. If the ledger is
+// unavailable, the page says so and shows the rest.
 func TestLedgerIsAskedOnce(t *testing.T) {
 	s, ledger := serving(t, ten())
 	for range 3 {
@@ -224,7 +222,7 @@ func TestLedgerIsAskedOnce(t *testing.T) {
 	}
 }
 
-// slow is a ledger that answers after longer than a page waits for it.
+// slow is a ledger that responds later than a page waits.
 type slow struct{ Ledger }
 
 func (s slow) Snapshot(ctx context.Context) (fs.FS, string, error) {
@@ -232,8 +230,8 @@ func (s slow) Snapshot(ctx context.Context) (fs.FS, string, error) {
 	return s.Ledger.Snapshot(ctx)
 }
 
-// TestLedgerIsLate: a page does not wait for it, and who listens is told when it
-// has come.
+// TestLedgerIsLate: a page does not wait for a slow ledger, and its listeners get an event when the ledger has
+// responded.
 func TestLedgerIsLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		in := ten()
@@ -251,7 +249,7 @@ func TestLedgerIsLate(t *testing.T) {
 	})
 }
 
-// TestFailedPass: what a pass could not see stands as it was, and is dated.
+// TestFailedPass: after a failed pass the page keeps the last known state and shows its age.
 func TestFailedPass(t *testing.T) {
 	s, _ := serving(t, ten())
 	s.Passed(Input{Pass: &Pass{Ended: noon, SeenAt: noon, Error: "Vault is sealed"}})
@@ -267,7 +265,7 @@ func TestFailedPass(t *testing.T) {
 	}
 }
 
-// TestStatusJSON: arrays are never null, and the filter holds.
+// TestStatusJSON: arrays are never null, and the filter applies.
 func TestStatusJSON(t *testing.T) {
 	s, _ := serving(t, ten())
 	w := get(s, "/status.json?state=paging")
@@ -287,7 +285,7 @@ func TestStatusJSON(t *testing.T) {
 	}
 }
 
-// TestEvents: a listener hears of each pass, and is let go when the server ends.
+// TestEvents: a listener gets an event for each pass, and its connection ends with the server.
 func TestEvents(t *testing.T) {
 	life, end := context.WithCancel(t.Context())
 	s := NewServer(life, &shelf{tree: fs.FS(fstest.MapFS{})}, time.Now)
@@ -307,7 +305,7 @@ func TestEvents(t *testing.T) {
 		}
 		return false
 	}
-	for lines.Scan() && lines.Text() != ": certroll" { // it listens
+	for lines.Scan() && lines.Text() != ": certroll" { // the listener is subscribed
 	}
 	for range 2 {
 		s.Passed(Input{Pass: &Pass{}})

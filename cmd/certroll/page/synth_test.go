@@ -20,14 +20,13 @@ var noon = time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 
 const hour = time.Hour
 
-// prevented is what a CA says.
+// prevented is an error message from a CA.
 const prevented = "CAA record for api.example.com prevents issuance"
 
-// hostile is what an upstream may say.
+// hostile is an attack in an upstream's message.
 const hostile = `CAA record for api.example.com prevents issuance <script>alert("x")</script>` + "\u202e"
 
-// live is a record in good order, of a certificate issued some time ago that
-// lives for a while.
+// live returns a healthy record with the given age and lifetime.
 func live(name, issuer string, age, life time.Duration) *ledger.Record {
 	from := noon.Add(-age)
 	renew := from.Add(life * 2 / 3)
@@ -43,7 +42,7 @@ func live(name, issuer string, age, life time.Duration) *ledger.Record {
 	}
 }
 
-// suggested adds the CA's window, about two thirds in.
+// suggested adds a renewal window from the CA, at about two thirds of the lifetime.
 func suggested(r *ledger.Record) *ledger.Record {
 	l := r.Live
 	start := l.NotBefore.Add(l.Lifetime() * 65 / 100)
@@ -74,7 +73,7 @@ func holds(r *ledger.Record) plan.Action {
 		Wants: ledger.KindRenew, Record: r, Spec: &spec.Certificate{Name: r.Certificate}}
 }
 
-// ten are certificates as a small installation has them.
+// ten returns ten certificates, like a small installation.
 func ten() Input {
 	const d = 24 * hour
 	refused := "writing the TXT record _acme-challenge.mail.example.com. through the DNS account cloudflare_prod: cloudflare: failed to create TXT record: " +
@@ -122,7 +121,7 @@ func ten() Input {
 	return in
 }
 
-// many are n certificates of several teams, some of which fail.
+// many returns n certificates of several teams, some of them failing.
 func many(n int) Input {
 	const d = 24 * hour
 	in := ten()
@@ -157,7 +156,7 @@ func many(n int) Input {
 	return in
 }
 
-// story is a ledger's tree with the events of one certificate, oldest first.
+// story returns a ledger's tree with one certificate's events, oldest first.
 func story(t testing.TB, name string, problems ...ledger.Problem) fs.FS {
 	t.Helper()
 	serial := live(name, "letsencrypt", 0, hour).Live.Serial
@@ -191,12 +190,12 @@ func story(t testing.TB, name string, problems ...ledger.Problem) fs.FS {
 	return fstest.MapFS{"audit/2026/11.jsonl": {Data: []byte(b.String())}, "doctor.json": {Data: doctor}}
 }
 
-// shelf is a ledger that stays as it is.
+// shelf is a ledger that never changes.
 type shelf struct {
 	tree fs.FS
 	head string
 	err  error
-	n    int // how often it was looked at
+	n    int // number of reads
 }
 
 func (s *shelf) Snapshot(context.Context) (fs.FS, string, error) {

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestMisspeltIsOneMistake: a required setting that is misspelt is not missing besides.
+// TestMisspeltIsOneMistake: a misspelt required setting is not also reported as missing.
 func TestMisspeltIsOneMistake(t *testing.T) {
 	t.Parallel()
 	for src, want := range map[string]string{
@@ -27,7 +27,7 @@ func TestMisspeltIsOneMistake(t *testing.T) {
 		}
 		most := 1
 		if strings.Contains(src, "refs") {
-			most = 2 // it means ref, and so url is missing
+			most = 2 // refs is taken for ref, so url is missing
 		}
 		if len(said) != most || !strings.Contains(strings.Join(said, "\n"), want) {
 			t.Errorf("%s%d mistakes, want %d with %s:\n%s", src, len(said), most, want, strings.Join(said, "\n"))

@@ -8,8 +8,7 @@ import (
 	"certroll/spec/hint"
 )
 
-// TestFamiliarSettings: what is suggested for the settings of other tools is something to
-// write in that block of certroll.hcl.
+// TestFamiliarSettings: a suggestion for another tool's setting is valid in that block of certroll.hcl.
 func TestFamiliarSettings(t *testing.T) {
 	for kind, around := range map[string]string{
 		"": "%s", "repo": "repo {\nurl = \"r\"\n%s\n}", "ledger": "ledger {\n%s\n}", "repo.auth": "repo {\nurl = \"r\"\nauth {\n%s\n}\n}", "ledger.auth": "ledger {\nauth {\n%s\n}\n}",
@@ -22,7 +21,7 @@ func TestFamiliarSettings(t *testing.T) {
 		for name, write := range writes {
 			in := around
 			if kind == "repo" && strings.HasPrefix(write, "url") {
-				in = "repo {\n%s\n}" // which has one already
+				in = "repo {\n%s\n}" // the repo block already has a url
 			}
 			_, _, diags := Parse("certroll.hcl", []byte(fmt.Sprintf(in, write)))
 			for _, d := range diags {

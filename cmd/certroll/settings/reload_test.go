@@ -7,8 +7,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 )
 
-// TestReloadKeepsPairs: while an address waits for a restart, what is shown or asked for
-// there does too.
+// TestReloadKeepsPairs: while a new address waits for a restart, the credentials for it wait too.
 func TestReloadKeepsPairs(t *testing.T) {
 	const before, after = "https://old.example.com/a.git", "https://new.example.com/a.git"
 	here, there := "192.0.2.1:9464", "127.0.0.1:9464"

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// What docs/install.md puts into /etc is found where nothing lies here.
+// TestFirstThere: without a file in the working directory, certroll finds the one that docs/install.md puts into /etc.
 func TestFirstThere(t *testing.T) {
 	t.Parallel()
 	there := filepath.Join(t.TempDir(), "certroll.hcl")

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestStaysIn: init makes a file through a link within a checkout, and through none that
-// leads out of it.
+// TestStaysIn: init writes through a symbolic link that stays in the checkout, and never through one that leads out of
+// it.
 func TestStaysIn(t *testing.T) {
 	root, out := t.TempDir(), t.TempDir()
 	err := errors.Join(

@@ -110,7 +110,7 @@ The rules, in the order of evaluation; the first that matches decides:
   missing     -                  secret/tls/api, version 3
 > due         renew (threshold)  now x, expires y
   up to date  none (up_to_date)  now x`)
-	// What a hold says is what its rule said: it is said once.
+	// The hold and its rule have the same text, which appears once.
 	if got := show([]plan.Verdict{{Rule: "unreadable", Hit: true, Detail: "no word of Vault"}}, plan.Action{Certificate: "api", Kind: ledger.KindHold, Detail: "no word of Vault", NotBefore: *in(1)}); strings.Count(got, "no word of Vault") != 1 {
 		t.Errorf("twice:\n%s", got)
 	}
@@ -129,8 +129,7 @@ api  will be retired
 	}
 }
 
-// TestStory: five failures at most, the newest first, and the last order that
-// succeeded whatever came after.
+// TestStory: explain shows at most five failures, the newest first, and the last successful order whatever followed.
 func TestStory(t *testing.T) {
 	var events []ledger.Event
 	for i := range 7 {
@@ -154,7 +153,7 @@ func TestStory(t *testing.T) {
 	}
 }
 
-// What others wrote does not move a terminal's cursor.
+// TestOneLine: foreign text cannot move the terminal's cursor.
 func TestOneLine(t *testing.T) {
 	if got := text.Line("a\x1b[2Jb\r\n\tc  d"); got != "a [2Jb c d" {
 		t.Errorf("%q", got)

@@ -44,7 +44,7 @@ func golden(t *testing.T, name string, got []byte) {
 
 var someTime = time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 
-// samplePlan is a change of each kind.
+// samplePlan returns a plan with a change of each kind.
 func samplePlan() Plan {
 	expires := someTime.Add(40 * 24 * time.Hour)
 	later := someTime.Add(3 * time.Hour)
@@ -129,7 +129,7 @@ func TestNothingToDo(t *testing.T) {
 	}
 }
 
-// manyChanges is a change of n certificates, each with warnings and settings.
+// manyChanges returns a change of n certificates, each with warnings and settings.
 func manyChanges(n int) Plan {
 	p := samplePlan()
 	one := p.Change.Certificates[0]
@@ -151,8 +151,7 @@ func manyChanges(n int) Plan {
 	return p
 }
 
-// TestMarkdownFits: a comment fits whatever the change, says what it left out,
-// and leaves out no more than it must.
+// TestMarkdownFits: the comment fits for any change, says what it left out, and leaves out no more than necessary.
 func TestMarkdownFits(t *testing.T) {
 	for _, tc := range []struct{ changes, limit int }{
 		{1000, 0}, {1000, 65_536}, {1000, 1_000_000}, {10_000, 0}, {100, 0}, {30, 0}, {1000, 5_000},
@@ -175,7 +174,7 @@ func TestMarkdownFits(t *testing.T) {
 			if strings.Count(text, "<details>") != strings.Count(text, "</details>") {
 				t.Error("a fold is left open")
 			}
-			if len(text) < limit-1_200 && // a change has a row, a warning and a block
+			if len(text) < limit-1_200 && // the size of a row, a warning and a block
 				!strings.Contains(text, "[All of it]") {
 				t.Errorf("%d bytes of %d are used, and something is left out", len(text), limit)
 			}
@@ -183,7 +182,7 @@ func TestMarkdownFits(t *testing.T) {
 	}
 }
 
-// hostile is text as an attacker would choose it.
+// hostile are texts that an attacker could choose.
 var hostile = []string{
 	"`| | x |\n| @admin", "@org/team", "closes #1, fixes org/repo#2", "<img src=x onerror=alert(1)>", "</details></summary>",
 	"[click](https://evil.example)", "https://evil.example", "www.evil.example", "a | b \\| c \\\\| d", "``` \n```", "\\`", "x\\",
@@ -210,7 +209,7 @@ func hostilePlan(text string) Plan {
 	return p
 }
 
-// TestMarkdownFitsWarnings: nor do warnings of the whole make it too long.
+// TestMarkdownFitsWarnings: warnings about the whole change also stay within the limit.
 func TestMarkdownFitsWarnings(t *testing.T) {
 	p := manyChanges(1000)
 	for i := range 300 {
@@ -225,12 +224,11 @@ func TestMarkdownFitsWarnings(t *testing.T) {
 
 var codeSpan = regexp.MustCompile("`[^`\n]+`")
 
-// harmless is what may stand outside code spans.
+// harmless matches the text that may be outside code spans.
 var harmless = regexp.MustCompile(`^(\(?[A-Za-z0-9'-]+\)?[.,;:]*( |$))*$`)
 
-// TestHostileMarkdown: whatever the repository says stays within code spans, but for
-// plain words of sentences: what is left of a comment without them is the same for any
-// text.
+// TestHostileMarkdown: text from the repository stays within code spans, except plain words of sentences. Without the
+// code spans, the comment is the same for any such text.
 func TestHostileMarkdown(t *testing.T) {
 	skeleton := func(words string) string {
 		var b bytes.Buffer
@@ -238,7 +236,7 @@ func TestHostileMarkdown(t *testing.T) {
 		if !utf8.Valid(b.Bytes()) {
 			t.Errorf("%q: no UTF-8", words)
 		}
-		// Values that are left out, and empty ones, are words of ours.
+		// Placeholders for omitted and empty values are certroll's own words.
 		sentence := codeSpan.ReplaceAllString(text.Prose(words, 400), "CODE")
 		if !harmless.MatchString(sentence) {
 			t.Errorf("%q: %q stands outside code spans", words, sentence)
@@ -261,7 +259,7 @@ func TestHostileMarkdown(t *testing.T) {
 	}
 }
 
-// TestHostileAnnotations: one text is one command, and its place stays one.
+// TestHostileAnnotations: one diagnostic gives one annotation command, at its own place.
 func TestHostileAnnotations(t *testing.T) {
 	shape := regexp.MustCompile(`^::(warning (file=[^,:]*,line=\d+,col=\d+,|file=[^,:]*,)?title=[^,:]*|warning title=certroll|notice title=certroll)::[^\r\n]*\n$`)
 	for _, text := range hostile {
@@ -284,13 +282,13 @@ func TestHostileAnnotations(t *testing.T) {
 	}
 }
 
-// TestHostileText: no text of the repository begins a line of its own, which a
-// CI could take for a command, nor reaches the terminal's controls.
+// TestHostileText: text from the repository cannot start a new line, which a CI runner could take for a command, and
+// cannot reach the terminal's control characters.
 func TestHostileText(t *testing.T) {
 	for _, text := range hostile {
 		var b bytes.Buffer
 		p := hostilePlan(text)
-		// A certificate's name, and a block's, is bound to letters and digits.
+		// Names of certificates and blocks consist of letters and digits, so they cannot be hostile.
 		p.Change.Blocks[0].Block = "dns.main"
 		for i := range p.Change.Certificates {
 			p.Change.Certificates[i].Certificate = "api"
@@ -305,7 +303,7 @@ func TestHostileText(t *testing.T) {
 	}
 }
 
-// TestHostileDiagnostics: nor does a mistake's place, source or text.
+// TestHostileDiagnostics: the same for the place, the source line and the text of a diagnostic.
 func TestHostileDiagnostics(t *testing.T) {
 	for _, text := range append([]string{"\u009b2J", "a\nb\u202e"}, hostile...) {
 		at := hcl.Range{Filename: text + ".hcl", Start: hcl.Pos{Line: 1, Column: 1}, End: hcl.Pos{Line: 1, Column: 2}}
@@ -318,7 +316,7 @@ func TestHostileDiagnostics(t *testing.T) {
 	}
 }
 
-// TestDocsRemarks: the page on pull requests names every code.
+// TestDocsRemarks: the page on pull requests lists every code.
 func TestDocsRemarks(t *testing.T) {
 	text, err := os.ReadFile("../../../docs/pull-requests.md")
 	if err != nil {

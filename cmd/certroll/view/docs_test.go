@@ -9,7 +9,7 @@ import (
 	"certroll/reconcile/monitor"
 )
 
-// TestDocs: every field of every command's JSON is described.
+// TestDocs: the docs describe every JSON field of every command.
 func TestDocs(t *testing.T) {
 	for file, parts := range map[string]map[string][]any{
 		"plan.md": {"# The plan as JSON": {Plan{}, Offline{}}, "## Actions": {Action{}},

@@ -10,7 +10,7 @@ import (
 	"certroll/spec"
 )
 
-// TestPauseWords: a pause reads as what it does, with the day that was given as its end.
+// TestPauseWords: the text of a pause says what the pause does and names its last day.
 func TestPauseWords(t *testing.T) {
 	day, at := time.Date(2026, 12, 25, 0, 0, 0, 0, time.UTC), time.Date(2026, 12, 24, 18, 0, 0, 0, time.UTC)
 	note := func(name string, reason ledger.Reason, until time.Time) plan.Action {

@@ -12,10 +12,10 @@ import (
 	"certroll/reconcile/plan"
 )
 
-// long is a message as CAs write them.
+// long is a message like those of CAs.
 var long = strings.TrimSpace(strings.Repeat("the CA answered 400 urn:ietf:params:acme:error:rejectedIdentifier; ", 5))
 
-// TestTextFitsTerminal: what upstreams say is long, and is read at 100 columns.
+// TestTextFitsTerminal: long messages from upstreams are wrapped at 100 columns.
 func TestTextFitsTerminal(t *testing.T) {
 	hold := plan.Action{Certificate: "www", Kind: ledger.KindHold, Wants: ledger.KindIssue, Reason: "backoff", NotBefore: *in(1), Detail: long, Warnings: []string{long}}
 	failing := record("www", 20, func(r *ledger.Record) {
@@ -44,8 +44,8 @@ func TestTextFitsTerminal(t *testing.T) {
 	}
 }
 
-// TestStatusTable: a row fits the terminal and shows the cause, which is the
-// upstream's last clause; equal causes are shown once.
+// TestStatusTable: a row fits the terminal and shows the cause, which is the last clause of the upstream's message.
+// Equal causes appear once.
 func TestStatusTable(t *testing.T) {
 	refused := &ledger.Failure{Class: "dns_unauthorized", DNSAccount: "bind", Message: "writing the TXT record _acme-challenge.pay.example.com. through the DNS account bind: " +
 		"dnsupdate: DNS update failed: the name server answers NOTAUTH, BADSIG; check that the account's credentials are current and may change this zone"}
@@ -87,8 +87,8 @@ certroll status NAME shows the whole story of one.
 	}
 }
 
-// TestStatusOfService: the first lines say how certroll run is, what it is at, and
-// what it waits for; without the ledger it speaks for the certificates too.
+// TestStatusOfService: the first lines show the state of certroll run, its work and its waits. Without the ledger they
+// also cover the certificates.
 func TestStatusOfService(t *testing.T) {
 	ended, until := now.Add(-19*time.Second), now.Add(5*time.Minute)
 	s := NewStatus(nil, now)
@@ -124,8 +124,8 @@ api          held   -        caa: CAA forbids it, says the CA; next try in 5 min
 	}
 }
 
-// TestBriefly: warnings that are there at every run take a line a kind; a
-// mistake is shown with its place in the file, and all that stands beside it.
+// TestBriefly: warnings of the same kind take one line. A mistake is shown with its place in the file, and all other
+// diagnostics with it.
 func TestBriefly(t *testing.T) {
 	at := func(line int) *hcl.Range {
 		return &hcl.Range{Filename: "a.hcl", Start: hcl.Pos{Line: line, Column: 1}, End: hcl.Pos{Line: line, Column: 2}}
@@ -145,7 +145,7 @@ Warning: Pause without an end: a.hcl:1, a.hcl:2, a.hcl:3 and 2 more (see certrol
 	}
 }
 
-// TestExcerpt: of a long line the part is shown that the caret is under.
+// TestExcerpt: for a long source line, the excerpt is the part above the caret.
 func TestExcerpt(t *testing.T) {
 	var line strings.Builder
 	line.WriteString("\uFEFFdomains = [")

@@ -10,8 +10,8 @@ import (
 	"certroll/gitsync/journal"
 )
 
-// TestOpenClosesAfterAnError: parts that were opened before one that fails do not keep their
-// locks, in a process that tries again.
+// TestOpenClosesAfterAnError: if opening one part fails, the parts opened before it release their locks, so that the
+// process can retry.
 func TestOpenClosesAfterAnError(t *testing.T) {
 	dir := t.TempDir()
 	s := &settings.Settings{StateDir: filepath.Join(dir, "state"), Ledger: &settings.Ledger{URL: filepath.Join(dir, "ledger.git")}}

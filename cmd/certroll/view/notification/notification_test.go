@@ -21,7 +21,7 @@ func noticeOf(kind outbox.NoticeKind, e ledger.Event, names ...string) outbox.No
 	return outbox.Notice{Kinds: []outbox.NoticeKind{kind}, Event: e, Certificates: names}
 }
 
-// TestNotificationSubjects: each kind has words of its own.
+// TestNotificationSubjects: each kind has its own subject.
 func TestNotificationSubjects(t *testing.T) {
 	caa := ledger.Event{Operation: ledger.KindRenew, Status: ledger.Failed, Class: ledger.ClassCAA, Failures: 3, Message: "ordering: the CA may not issue it; add a record"}
 	cases := map[string]outbox.Notice{
@@ -81,7 +81,7 @@ func TestNotificationSubjects(t *testing.T) {
 	}
 }
 
-// TestNotificationTime: what is left is said in a unit of which there are some.
+// TestNotificationTime: remaining time is given in a unit of which more than one is left.
 func TestNotificationTime(t *testing.T) {
 	for left, want := range map[time.Duration]string{
 		90 * time.Second: "90 seconds", 55 * time.Minute: "55 minutes", 30 * time.Hour: "30 hours", 49 * time.Hour: "2 days", 10 * 24 * time.Hour: "10 days",
@@ -96,8 +96,8 @@ func TestNotificationTime(t *testing.T) {
 	}
 }
 
-// TestNotificationIsNotStale: what was due is over with a success, and a failure that
-// the examination told of says so.
+// TestNotificationIsNotStale: a recovery does not repeat why the action was due, and a failure says if the daily
+// examination had reported it before.
 func TestNotificationIsNotStale(t *testing.T) {
 	text := func(kind outbox.NoticeKind, e ledger.Event, foreseen time.Time) Data {
 		n := noticeOf(kind, e, "api")
@@ -125,7 +125,7 @@ func numbered(n int) []string {
 	return names
 }
 
-// TestNotificationText: what a person reads of a failure.
+// TestNotificationText checks the text about a failure.
 func TestNotificationText(t *testing.T) {
 	until, end := toldAt.Add(10*time.Minute), toldAt.Add(10*24*time.Hour+time.Hour)
 	e := ledger.Event{
@@ -150,7 +150,7 @@ to do: certroll explain api shows why; after you fix the cause, run certroll ret
 	}
 }
 
-// TestNotificationIsBounded, however much there is to tell.
+// TestNotificationIsBounded: the size is bounded for any number of events.
 func TestNotificationIsBounded(t *testing.T) {
 	var all []outbox.Notice
 	for i, name := range numbered(1000) {
@@ -168,7 +168,7 @@ func TestNotificationIsBounded(t *testing.T) {
 	}
 }
 
-// TestNotificationShape: the names of the fields are a promise.
+// TestNotificationShape: the field names are part of the public format.
 func TestNotificationShape(t *testing.T) {
 	b, err := Test("t", toldAt).Body()
 	if err != nil {
