@@ -69,7 +69,7 @@ func TestLedgerWalkErrors(t *testing.T) {
 	if !errors.Is(err, errEdit) || n != 1 {
 		t.Errorf("after %d commits: %v", n, err)
 	}
-	// A remote with a shallow history cannot be checked, and the error says so.
+	// The history of a shallow remote is incomplete, and the error names the ledger's branch.
 	shallow := t.TempDir() + "/shallow.git"
 	p.git(t, "clone", "-q", "--bare", "--depth=1", "--branch=certroll/status", "file://"+p.path, shallow)
 	cut := place{url: shallow, path: shallow}.ledger(t, LedgerOptions{})

@@ -176,7 +176,7 @@ func TestFetchFollows(t *testing.T) {
 	}
 }
 
-// TestFetchDepth: fetches with a larger depth give the same results.
+// TestFetchDepth: a source that fetches more than the newest commit follows its branch in the same way.
 func TestFetchDepth(t *testing.T) {
 	overAll(t, func(t *testing.T, p place) {
 		s := p.source(t, SourceOptions{Ref: "main", Depth: 3})

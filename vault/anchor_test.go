@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestAnchor: only a client that has read the latest anchor can replace it, even after someone deleted the anchor by
-// hand.
+// TestAnchor: only a client that has read the latest checkpoint can replace it, even after someone deleted the
+// checkpoint by hand.
 func TestAnchor(t *testing.T) {
 	v := server(t)
 	kv := NewKV(newClient(t, v, v.Token))
@@ -39,7 +39,7 @@ func TestAnchor(t *testing.T) {
 	}
 	load(b, map[string]string{"head": "3"})
 
-	// The policy for apply covers the anchor's path; the policy for plan does not.
+	// The policy for apply covers the checkpoint's path; the policy for plan does not.
 	t.Run("policies", func(t *testing.T) {
 		apply := NewAnchor(NewKV(limited(t, v, "apply", policy(t, "apply"))), "secret", "certroll/anchor/x")
 		store(apply, "4", load(apply, map[string]string{"head": "3"}), true)

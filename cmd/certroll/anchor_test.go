@@ -16,7 +16,7 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// anchor returns the ledger position that Vault stores, or nil if it stores none.
+// anchor returns the checkpoint in Vault, or nil if there is none.
 func (w *world) anchor() map[string]string {
 	w.t.Helper()
 	var keys struct {
@@ -77,7 +77,7 @@ func (w *world) elsewhere(name string) string {
 	return file
 }
 
-// hasNoAnchor: a token that can read only the certificates' metadata cannot read the anchor.
+// hasNoAnchor: a token that can read only the certificates' metadata cannot read the checkpoint.
 func (w *world) hasNoAnchor() {
 	w.t.Helper()
 	labtest.NeedsPolicies(w.t, w.vault)
@@ -93,7 +93,7 @@ func (w *world) hasNoAnchor() {
 }
 
 // TestRewrittenLedgerIsFound: an attacker with push access rewrites the ledger. A machine that has never seen it
-// detects this by the anchor in Vault, records it in the ledger, and continues.
+// detects this by the checkpoint in Vault, records it in the ledger, and continues.
 func TestRewrittenLedgerIsFound(t *testing.T) {
 	t.Parallel()
 	w, _ := newLab(t).faulty(t, declare("", "api"))
@@ -126,7 +126,7 @@ func TestRewrittenLedgerIsFound(t *testing.T) {
 	if e := w.rewinds(); len(e) != 1 || e[0].Severity != "page" || !strings.Contains(e[0].Message, head) {
 		t.Errorf("events: %+v", e)
 	}
-	if a := w.anchor(); a["head"] != w.git("rev-parse", "certroll/status") || a["events"] != "4" { // the anchor written by a machine without a cache
+	if a := w.anchor(); a["head"] != w.git("rev-parse", "certroll/status") || a["events"] != "4" { // the checkpoint written by a machine without a cache
 		t.Errorf("the anchor is %v", a)
 	}
 	w.certroll(0, "apply", "-auto-approve", "-config", w.elsewhere("fourth"))

@@ -99,7 +99,7 @@ func (w *world) explain() view.Explanation {
 }
 
 // TestRewrittenBesideRun: while the daemon has the ledger's cache locked, another command still detects a rewritten
-// ledger, and the daemon's next pass records it.
+// ledger, and the next apply records it.
 func TestRewrittenBesideRun(t *testing.T) {
 	t.Parallel()
 	w := newLab(t).fresh(t, map[string]string{"certs.hcl": oneCertificate})

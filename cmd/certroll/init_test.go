@@ -135,7 +135,7 @@ func TestInitAsks(t *testing.T) {
 	}
 }
 
-// TestInitEnds: input that ends early ends the questions, also without a final newline.
+// TestInitEnds: input that ends early ends the questions, and so does a line without end.
 func TestInitEnds(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for name, in := range map[string]io.Reader{"nothing": strings.NewReader(""), "blank lines": strings.NewReader(strings.Repeat("\n", 1000)), "one long line": strings.NewReader(strings.Repeat("x", 1<<20))} {

@@ -109,7 +109,7 @@ func orderKey(t testing.TB, req *http.Request) string {
 	return header.Kid + " " + jws.Payload
 }
 
-// TestOrdersAreReused: an RSA and two ECDSA certificates have the same names, and the CA returns an open order again.
+// TestOrdersAreReused: an RSA and two ECDSA certificates have the same names, at a CA that returns an open order again.
 // All are live after one apply and after each renewal.
 func TestOrdersAreReused(t *testing.T) {
 	t.Parallel()

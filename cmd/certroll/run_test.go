@@ -113,7 +113,7 @@ func TestRun(t *testing.T) {
 	w.until("the first certificate", out, func() bool { return w.countEvents("issue", "success") == 1 })
 	w.checkPair("tls/api", "api.lab.test")
 
-	// The reloaded certroll.hcl allows what the next pull brings.
+	// A reload applies the new interval and reports that parallel needs a restart.
 	w.settings("interval = \"2s\"\nparallel = 3")
 	if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)

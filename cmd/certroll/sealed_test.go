@@ -140,7 +140,7 @@ func applyWithoutVault(t *testing.T, l *world, n int, at int32, revoked bool) {
 		words = "the token is not valid any more"
 	}
 	said := w.says(applyNow, "0 failed", "left to the next run", "Vault cannot be used since", words)
-	if strings.Count(said, words) > 2 { // in the error, and in the warning about the ledger's anchor
+	if strings.Count(said, words) > 2 { // in the error, and in the warning about the checkpoint
 		t.Errorf("it says so more than once or twice:\n%s", said)
 	}
 	back()

@@ -139,8 +139,8 @@ func TestReleaseIsWhatIsInstalled(t *testing.T) {
 	}
 }
 
-// TestVersionOfACommit: a build has the newest version in the changelog while nothing is unreleased. A tag takes
-// precedence.
+// TestVersionOfACommit: a build has the newest version in the changelog if nothing is unreleased, and otherwise the
+// commit's hash. A tag takes precedence.
 func TestVersionOfACommit(t *testing.T) {
 	dir := t.TempDir()
 	script, err := os.ReadFile("../../.ci/version")

@@ -216,8 +216,8 @@ func oneFile(t *testing.T) string {
 	return dir
 }
 
-// TestReloadVerify: when a reload turns signatures on, the last good revision is stored again as verified, and remains
-// usable after a restart.
+// TestReloadVerify: a reload that starts or stops requiring signatures stores the last good revision again, marked
+// accordingly, so that it remains usable after a restart.
 func TestReloadVerify(t *testing.T) {
 	verify := &settings.Verify{SSHAllowedSigners: "/etc/certroll/allowed_signers"}
 	for name, tc := range map[string]struct {

@@ -102,8 +102,8 @@ func FuzzWebhook(f *testing.F) {
 	})
 }
 
-// TestWebhookRefusesByTheHeader: if the signature header cannot be valid, the body is not read and takes no slot. A
-// body that is too large is rejected.
+// TestWebhookRefusesByTheHeader: if the header shows that the signature cannot be valid or the body is too large,
+// certroll rejects the delivery without reading its body.
 func TestWebhookRefusesByTheHeader(t *testing.T) {
 	t.Setenv("CERTROLL_TEST_WEBHOOK", webhookSecret)
 	right := "sha256=" + signed("{}")
