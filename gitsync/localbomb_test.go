@@ -107,7 +107,7 @@ var localBombs = map[string]struct {
 }{
 	"zeros": {"a.hcl has ", func(t *testing.T, p place) {
 		size := int64(1_500_000_000)
-		if labtest.Only() { // labtest.Only leaves out slow cases
+		if labtest.Only() { // a smaller file in the quick suite
 			size = huge
 		}
 		p.pushZeros(t, "main", "a.hcl", size)

@@ -165,7 +165,8 @@ func TestKeystores(t *testing.T) {
 	}
 }
 
-// TestReferenceThatMoves: a reference that depends on the pair cannot be checked in advance, so it is not resolved.
+// TestReferenceThatMoves: a reference that differs between the sample and a real pair was never checked, so certroll
+// does not resolve it.
 func TestReferenceThatMoves(t *testing.T) {
 	m, _ := material(t)
 	f := fieldsOf(t, `{ p12 = pkcs12(vault(cert.next_key_digest != "" ? "secret/dns/a" : "secret/certroll/accounts", "x")) }`)

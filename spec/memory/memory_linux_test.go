@@ -11,7 +11,8 @@ import (
 
 const child = "CERTROLL_TEST_NO_CORE"
 
-// TestNoCoreDumps checks a child process that would dump core without certroll's limit.
+// TestNoCoreDumps checks, in a child process, that the core size limit is zero and that the process is not dumpable for
+// a core dump collector.
 func TestNoCoreDumps(t *testing.T) {
 	if os.Getenv(child) == "" {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestNoCoreDumps$")

@@ -238,7 +238,7 @@ func FuzzStrike(f *testing.F) {
 	})
 }
 
-// TestLearn: the text next to a secret is not learned as a secret.
+// TestLearn: hosts, addresses and short words are not learned as secrets.
 func TestLearn(t *testing.T) {
 	for text, secret := range map[string]bool{
 		"example.com": false, "ns1.example.com:53": false, "https://pdns.example.com/api/v1": false, "192.0.2.1:8081": false,
