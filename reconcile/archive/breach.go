@@ -8,6 +8,8 @@ type Breach struct {
 	Problem  string `json:"problem"`
 	Expected string `json:"expected"`
 	Seen     string `json:"seen"`
+
+	version string // of a deleted record: tells its deletions apart
 }
 
 // MostFindings bounds the findings of one check. A forged log has one for each line.

@@ -57,14 +57,14 @@ func Unreadable(tree fs.FS) ([]Breach, error) {
 // ReadLedger reads the records of a ledger's tree. For an unreadable record it uses the
 // last readable version in past, the ledger's history, which may be nil. lost lists the
 // unreadable records, and an error of reading the history.
-func ReadLedger(ctx context.Context, tree fs.FS, past Earlier) (records map[string]*ledger.Record, lost []Breach, err error) {
+func ReadLedger(ctx context.Context, tree fs.FS, past Earlier, now time.Time) (records map[string]*ledger.Record, lost []Breach, err error) {
 	var c RecordCache
 	records, err = c.Read(tree)
 	if err != nil {
 		return nil, nil, err
 	}
 	// A second read takes the versions that Mend found; the cache keeps the rest.
-	found, mendErr := c.Mend(ctx, tree, past)
+	found, mendErr := c.Mend(ctx, tree, past, now)
 	if found {
 		records, err = c.Read(tree)
 	}
@@ -76,16 +76,20 @@ func ReadLedger(ctx context.Context, tree fs.FS, past Earlier) (records map[stri
 	return records, lost, err
 }
 
-// UnreadableEvents returns one event per unreadable file or line and content.
+// UnreadableEvents returns one event per unreadable file or line and content, and one per
+// deletion of a record. The record may be the same at the next deletion, so that event also
+// has the day.
 func UnreadableEvents(lost []Breach, now time.Time) []ledger.Event {
 	events := make([]ledger.Event, 0, len(lost))
 	for _, f := range lost {
 		message := f.Where() + " in the ledger cannot be read and is passed over: " + f.Seen
+		id := []string{"unreadable", f.File, f.Problem, fmt.Sprint(f.Line)}
 		if f.Problem == deletedRecord {
+			id = append(id, f.version, now.UTC().Format(time.DateOnly))
 			message = f.Where() + " in the ledger was deleted; its last version counts, and the next commit writes it again"
 		}
 		events = append(events, ledger.Event{
-			Schema: ledger.EventSchema, ID: ledger.EventID("unreadable", f.File, f.Problem, fmt.Sprint(f.Line)), Time: now.UTC().Truncate(time.Millisecond),
+			Schema: ledger.EventSchema, ID: ledger.EventID(id...), Time: now.UTC().Truncate(time.Millisecond),
 			Operation: ledger.KindNote, Status: ledger.Failed, Reason: ledger.ReasonDamaged, Actor: "unknown", Cause: "drift", Class: ledger.ClassGit,
 			Message: message,
 			Detail:  "find out who pushed it (git log on the ledger's branch) and revert that commit; certroll audit verify lists every unreadable file and line",

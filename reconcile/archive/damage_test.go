@@ -76,7 +76,7 @@ func TestADamagedRecordStopsNobody(t *testing.T) {
 			}
 			past := &pastTrees{trees: []fs.FS{worse, was, fstest.MapFS{"certificates/api.json": {Data: goodRecord(t, "api", 1)}}}}
 			for range 2 {
-				records, lost, err := archive.ReadLedger(t.Context(), tree, past)
+				records, lost, err := archive.ReadLedger(t.Context(), tree, past, time.Now())
 				if err != nil || len(records) != 2 || records["api"] == nil || records["api"].Failures != 7 || records["web"].Failures != 1 {
 					t.Fatalf("records %v, %v", records, err)
 				}
@@ -94,7 +94,7 @@ func TestADamagedRecordStopsNobody(t *testing.T) {
 				if _, err := c.Read(tree); err != nil {
 					t.Fatal(err)
 				}
-				if _, err := c.Mend(t.Context(), tree, past); err != nil {
+				if _, err := c.Mend(t.Context(), tree, past, time.Now()); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -116,7 +116,7 @@ func TestADamagedRecordInARun(t *testing.T) {
 			t.Fatalf("step %d: %v, %v", i, records, err)
 		}
 	}
-	if _, err := c.Mend(t.Context(), fstest.MapFS{}, past); err != nil || past.asked > 0 {
+	if _, err := c.Mend(t.Context(), fstest.MapFS{}, past, time.Now()); err != nil || past.asked > 0 {
 		t.Errorf("the history was read, %v", err)
 	}
 }
@@ -126,7 +126,7 @@ func TestADamagedRecordInARun(t *testing.T) {
 func TestTheHistoryCannotBeRead(t *testing.T) {
 	tree := fstest.MapFS{"certificates/api.json": {Data: []byte("garbage")}}
 	past := &pastTrees{err: errors.New("no way there")}
-	records, lost, err := archive.ReadLedger(t.Context(), tree, past)
+	records, lost, err := archive.ReadLedger(t.Context(), tree, past, time.Now())
 	if err != nil || len(records) != 0 || len(lost) != 2 || !strings.Contains(lost[1].Problem, "no way there") {
 		t.Errorf("%v, %v, %v", records, lost, err)
 	}
@@ -159,7 +159,7 @@ func TestSomethingElseInTheirPlaces(t *testing.T) {
 					delete(tree, file)
 				}
 			}
-			records, _, err := archive.ReadLedger(t.Context(), tree, &pastTrees{trees: []fs.FS{good}})
+			records, _, err := archive.ReadLedger(t.Context(), tree, &pastTrees{trees: []fs.FS{good}}, time.Now())
 			if err != nil || records["api"] == nil || records["api"].Failures != 7 {
 				t.Errorf("records %v, %v", records, err)
 			}

@@ -2,6 +2,7 @@ package archive
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -36,7 +37,8 @@ func (c *RecordCache) noteVanished(records map[string]*ledger.Record) {
 	for _, name := range slices.Sorted(maps.Keys(c.missing)) {
 		records[name] = c.missing[name]
 		if len(c.Lost) < MostFindings {
-			c.Lost = append(c.Lost, Breach{File: ledger.RecordFile(name), Problem: deletedRecord, Expected: "what certroll wrote there", Seen: "no file"})
+			c.Lost = append(c.Lost, Breach{File: ledger.RecordFile(name), Problem: deletedRecord, Expected: "what certroll wrote there", Seen: "no file",
+				version: c.missing[name].UpdatedAt.UTC().Format(time.RFC3339Nano)})
 		}
 	}
 }
@@ -53,11 +55,11 @@ func (c *RecordCache) miss(name string, r *ledger.Record) bool {
 
 // seekMissing finds the records that the last Read missed. It returns the names that only
 // the ledger's history can have.
-func (c *RecordCache) seekMissing(tree fs.FS) (unknown []string, found bool, err error) {
+func (c *RecordCache) seekMissing(tree fs.FS, now time.Time) (unknown []string, found bool, err error) {
 	if c.seen == nil || c.sought && len(c.vanished) == 0 {
 		return nil, false, nil
 	}
-	attempted, err := recentlyAttempted(tree)
+	attempted, err := recentlyAttempted(tree, now)
 	if err != nil {
 		return nil, false, err
 	}
@@ -117,24 +119,37 @@ func recordIn(tree fs.FS, file string) *ledger.Record {
 }
 
 // recentlyAttempted returns the certificates whose last recent event of an attempt says that
-// they have a record.
-func recentlyAttempted(tree fs.FS) (map[string]bool, error) {
-	var newest time.Time
-	attempted := map[string]bool{}
-	err := Backward(tree, func(e ledger.Event) bool {
-		if newest.IsZero() {
-			newest = e.Time
-		}
-		if e.Time.Before(newest.Add(-HistorySpan)) {
-			return false
-		}
-		if _, seen := attempted[e.Certificate]; !seen && e.Certificate != "" && isAttempt(e.Operation) {
-			attempted[e.Certificate] = e.Operation != ledger.KindRetire || e.Status != ledger.Success
-		}
-		return true
-	})
+// they have a record. The lines are not sorted by time: a clock was wrong, a journal waited,
+// or another program wrote a line. So one line ends nothing: certroll reads each file of the
+// period to its beginning, and an earlier file as long as each one has a recent event.
+func recentlyAttempted(tree fs.FS, now time.Time) (map[string]bool, error) {
+	files, err := AuditFiles(tree)
 	if err != nil {
 		return nil, fmt.Errorf("looking for deleted records: %w", err)
+	}
+	since, attempted := now.Add(-HistorySpan), map[string]bool{}
+	for _, f := range slices.Backward(files) {
+		b, err := fs.ReadFile(tree, f)
+		if errors.Is(err, fs.ErrInvalid) {
+			continue // reported by Unreadable
+		}
+		if err != nil {
+			return nil, fmt.Errorf("looking for deleted records: reading %s: %w", f, err)
+		}
+		recent := false
+		eachBackward(b, func(int, error) {}, func(e ledger.Event) bool {
+			if e.Time.Before(since) {
+				return true
+			}
+			recent = true
+			if _, seen := attempted[e.Certificate]; !seen && e.Certificate != "" && isAttempt(e.Operation) {
+				attempted[e.Certificate] = e.Operation != ledger.KindRetire || e.Status != ledger.Success
+			}
+			return true
+		})
+		if !recent && f < AuditFile(since) {
+			break
+		}
 	}
 	maps.DeleteFunc(attempted, func(_ string, has bool) bool { return !has })
 	return attempted, nil
@@ -145,13 +160,36 @@ func isAttempt(k ledger.Kind) bool {
 	return k.Orders() || k == ledger.KindAdopt || k == ledger.KindRepair || k == ledger.KindRetire || k == ledger.KindStage
 }
 
+// failedSearch is the last search of the history, if it failed. The next pass must not fetch
+// the whole history again.
+type failedSearch struct {
+	err  error // nil: the last search succeeded
+	at   time.Time
+	wait time.Duration // until the next search
+	of   []string      // what it looked for
+}
+
+// The wait after a failed search doubles from the first to the last: a short outage of Git
+// must not leave a back-off without its record for long.
+const (
+	firstSearchWait = time.Minute
+	lastSearchWait  = time.Hour
+)
+
+// holds reports whether it is too early for another search for the same or fewer records.
+func (f failedSearch) holds(now time.Time, of []string) bool {
+	fresh := func(one string) bool { return !slices.Contains(f.of, one) }
+	return f.err != nil && now.Sub(f.at).Abs() < f.wait && !slices.ContainsFunc(of, fresh)
+}
+
 // Mend searches the ledger's history for the last readable versions of records that the
 // last Read of tree could not read, once for each content, and of records that were deleted
-// before this process began. found reports whether it found any. past may be nil.
-func (c *RecordCache) Mend(ctx context.Context, tree fs.FS, past Earlier) (found bool, err error) {
+// before this process began. found reports whether it found any. past may be nil. After a
+// failed search Mend returns its error without another search, at most for an hour.
+func (c *RecordCache) Mend(ctx context.Context, tree fs.FS, past Earlier, now time.Time) (found bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	unknown, found, err := c.seekMissing(tree)
+	unknown, found, err := c.seekMissing(tree, now)
 	if err != nil || past == nil {
 		return found, err
 	}
@@ -164,6 +202,10 @@ func (c *RecordCache) Mend(ctx context.Context, tree fs.FS, past Earlier) (found
 		return found, nil
 	}
 	left := maps.Clone(c.unsearched)
+	of := slices.Concat(slices.Collect(maps.Keys(left)), unknown)
+	if c.failed.holds(now, of) {
+		return found, c.failed.err
+	}
 	err = past.Earlier(ctx, func(tree fs.FS) bool {
 		for key, file := range left {
 			if c.readable(tree, key, file) {
@@ -179,9 +221,11 @@ func (c *RecordCache) Mend(ctx context.Context, tree fs.FS, past Earlier) (found
 		if len(files) == 0 {
 			files = []string{ledger.RecordDir}
 		}
-		return found, fmt.Errorf("looking for the last readable version of %s in the ledger's history: %w", files, err)
+		err = fmt.Errorf("looking for the last readable version of %s in the ledger's history: %w", files, err)
+		c.failed = failedSearch{err, now, min(max(2*c.failed.wait, firstSearchWait), lastSearchWait), of}
+		return found, err
 	}
-	c.sought = c.seen != nil
+	c.failed, c.sought = failedSearch{}, c.seen != nil
 	// No readable version exists. Remember that too, or every read would search again.
 	for key, file := range left {
 		if file == ledger.RecordDir {

@@ -36,6 +36,7 @@ type RecordCache struct {
 	// those that count although their files were deleted. Both are by certificate.
 	vanished, missing map[string]*ledger.Record
 	sought            bool // Mend has looked for records that were deleted before this process
+	failed            failedSearch
 }
 
 // cachedRecord is the result of the last read of one file.

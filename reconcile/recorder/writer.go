@@ -79,13 +79,13 @@ func (s *Writer) Struck(e ledger.Entry) ledger.Entry {
 }
 
 // Mend finds the last readable versions of damaged and deleted records, if the ledger can read its
-// earlier commits. An error becomes one more finding: it stops nothing, and the next pass
+// earlier commits. An error becomes one more finding: it stops nothing, and a later pass
 // retries.
 func (s *Writer) Mend(ctx context.Context, tree fs.FS) []archive.Breach {
 	past, _ := s.Ledger.(archive.Earlier)
 	_, err := s.Records.Read(tree)
 	if err == nil {
-		_, err = s.Records.Mend(ctx, tree, past)
+		_, err = s.Records.Mend(ctx, tree, past, s.Now())
 	}
 	if err == nil {
 		return nil

@@ -43,7 +43,7 @@ func (a *Commands) ledgerOf(ctx context.Context, s *settings.Settings) (fs.FS, m
 	if err != nil {
 		return nil, nil, err
 	}
-	records, lost, err := archive.ReadLedger(ctx, tree, ledger)
+	records, lost, err := archive.ReadLedger(ctx, tree, ledger, time.Now())
 	view.WriteUnreadable(a.Err, lost)
 	return tree, records, err
 }

@@ -33,7 +33,7 @@ func (a *Commands) writePages(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	records, lost, err := archive.ReadLedger(ctx, tree, ledger)
+	records, lost, err := archive.ReadLedger(ctx, tree, ledger, time.Now())
 	view.WriteUnreadable(a.Err, lost)
 	if err != nil {
 		return err
