@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -91,6 +92,26 @@ func programs(t *testing.T) string {
 		t.Fatalf("building certroll: %v\n%s", err, out)
 	}
 	return filepath.Join(dir, "certroll")
+}
+
+// TestPartLimit checks that a long soak is not cut off by the length of the other parts.
+func TestPartLimit(t *testing.T) {
+	o := options{length: 10 * time.Minute, soak: 2 * time.Hour}
+	for _, p := range parts {
+		want := o.length + p.spare
+		if p.name == "soak" {
+			want = o.soak + p.spare
+		}
+		err := part{p.name, p.spare, func(ctx context.Context, _ options, _ *report) error {
+			if until, ok := ctx.Deadline(); !ok || time.Until(until) > want || time.Until(until) < want-time.Minute {
+				t.Errorf("%s ends in %s, want %s", p.name, time.Until(until), want)
+			}
+			return nil
+		}}.within(t.Context(), o, nil)
+		if err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // TestChoose: the drill rejects an unknown part.

@@ -103,12 +103,17 @@ func drill(ctx context.Context, o options) (err error) {
 
 // within runs a part with a time limit, which holds even if certroll hangs.
 func (p part) within(ctx context.Context, o options, r *report) error {
-	ctx, cancel := context.WithTimeout(ctx, o.length+p.spare)
-	if p.name == "soak" {
-		ctx, cancel = context.WithTimeout(ctx, o.soak+p.spare)
-	}
+	ctx, cancel := context.WithTimeout(ctx, p.limit(o))
 	defer cancel()
 	return p.run(ctx, o, r)
+}
+
+// limit returns the longest time that the part may take.
+func (p part) limit(o options) time.Duration {
+	if p.name == "soak" {
+		return o.soak + p.spare
+	}
+	return o.length + p.spare
 }
 
 func choose(names string) ([]part, error) {
