@@ -34,6 +34,7 @@ type slowCA struct {
 	held  map[string]chan error // by the first name; nil: releases everything
 	stays map[string]int        // number of times that Finish blocked, by the first name
 	turn  time.Duration         // how long each Finish first waits at a challenge name; negative: forever
+	fails error                 // the failure of another name, which such a wait outlasts
 }
 
 func (ca *slowCA) Finish(ctx context.Context, i *spec.Issuer, url string, csr []byte, accounts []*spec.DNSAccount, report func(string, string)) ([]byte, string, []error, error) {
@@ -44,7 +45,7 @@ func (ca *slowCA) Finish(ctx context.Context, i *spec.Issuer, url string, csr []
 		if ca.turn != 0 {
 			report(attempt.StepTurn, "waiting for another certificate")
 			if err := await.Sleep(ctx, cmp.Or(max(ca.turn, 0), 24*time.Hour)); err != nil {
-				return nil, "", nil, err
+				return nil, "", nil, cmp.Or(ca.fails, err)
 			}
 			report(attempt.StepTurn, "")
 		}
@@ -393,13 +394,24 @@ func TestNoTurnIsNoFailure(t *testing.T) {
 	}, twins("a", "b", "c")...)
 }
 
-// TestWaitAtAChallengeName checks an attempt that was waiting for another one's
-// challenge at its deadline, or for most of its time: it ends without an event and is
-// no crash. Any other timeout is a failure.
+// TestWaitAtAChallengeName checks an attempt that spends its time limit waiting for another
+// one's challenge. Two such ends in a row leave no event, even across a restart; the third
+// is a recorded failure with a hold, and so is each further one. Any other timeout is a
+// failure at once.
 func TestWaitAtAChallengeName(t *testing.T) {
-	for waits, failures := range map[time.Duration]int{-1: 0, attempt.AttemptTime * 3 / 4: 0, attempt.AttemptTime / 4: 1} {
+	const noTurn = "its turn did not come within 2h30m0s in each of the last 3 attempts (waiting for another certificate)"
+	for waits, want := range map[time.Duration]struct {
+		silent int
+		orders int
+		class  ledger.Class
+		says   string
+	}{
+		-1:                          {2, 1, ledger.ClassInternal, noTurn},
+		attempt.AttemptTime * 3 / 4: {2, 1, ledger.ClassInternal, noTurn},
+		attempt.AttemptTime / 4:     {0, 2, ledger.ClassCAUnavailable, "which was not done after 2h30m0s"},
+	} {
 		slowly(t, reconcile.LoopOptions{Interval: 24 * time.Hour}, func(w *slowWorld) {
-			for range 6 {
+			for i := range 6 {
 				w.slow.mu.Lock()
 				w.slow.turn = waits
 				w.slow.mu.Unlock()
@@ -407,9 +419,41 @@ func TestWaitAtAChallengeName(t *testing.T) {
 				w.nudge <- struct{}{}
 				time.Sleep(attempt.AttemptTime + time.Minute)
 				synctest.Wait()
+				if got := w.outcomes("straggler"); (len(got) > 0) != (i >= want.silent) || len(got) > max(0, i+1-want.silent) {
+					t.Errorf("waiting for %s: after %d attempts the ledger tells %q", waits, i+1, got)
+				}
+				if i == 0 {
+					w.stop()
+					w.start(reconcile.LoopOptions{Interval: 24 * time.Hour, Nudge: w.nudge})
+				}
 			}
-			if got := w.outcomes("straggler"); len(got) < failures || failures == 0 && len(got) > 0 {
-				t.Errorf("waiting for %s: the ledger tells %q", waits, got)
+			for _, e := range w.Ledger.Events(t) {
+				if e.Class != want.class || !strings.Contains(e.Message, want.says) || e.HoldUntil == nil || !e.HoldUntil.After(e.Time) {
+					t.Errorf("waiting for %s: %+v", waits, e)
+				}
+			}
+			if n, _ := w.Ca.Ordered(); n != want.orders {
+				t.Errorf("waiting for %s: %d orders, want %d: an order is replaced after three failures", waits, n, want.orders)
+			}
+		})
+	}
+}
+
+// TestFailureBesideAWait checks that the failure of one name is recorded at once, though
+// another name of the order was still waiting for its turn when the time was over.
+func TestFailureBesideAWait(t *testing.T) {
+	for class, gone := range map[ledger.Class]bool{ledger.ClassCAA: true, ledger.ClassDNSPropagation: false, ledger.ClassCARejected: true} {
+		slowly(t, reconcile.LoopOptions{Interval: 24 * time.Hour}, func(w *slowWorld) {
+			w.slow.mu.Lock()
+			w.slow.turn, w.slow.fails = -1, &reconciletest.CaError{Code: string(class), Text: "the words of the CA", Gone: gone}
+			w.slow.mu.Unlock()
+			w.declare(at("slow", "straggler"))
+			w.nudge <- struct{}{}
+			time.Sleep(attempt.AttemptTime + time.Minute)
+			synctest.Wait()
+			es := w.Ledger.Events(t)
+			if len(es) != 1 || es[0].Class != class || !strings.Contains(es[0].Message, "the words of the CA") || es[0].HoldUntil == nil {
+				t.Errorf("%s: the ledger tells %+v", class, es)
 			}
 		})
 	}

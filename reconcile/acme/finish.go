@@ -40,7 +40,7 @@ func (c *Client) Finish(ctx context.Context, issuer *spec.Issuer, orderURL strin
 		return nil, "", nil, c.struck(err)
 	}
 	f := &finish{client: c, session: s, issuer: issuer, url: orderURL, csr: csr, report: publish.OneAtATime(report), doing: "finishing the order " + orderURL}
-	f.job = &solver.Job{Solver: c.solver, Session: s, Issuer: issuer, CSR: csr, Accounts: accounts, Report: f.report, Doing: f.doing}
+	f.job = &solver.Job{Solver: c.solver, Session: s, Issuer: issuer, Order: orderURL, CSR: csr, Accounts: accounts, Report: f.report, Doing: f.doing}
 	chain, err = f.run(ctx)
 	return chain, f.job.Account, problem.StrikeAll(c.redact, f.job.PassedBefore(err)), c.struck(err)
 }

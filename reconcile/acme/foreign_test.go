@@ -255,3 +255,38 @@ func TestAnswersOfAnEarlierProcess(t *testing.T) {
 		}
 	})
 }
+
+// TestOwnNamesAreNoWait checks that an order whose names share one challenge name reports
+// no wait for another order: its names are validated one after the other.
+func TestOwnNamesAreNoWait(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, lab.PebbleOptions{})
+	a := (&wholesale{}).account(t, r, "whole")
+	var names []string
+	for i := range 3 {
+		names = append(names, fmt.Sprintf("own%d.lab.test", i))
+		if err := r.dns.Add(fmt.Sprintf("_acme-challenge.own%d.lab.test. 1 IN CNAME _acme-challenge.shared.other.test.", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := r.client()
+	r.issue(c, []*spec.DNSAccount{a}, names...)
+	if r.log.has("turn: ") {
+		t.Errorf("one order alone waited for a turn:\n%s", r.log)
+	}
+	t.Run("another order has the name", func(t *testing.T) {
+		unlock, err := c.publisher.Lock(t.Context(), "_acme-challenge.shared.other.test.")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.log.on = func(step, detail string) {
+			if step == "turn" && detail != "" {
+				unlock()
+			}
+		}
+		if err := r.dns.Add("_acme-challenge.own3.lab.test. 1 IN CNAME _acme-challenge.shared.other.test."); err != nil {
+			t.Fatal(err)
+		}
+		r.issue(c, []*spec.DNSAccount{a}, "own3.lab.test")
+	})
+}

@@ -51,7 +51,7 @@ func (a *Attempt) Report(step, detail string) {
 			a.turns.end(a.Clock())
 			return
 		}
-		a.turns.begin(a.Clock())
+		a.turns.begin(a.Clock(), detail)
 	case StepChain:
 		a.chainNote = detail
 	}

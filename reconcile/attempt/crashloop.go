@@ -10,6 +10,15 @@ import (
 	"certroll/reconcile/times"
 )
 
+// afterEvent returns a count of silent ends after an event. Once the count has reached its
+// limit, one more end is the next failure.
+func afterEvent(n, limit int) int {
+	if n >= limit {
+		return limit - 1
+	}
+	return 0
+}
+
 // silentTries is how many runs in a row may end without an event while they work on one
 // certificate. The next run counts that as a failure: an attempt that crashes certroll
 // each time must not send the CA an order at each start.
@@ -20,13 +29,10 @@ const silentTries = 3
 func (a *Attempt) countCrash(ctx context.Context) error {
 	d, now := a.Pending, a.Clock().UTC().Truncate(time.Second)
 	if r := a.Action.Record; r != nil && r.LastFailure != nil && !r.LastFailure.At.Before(d.TriedAt) {
-		// The last run ended with an event. After a series of crashes, one more crash is
-		// the next failure; after any other failure the count starts at zero.
-		crashed := d.Tries >= silentTries
-		d.Tries = 0
-		if crashed {
-			d.Tries = silentTries - 1
-		}
+		// The last run ended with an event. After a series of crashes or of turns that did
+		// not come, one more is the next failure; after any other failure the counts start
+		// at zero.
+		d.Tries, d.Turnless = afterEvent(d.Tries, silentTries), afterEvent(d.Turnless, turnlessEnds)
 	}
 	// A time far in the future comes from a fast clock, and does not count.
 	if d.Tries >= silentTries && d.TriedAt.Before(now.Add(times.Day)) {

@@ -55,14 +55,31 @@ func (a *Attempt) obtain(ctx context.Context) error {
 		})
 	}
 	if errors.Is(err, errNoTurn) {
-		a.Report("order", "left to the next run after "+AttemptTime.String()+": "+errNoTurn.Error())
-		// The run ends without an event, and is no crash.
-		a.Pending.Tries--
-		if err := a.PendingSecrets.Store(ctx, a.Action.Certificate, a.Pending); err != nil {
-			return err
-		}
+		return a.withoutTurn(ctx)
 	}
 	return err
+}
+
+// turnlessEnds is how many attempts in a row may end before their turn came, without an
+// event. The last of them is a failure, and so is each further one.
+const turnlessEnds = 3
+
+// withoutTurn ends an attempt whose turn did not come. It counts in the pending secret: an
+// attempt that never gets its turn must not start again and again unnoticed.
+func (a *Attempt) withoutTurn(ctx context.Context) error {
+	d := a.Pending
+	a.Report("order", "left to the next run after "+AttemptTime.String()+": "+errNoTurn.Error())
+	d.Tries-- // the run is no crash
+	d.Turnless++
+	if err := a.PendingSecrets.Store(ctx, a.Action.Certificate, d); err != nil {
+		return err
+	}
+	if d.Turnless < turnlessEnds {
+		return errNoTurn
+	}
+	return &failure.Error{Code: ledger.ClassInternal, Err: fmt.Errorf(
+		"making the certificate of %q: its turn did not come within %s in each of the last %d attempts (%s). See in certroll status what the other certificates with the same names or the same challenge name wait for, or give %q a challenge name of its own; certroll retries later",
+		a.Action.Certificate, AttemptTime, turnlessEnds, a.turns.waitedFor(), a.Action.Certificate)}
 }
 
 // awaitTurn waits for the turn of the attempt's order. A pending secret with its chain
@@ -73,7 +90,9 @@ func (a *Attempt) awaitTurn(ctx context.Context) (done func(), err error) {
 	}
 	before := a.Clock()
 	done, err = a.orderTurns.AwaitTurn(ctx, a.turnKey(), func() {
-		a.Report("order", "waiting for another certificate with the same names, account and profile")
+		const detail = "waiting for another certificate with the same names, account and profile"
+		a.turns.noteWait(detail)
+		a.Report("order", detail)
 	})
 	a.waited = a.Clock().Sub(before)
 	return done, err

@@ -48,7 +48,7 @@ func (a *Attempt) withAnotherKey(ctx context.Context, refusal error) error {
 	if a.orders == 0 {
 		a.orders++ // an earlier run created the order that is abandoned now
 	}
-	return a.orderInTime(ctx)
+	return failureBefore(refusal, a.orderInTime(ctx))
 }
 
 // AccountChecker is implemented by a CA adapter that can check an issuer's ACME account
@@ -97,18 +97,31 @@ func (a *Attempt) order(ctx context.Context) error {
 	if err == nil || failure.IsInterrupt(ctx, err) || errors.Is(err, errNoTurn) || a.Pending.OrderURL == "" {
 		return err
 	}
-	if failure.IsBadKey(err) && a.Pending.BlockedKey == "" {
+	if failure.IsBadKey(err) && a.Pending.BlockedKey == "" && a.worked() < AttemptTime {
 		return a.withAnotherKey(ctx, err)
 	}
 	why, noteErr := a.spent(ctx, err, inherited)
 	if why == "" || noteErr != nil {
 		return errors.Join(err, noteErr)
 	}
+	if a.worked() >= AttemptTime {
+		// Without the URL the next attempt makes the new order.
+		return errors.Join(err, a.PendingSecrets.Store(context.WithoutCancel(ctx), a.Action.Certificate, a.Pending))
+	}
 	a.Report("order", why+"; a new one is made with the same key")
 	if inherited {
 		a.orders++ // the earlier run may have written no event that counts its order
 	}
-	return a.orderInTime(ctx)
+	return failureBefore(err, a.orderInTime(ctx))
+}
+
+// failureBefore returns the error of an attempt whose first order failed and whose second
+// one ended with again: a failure is never lost for a turn that did not come.
+func failureBefore(first, again error) error {
+	if errors.Is(again, errNoTurn) {
+		return first
+	}
+	return again
 }
 
 // orderTries is how many attempts may fail with one order before certroll replaces it.
@@ -182,15 +195,16 @@ func processingTimeout(i *spec.Issuer) time.Duration {
 }
 
 // orderInTime works on the order until the attempt's time is over. The pending secret
-// keeps the order and its key, and the next attempt resumes them.
+// keeps the order and its key, and the next attempt resumes them. A failure of any name
+// counts, even if another name was still waiting when the time was over.
 func (a *Attempt) orderInTime(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, AttemptTime-a.worked())
 	defer cancel()
 	err := a.orderPatiently(limited)
-	if err == nil || ctx.Err() != nil || limited.Err() == nil {
+	if err == nil || ctx.Err() != nil || limited.Err() == nil || !failure.IsTimeUp(err) {
 		return err
 	}
-	if a.turns.prevail() {
+	if a.turns.prevail(a.Clock()) {
 		return errNoTurn
 	}
 	return &failure.Error{Code: ledger.ClassCAUnavailable, Err: fmt.Errorf(
@@ -210,8 +224,10 @@ func (a *Attempt) orderPatiently(ctx context.Context) error {
 			return err
 		}
 		a.Report("order", "the CA is unavailable, trying again in "+wait.String()+": "+text.FirstLine(failure.Message(err)))
-		if err := await.Sleep(ctx, wait); err != nil {
+		if ended := await.Sleep(ctx, wait); errors.Is(ended, context.DeadlineExceeded) {
 			return err
+		} else if ended != nil {
+			return ended
 		}
 	}
 	return a.orderOnce(ctx)

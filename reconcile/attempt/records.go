@@ -30,11 +30,13 @@ type turns struct {
 	waiting int       // names that wait
 	since   time.Time // when the first of them began
 	total   time.Duration
+	last    string // what the last wait was for
 }
 
-func (w *turns) begin(now time.Time) {
+func (w *turns) begin(now time.Time, detail string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.last = detail
 	if w.waiting++; w.waiting == 1 {
 		w.since = now
 	}
@@ -49,11 +51,29 @@ func (w *turns) end(now time.Time) {
 }
 
 // prevail reports whether an attempt that ran out of time did so for the sake of others:
-// it waits now, or has waited for half of its time.
-func (w *turns) prevail() bool {
+// it has waited for half of its time.
+func (w *turns) prevail(now time.Time) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.waiting > 0 || w.total >= AttemptTime/2
+	total := w.total
+	if w.waiting > 0 {
+		total += now.Sub(w.since)
+	}
+	return total >= AttemptTime/2
+}
+
+// noteWait describes a wait that does not count, because it precedes the work on the order.
+func (w *turns) noteWait(detail string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.last = detail
+}
+
+// waitedFor describes the last wait.
+func (w *turns) waitedFor() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.last
 }
 
 // records collects names that the CA adapter reports, such as those of TXT records. The

@@ -142,6 +142,11 @@ func IsInterrupt(ctx context.Context, err error) bool {
 	return ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, ctx.Err()))
 }
 
+// IsTimeUp reports whether an error says only that a context ended: no other party failed.
+func IsTimeUp(err error) bool {
+	return ClassOf(err) == ledger.ClassInternal && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded))
+}
+
 // Message returns the text of an error for the ledger. It removes text with the shape of a
 // secret, this machine's own addresses, and characters that would act on a reader's
 // terminal. The recorder also removes the secrets that certroll knows.

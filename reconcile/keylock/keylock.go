@@ -71,3 +71,26 @@ func (l *Locks) Len() int {
 	defer l.mu.Unlock()
 	return len(l.keys)
 }
+
+// Turns is a set of locks by key for tasks that belong to owners, such as the names of an
+// order. The tasks of one owner wait for each other too, but only the first of them waits
+// for other owners. The zero value is ready for use.
+type Turns struct{ within, among Locks }
+
+// Take is Locks.Take for a task of owner. It calls waiting only if another owner holds the
+// key, not for another task of the same owner.
+func (t *Turns) Take(ctx context.Context, key, owner string, waiting func()) (func(), error) {
+	leave, err := t.within.Take(ctx, owner+"\x00"+key, nil)
+	if err != nil {
+		return nil, err
+	}
+	give, err := t.among.Take(ctx, key, waiting)
+	if err != nil {
+		leave()
+		return nil, err
+	}
+	return func() { give(); leave() }, nil
+}
+
+// Len returns the number of keys that are held or waited for.
+func (t *Turns) Len() int { return t.among.Len() + t.within.Len() }

@@ -45,6 +45,8 @@ type Secret struct {
 	// Tries counts the runs that used this secret since the last one that wrote an event.
 	Tries   int
 	TriedAt time.Time // time of the last such run; zero: none
+	// Turnless counts the runs in a row that ended before their turn came.
+	Turnless int
 
 	Key       crypto.Signer
 	KeyDigest string
@@ -215,7 +217,7 @@ func (d *Secret) Encode() (map[string]string, error) {
 	if d.Tries > 0 {
 		m["tries"], m["tried_at"] = strconv.Itoa(d.Tries), d.TriedAt.UTC().Format(time.RFC3339)
 	}
-	for field, n := range map[string]int{"refused": d.Refused, "unfit_orders": d.UnfitOrders} {
+	for field, n := range map[string]int{"turnless": d.Turnless, "refused": d.Refused, "unfit_orders": d.UnfitOrders} {
 		if n > 0 {
 			m[field] = strconv.Itoa(n)
 		}
@@ -278,7 +280,7 @@ func DecodeSecret(m map[string]string) (*Secret, error) {
 			return nil, fmt.Errorf("its tried_at %q is no RFC 3339 time", m["tried_at"])
 		}
 	}
-	for field, n := range map[string]*int{"refused": &d.Refused, "unfit_orders": &d.UnfitOrders} {
+	for field, n := range map[string]*int{"turnless": &d.Turnless, "refused": &d.Refused, "unfit_orders": &d.UnfitOrders} {
 		if m[field] != "" {
 			if *n, err = strconv.Atoi(m[field]); err != nil {
 				return nil, fmt.Errorf("its %s %q is no number", field, m[field])

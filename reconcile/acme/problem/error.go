@@ -100,6 +100,11 @@ func Interrupted(ctx context.Context, doing string) *Error {
 	return &Error{OfClass: ledger.ClassInternal, Doing: doing, Said: "interrupted: " + context.Cause(ctx).Error(), Cause: ctx.Err()}
 }
 
+// IsInterruption reports that a context ended before the outcome was known.
+func (e *Error) IsInterruption() bool {
+	return e.OfClass == ledger.ClassInternal && (errors.Is(e.Cause, context.Canceled) || errors.Is(e.Cause, context.DeadlineExceeded))
+}
+
 // OfAccount returns a copy of err that names the DNS account in use.
 func OfAccount(account, doing string, err error) *Error {
 	e := *AsError(doing, err)
@@ -133,18 +138,25 @@ func HasClass(err error, class ledger.Class) bool {
 }
 
 // Join combines the failures of several names of one order; nil entries are ignored. The
-// first failure decides the class. The order is gone if any failure says so.
+// first failure decides the class. The order is gone if any failure says so. An
+// interruption counts only if there is nothing else.
 func Join(doing string, errs []error) error {
 	var all []*Error
+	var interrupted error
 	for _, err := range errs {
-		if err != nil {
-			all = append(all, AsError(doing, err))
+		if err == nil {
+			continue
+		}
+		if e := AsError(doing, err); e.IsInterruption() {
+			interrupted = e
+		} else {
+			all = append(all, e)
 		}
 	}
-	if len(all) < 2 {
-		if len(all) == 0 {
-			return nil
-		}
+	switch len(all) {
+	case 0:
+		return interrupted
+	case 1:
 		return all[0]
 	}
 	return merge(doing, all)

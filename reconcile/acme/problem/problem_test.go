@@ -1,6 +1,7 @@
 package problem
 
 import (
+	"context"
 	"strconv"
 	"strings"
 	"testing"
@@ -130,6 +131,15 @@ func TestJoin(t *testing.T) {
 	}
 	if err := Join("x", []error{nil, a}); err != error(a) {
 		t.Errorf("one failed: got %v", err)
+	}
+	ended, cancel := context.WithTimeout(t.Context(), 0)
+	defer cancel()
+	cut := Interrupted(ended, "waiting")
+	if err := Join("x", []error{cut, a, cut}); err != error(a) {
+		t.Errorf("got %v, want the failure and not the interruptions", err)
+	}
+	if err := Join("x", []error{cut, nil, cut}); err != error(cut) {
+		t.Errorf("got %v, want the interruption", err)
 	}
 	e := AsError("", Join("finishing", []error{a, nil, b}))
 	if ledger.Class(e.Class()) != ledger.ClassValidation || !e.OrderGone() {

@@ -18,6 +18,7 @@ const StepRecord = "record"
 // account, and to let the CA validate them.
 type Request struct {
 	Doing   string // "finishing the order ..."
+	Order   string // the order's URL
 	Name    string // as the certificate spells it
 	Account *spec.DNSAccount
 	Proofs  []dnsprovider.Proof // of the same domain
@@ -45,7 +46,7 @@ func (p *Publisher) Answer(ctx context.Context, a Request) error {
 		return unpublished(ctx, doing, err)
 	}
 	defer provider.Release()
-	one := &publication{Publisher: p, doing: a.Doing, report: a.Report, gaveUp: a.GaveUp, account: a.Account, provider: provider, proofs: a.Proofs}
+	one := &publication{Publisher: p, doing: a.Doing, order: a.Order, report: a.Report, gaveUp: a.GaveUp, account: a.Account, provider: provider, proofs: a.Proofs}
 	err = one.patiently(ctx, doing, func() (err error) {
 		one.name, err = dnsquery.RecordName(ctx, a.Account, domain)
 		return err

@@ -29,7 +29,7 @@ import (
 type names struct {
 	now    func() time.Time
 	mu     sync.Mutex
-	locks  keylock.Locks
+	locks  keylock.Turns // by record name, or by account
 	quiets map[string]time.Time
 	values map[string][]string // written by this process, or known from an earlier one
 }
@@ -39,9 +39,9 @@ func newNames(now func() time.Time) *names {
 }
 
 // lock waits until the name is free; the returned function frees it. It calls waiting, if
-// not nil, when another publication has the name.
-func (n *names) lock(ctx context.Context, name string, waiting func()) (func(), error) {
-	return n.locks.Take(ctx, strings.ToLower(name), waiting)
+// not nil, when a publication of another order has the name.
+func (n *names) lock(ctx context.Context, name, order string, waiting func()) (func(), error) {
+	return n.locks.Take(ctx, strings.ToLower(name), order, waiting)
 }
 
 // lookedAt records that the CA queries the name now, or has just done so, and that its

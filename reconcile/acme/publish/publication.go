@@ -40,13 +40,14 @@ func New(providers *dnsprovider.Pool, o Options) *Publisher {
 // Lock waits until no other publication uses the record's name; the returned function
 // frees it.
 func (p *Publisher) Lock(ctx context.Context, name string) (unlock func(), err error) {
-	return p.names.lock(ctx, name, nil)
+	return p.names.lock(ctx, name, "", nil)
 }
 
 // publication answers dns-01 challenges through one account at one record name.
 type publication struct {
 	*Publisher
 	doing    string
+	order    string // see Request
 	report   func(step, detail string)
 	gaveUp   func() bool // other names gave the account up; nil: never
 	account  *spec.DNSAccount
@@ -75,7 +76,7 @@ func (p *publication) takeTurn(ctx context.Context) (unlock func(), err error) {
 		key = "account " + p.account.Name
 	}
 	return InTurn(p.report, "waiting for another certificate's challenge at "+dnsquery.Plain(p.name), func(waiting func()) (func(), error) {
-		return p.names.lock(ctx, key, waiting)
+		return p.names.lock(ctx, key, p.order, waiting)
 	})
 }
 

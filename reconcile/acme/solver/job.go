@@ -16,7 +16,7 @@ type Solver struct {
 	publisher *publish.Publisher
 	servers   *servers
 	webroots  *webroots
-	turns     keylock.Locks // per server name with a tls-alpn-01 answer
+	turns     keylock.Turns // per server name with a tls-alpn-01 answer
 	opts      Options
 }
 
@@ -37,6 +37,7 @@ type Job struct {
 	Solver   *Solver
 	Session  *session.Session
 	Issuer   *spec.Issuer
+	Order    string // its URL
 	CSR      []byte
 	Accounts []*spec.DNSAccount
 	Report   func(step, detail string) // called by one goroutine at a time

@@ -69,7 +69,14 @@ func (j *Job) Solve(ctx context.Context, urls []string) error {
 	groups := byDomain(tasks)
 	errs := make([]error, len(groups))
 	s.each(len(groups), func(i int) { errs[i] = s.solveGroup(ctx, groups[i]) })
-	if ctx.Err() != nil {
+	return j.joined(ctx, errs)
+}
+
+// joined combines the failures of the order's names. If the run was stopped, the next one
+// meets them again. If the attempt's time is over, the failures of the names that were
+// decided count, and not the interruption of the others.
+func (j *Job) joined(ctx context.Context, errs []error) error {
+	if errors.Is(ctx.Err(), context.Canceled) {
 		return problem.Interrupted(ctx, j.Doing)
 	}
 	return problem.Join(j.Doing, errs)
@@ -101,10 +108,7 @@ func (s *solving) open(ctx context.Context, urls []string) ([]task, error) {
 			errs[i] = failure
 		}
 	})
-	if ctx.Err() != nil {
-		return nil, problem.Interrupted(ctx, s.Doing)
-	}
-	if err := problem.Join(s.Doing, errs); err != nil {
+	if err := s.joined(ctx, errs); err != nil {
 		return nil, err
 	}
 	var tasks []task
@@ -305,7 +309,7 @@ func (s *solving) viaDNS(ctx context.Context, account *spec.DNSAccount, challeng
 		proofs[i] = dnsprovider.Proof{Domain: ch.domain(), Token: ch.token, KeyAuth: ch.keyAuth}
 	}
 	return s.Solver.publisher.Answer(ctx, publish.Request{
-		Doing: s.Doing, Name: challenges[0].name(), Account: account, Proofs: proofs, Report: s.Report,
+		Doing: s.Doing, Order: s.Order, Name: challenges[0].name(), Account: account, Proofs: proofs, Report: s.Report,
 		GaveUp: func() bool { return s.passedOver(account) }, Own: s.ownValues,
 		Ask: func(from, to int) error { return s.askAll(ctx, challenges[from:to]) },
 	})

@@ -37,7 +37,7 @@ func (s *solving) viaTLS(ctx context.Context, account *spec.DNSAccount, challeng
 func (s *solving) viaTLSAlone(ctx context.Context, account *spec.DNSAccount, ch challenge) error {
 	name := serverName(ch.domain())
 	unlock, err := publish.InTurn(s.Report, "waiting for another certificate's challenge for "+ch.name(), func(waiting func()) (func(), error) {
-		return s.Solver.turns.Take(ctx, strings.ToLower(account.Listen+" "+name), waiting)
+		return s.Solver.turns.Take(ctx, strings.ToLower(account.Listen+" "+name), s.Order, waiting)
 	})
 	if err != nil {
 		return problem.Interrupted(ctx, s.Doing)
