@@ -2,6 +2,7 @@ package plan_test
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -9,7 +10,9 @@ import (
 
 	"certroll/reconcile/ledger"
 	"certroll/reconcile/outbox"
+	"certroll/reconcile/plan"
 	"certroll/reconcile/reconciletest"
+	"certroll/spec"
 )
 
 // TestDeletedSecretIsTold checks that the deletion of a live secret pages once, is
@@ -111,15 +114,78 @@ func TestDeletedWhileRenewalIsOff(t *testing.T) {
 	}
 }
 
-// TestAnEmptyVaultIsOneProblem checks that deletions held by the brake are not recorded
-// for each certificate.
+// TestAnEmptyVaultIsOneProblem checks that many deletions held by the brake have the brake's
+// event alone, and that the record of each says that its secret is gone.
 func TestAnEmptyVaultIsOneProblem(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Crowd(20, "example.com")...)
 	w.Settle()
+	stored := maps.Clone(w.Vault.Secrets)
 	clear(w.Vault.Secrets)
-	w.At = w.At.Add(time.Hour)
-	w.Settle()
+	before := len(w.Ledger.Events(t))
+	for range 3 {
+		w.At = w.At.Add(time.Hour)
+		w.Settle()
+	}
 	if n := len(w.Deletions(t)); n != 0 {
 		t.Errorf("%d events beside the brake's", n)
+	}
+	if n := len(w.Ledger.Events(t)) - before; n != 1 {
+		t.Errorf("%d events, want one", n)
+	}
+	for _, c := range w.Desired.Certificates {
+		if r := w.Ledger.Record(t, c.Name); r.StateAt(w.At) != ledger.StateDeleted || !strings.Contains(r.WaitsFor(), "deleted with all its versions") {
+			t.Errorf("%s is %s: %s", c.Name, r.StateAt(w.At), r.WaitsFor())
+		}
+	}
+	maps.Copy(w.Vault.Secrets, stored)
+	w.Settle()
+	for _, c := range w.Desired.Certificates {
+		if r := w.Ledger.Record(t, c.Name); r.Gone != nil || r.StateAt(w.At) != ledger.StateInOrder {
+			t.Errorf("%s is %s after its secret came back", c.Name, r.StateAt(w.At))
+		}
+	}
+	if n := len(w.Ca.Orders); n != 20 {
+		t.Errorf("%d orders", n)
+	}
+}
+
+// TestDeletedWhileTheBrakeHolds checks a deleted secret whose reissue waits for a person: it
+// pages with the command that restores it, and its record says so until it is back or a
+// person accepts the reissue.
+func TestDeletedWhileTheBrakeHolds(t *testing.T) {
+	for _, accepts := range []bool{false, true} {
+		w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"), reconciletest.Certificate("www", "www.example.com"))
+		w.Settle()
+		www := w.Desired.Certificates[1]
+		www.Domains = append(www.Domains, spec.Domain{ASCII: "more.example.com"})
+		w.Settle()
+		w.Vault.Deletes("secret/tls/api", true)
+		for range 3 {
+			w.At = w.At.Add(time.Hour)
+			w.Settle()
+		}
+		if n := w.Stopped(); n != 1 {
+			t.Fatalf("the brake holds %d", n)
+		}
+		deletions := w.Deletions(t)
+		if len(deletions) != 1 || deletions[0].Severity != ledger.SeverityPage || !strings.Contains(deletions[0].Message, "vault kv undelete -mount=secret -versions=1 tls/api") {
+			t.Errorf("told: %+v", deletions)
+		}
+		if r := w.Ledger.Record(t, "api"); r.Gone == nil || r.StateAt(w.At) != ledger.StateDeleted || !strings.Contains(r.WaitsFor(), "vault kv undelete") {
+			t.Errorf("the record says %q, gone %+v", r.WaitsFor(), r.Gone)
+		}
+		orders := len(w.Ca.Orders)
+		if accepts {
+			if _, err := w.Accept(plan.MassHold(w.Plan()).ID); err != nil {
+				t.Fatal(err)
+			}
+			orders++
+		} else {
+			w.Vault.Deletes("secret/tls/api", false)
+		}
+		w.Settle()
+		if r := w.Ledger.Record(t, "api"); r.Gone != nil || r.StateAt(w.At) != ledger.StateInOrder || len(w.Ca.Orders) != orders || len(w.Deletions(t)) != 1 {
+			t.Errorf("accepted %t: %d orders, want %d; the record after it: %+v", accepts, len(w.Ca.Orders), orders, r)
+		}
 	}
 }

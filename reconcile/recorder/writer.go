@@ -136,6 +136,7 @@ func (s *Writer) Overlay(obs *plan.Observed) error {
 			obs.Records[e.Record.Certificate] = e.Record
 		}
 		if !known[e.Event.ID] {
+			known[e.Event.ID] = true
 			obs.History = append(obs.History, e.Event)
 		}
 	}
