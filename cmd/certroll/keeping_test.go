@@ -133,3 +133,40 @@ func TestDeletedSecretStands(t *testing.T) {
 		t.Errorf("%d events tell of two deletions", warned)
 	}
 }
+
+// TestDeletedSecretIsHeld: a deleted secret whose reissue the brake holds shows as deleted, with the command that
+// restores it and the exit code for it. The brake holds it because the other certificate changed on the same day.
+func TestDeletedSecretIsHeld(t *testing.T) {
+	t.Parallel()
+	two := oneCertificate + strings.ReplaceAll(oneCertificate, "api", "www")
+	w := newLab(t).fresh(t, map[string]string{"certs.hcl": two})
+	w.settings("")
+	w.certroll(0, "apply", "-auto-approve")
+	w.push(map[string]string{"certs.hcl": strings.Replace(two, `"www.lab.test"`, `"www.lab.test", "more.lab.test"`, 1)}, "Another name")
+	w.certroll(0, "apply", "-auto-approve")
+	if err := w.vault.API(t.Context(), http.MethodDelete, "secret/data/tls/api", nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	if out := w.certroll(1, "apply", "-auto-approve"); !strings.Contains(out, "2 of 2 live certificates within 24 hours: 1 gone from Vault now, 1 changed earlier") {
+		t.Fatalf("the brake does not hold it:\n%s", out)
+	}
+	w.certroll(1, "apply", "-auto-approve")
+	const undelete = "vault kv undelete -mount=secret -versions=1 tls/api"
+	for _, args := range [][]string{{"status"}, {"status", "api"}, {"expiring", "2000"}} {
+		code := 2
+		if args[0] == "expiring" {
+			code = 1
+		}
+		if out := w.certroll(code, args...); !strings.Contains(out, "deleted") || !strings.Contains(strings.Join(strings.Fields(out), " "), undelete) {
+			t.Errorf("%v says\n%s", args, out)
+		}
+	}
+	if n := w.countEvents("note", "failure"); n != 1 {
+		t.Errorf("%d events", n)
+	}
+	if err := w.vault.API(t.Context(), http.MethodPost, "secret/undelete/tls/api", map[string][]int{"versions": {1}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	w.certroll(0, "apply", "-auto-approve")
+	w.certroll(0, "status")
+}

@@ -43,11 +43,11 @@ func (set *HeldSet) Summary() string {
 			parts = append(parts, fmt.Sprintf("%d %s", n, w.text))
 		}
 	}
-	s := fmt.Sprintf("%d of %s at once: %s", len(set.Certificates), text.Counted(set.Live, "live certificate"), strings.Join(parts, ", "))
+	live, now := text.Counted(set.Live, "live certificate"), strings.Join(parts, ", ")
 	if set.Done > 0 {
-		s += fmt.Sprintf(", after %d within the last 24 hours", set.Done)
+		return fmt.Sprintf("%d of %s within 24 hours: %s now, %d changed earlier", len(set.Certificates)+set.Done, live, now, set.Done)
 	}
-	return s
+	return fmt.Sprintf("%d of %s at once: %s", len(set.Certificates), live, now)
 }
 
 // Names returns the names of the set's certificates.
