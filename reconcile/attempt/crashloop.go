@@ -24,6 +24,10 @@ func afterEvent(n, limit int) int {
 // each time must not send the CA an order at each start.
 const silentTries = 3
 
+// turnlessEnds is how many attempts in a row may end before their turn came, without an
+// event. The last of them is a failure, and so is each further one.
+const turnlessEnds = 3
+
 // countCrash increments the count of runs in the pending secret. It fails if too many
 // runs in a row ended without an event.
 func (a *Attempt) countCrash(ctx context.Context) error {

@@ -60,10 +60,6 @@ func (a *Attempt) obtain(ctx context.Context) error {
 	return err
 }
 
-// turnlessEnds is how many attempts in a row may end before their turn came, without an
-// event. The last of them is a failure, and so is each further one.
-const turnlessEnds = 3
-
 // withoutTurn ends an attempt whose turn did not come. It counts in the pending secret: an
 // attempt that never gets its turn must not start again and again unnoticed.
 func (a *Attempt) withoutTurn(ctx context.Context) error {
