@@ -83,14 +83,23 @@ func TestRetryEndsAHoldOfWhatWasUndone(t *testing.T) {
 		w.Settle()
 	}
 	reconciletest.Expect(t, w.Only(), ledger.KindHold, ledger.ReasonUndone, "")
+	until := w.Only().NotBefore
 	done, commit, err := w.Retry(recorder.Retry{Certificates: []string{"api"}, Actor: "ann@desk"})
 	if err != nil || commit == "" || done[0].Event == nil {
 		t.Fatalf("%+v, %q, %v", done, commit, err)
+	}
+	if u := done[0].Undone; u == nil || !u.Held || !u.Until.Equal(until) || !strings.HasSuffix(done[0].Event.Detail, "; it was held until "+until.Format(time.RFC3339)+" (undone)") {
+		t.Errorf("the hold that ended: %+v; event %+v", u, done[0].Event)
 	}
 	reconciletest.Expect(t, w.Only(), ledger.KindIssue, ledger.ReasonDeleted, "")
 	w.Settle()
 	if len(w.Ca.Orders) != 3 {
 		t.Errorf("%d orders", len(w.Ca.Orders))
+	}
+	// The secret is there now: nothing is held, and only its next loss would be.
+	done, _, err = w.Retry(recorder.Retry{Certificates: []string{"api"}, Actor: "ann@desk"})
+	if err != nil || done[0].Hold != nil || done[0].Undone == nil || done[0].Undone.Held || strings.Contains(done[0].Event.Detail, "held") {
+		t.Errorf("%+v, %v", done, err)
 	}
 }
 

@@ -61,6 +61,9 @@ func LastUndone(r *ledger.Record, now time.Time) *ledger.Undone {
 	return nil
 }
 
+// UndoneUntil returns the end of the period that began with an occurrence.
+func UndoneUntil(r *ledger.Record, u *ledger.Undone) time.Time { return u.At.Add(undoneIn(r)) }
+
 // holdUndone holds the second replacement within a tenth of the certificate's life.
 // certroll orders nothing again in that period, and restores nothing for an hour. The
 // record keeps the occurrences, so that a restart or another replica does not start over.
@@ -73,7 +76,7 @@ func holdUndone(s *Situation, a Action) Action {
 	if last == nil || !a.Undoes() {
 		return a
 	}
-	until := last.At.Add(undoneIn(s.record))
+	until := UndoneUntil(s.record, last)
 	why := undoneText(s, &a, until)
 	// A deleted secret needs an order. For an overwritten one certroll first restores its
 	// own version.
@@ -94,7 +97,7 @@ func holdUndone(s *Situation, a Action) Action {
 // secret in this period.
 func (a *Action) IsUndone(now time.Time) bool {
 	last := LastUndone(a.Record, now)
-	return a.Undoes() && last != nil && !a.OrderFrom.After(last.At.Add(undoneIn(a.Record)))
+	return a.Undoes() && last != nil && !a.OrderFrom.After(UndoneUntil(a.Record, last))
 }
 
 // undoneText returns the evidence: this occurrence and the one before.

@@ -32,9 +32,16 @@ type Retry struct {
 // Retried is the outcome of a retry for one certificate.
 type Retried struct {
 	Certificate string
-	Hold        *ledger.Hold  // hold that ended; nil: at most a hold of its issuer or DNS account
+	Hold        *ledger.Hold  // hold that no longer applies; nil: none of its own, or only Undone
+	Undone      *UndoneHold   // nil: its secret did not disappear lately
 	Event       *ledger.Event // nil: nothing holds the certificate, and nothing was recorded
 	Failures    int           // consecutive failures, which the back-off continues from
+}
+
+// UndoneHold is the hold of a secret that another program keeps deleting or overwriting.
+type UndoneHold struct {
+	Until time.Time
+	Held  bool // false: only the next loss of the secret would have been held
 }
 
 // Retry ends the holds of certificates by an event and a record. The failures keep
@@ -103,8 +110,9 @@ func (w Retry) entries(tree fs.FS, cache *archive.RecordCache, now time.Time) ([
 		if h := record.Hold; h != nil && h.Until.After(now) {
 			d.Hold = h
 		}
-		if d.Hold != nil || together || plan.LastUndone(record, now) != nil {
-			e := w.entry(record, d.Hold, now)
+		d.Undone = undoneHold(record, events, now)
+		if d.Hold != nil || together || d.Undone != nil {
+			e := w.entry(record, d, now)
 			d.Event = &e.Event
 			entries = append(entries, e)
 		}
@@ -114,6 +122,22 @@ func (w Retry) entries(tree fs.FS, cache *archive.RecordCache, now time.Time) ([
 		return nil, nil, errors.Join(refused...)
 	}
 	return done, entries, nil
+}
+
+// undoneHold returns the hold of a certificate whose secret disappeared lately; nil: it did
+// not. Only Vault shows whether the secret is missing now, so the events tell whether
+// certroll holds it.
+func undoneHold(r *ledger.Record, events []ledger.Event, now time.Time) *UndoneHold {
+	last := plan.LastUndone(r, now)
+	if last == nil {
+		return nil
+	}
+	for _, e := range slices.Backward(events) {
+		if e.Certificate == r.Certificate && e.Operation == ledger.KindHold && e.Reason == ledger.ReasonUndone && e.Time.After(last.At) && e.HoldUntil != nil && e.HoldUntil.After(now) {
+			return &UndoneHold{Until: *e.HoldUntil, Held: true}
+		}
+	}
+	return &UndoneHold{Until: plan.UndoneUntil(r, last)}
 }
 
 // heldAsWhole reports whether any issuer or DNS account is held.
@@ -152,10 +176,10 @@ func (w Retry) refusal(name string, r *ledger.Record, now time.Time) error {
 }
 
 // entry returns the event, with a record without the hold if there is one to end.
-func (w Retry) entry(r *ledger.Record, h *ledger.Hold, now time.Time) ledger.Entry {
+func (w Retry) entry(r *ledger.Record, d Retried, now time.Time) ledger.Entry {
 	e := ledger.Event{
 		Schema: ledger.EventSchema, ID: ledger.EventID("retry", r.Certificate, w.Actor, now.Format(time.RFC3339Nano)), Time: now.Truncate(time.Millisecond),
-		Operation: ledger.KindRetry, Certificate: r.Certificate, Status: ledger.Success, Reason: ledger.ReasonRetry, Detail: w.detail(h),
+		Operation: ledger.KindRetry, Certificate: r.Certificate, Status: ledger.Success, Reason: ledger.ReasonRetry, Detail: w.detail(d),
 		Actor: text.FirstOf(w.Actor, "unknown"), Cause: "command", Failures: r.Failures, Forced: w.Force,
 	}
 	if f := r.LastFailure; f != nil {
@@ -165,7 +189,7 @@ func (w Retry) entry(r *ledger.Record, h *ledger.Hold, now time.Time) ledger.Ent
 		e.OldSerial, e.VaultPath, e.VaultVer = l.Serial, l.Mount+"/"+l.Path, l.Version
 		e.Issuer = text.FirstOf(e.Issuer, l.Issuer)
 	}
-	if h == nil && plan.LastUndone(r, now) == nil {
+	if d.Hold == nil && d.Undone == nil {
 		return ledger.Entry{Event: e}
 	}
 	fresh := *r
@@ -178,13 +202,20 @@ func (w Retry) entry(r *ledger.Record, h *ledger.Hold, now time.Time) ledger.Ent
 }
 
 // detail returns the event's text: the person's reason and the hold that ended.
-func (w Retry) detail(h *ledger.Hold) string {
+func (w Retry) detail(d Retried) string {
 	why := strings.Join(strings.Fields(w.Why), " ")
 	if why == "" {
 		why = "a person asked for it to be tried again"
 	}
-	if h == nil {
+	held := func(until time.Time, by string) string {
+		return fmt.Sprintf("%s; it was held until %s (%s)", why, until.UTC().Format(time.RFC3339), by)
+	}
+	switch {
+	case d.Hold != nil:
+		return held(d.Hold.Until, string(d.Hold.Class))
+	case d.Undone != nil && d.Undone.Held:
+		return held(d.Undone.Until, string(ledger.ReasonUndone))
+	default:
 		return why
 	}
-	return fmt.Sprintf("%s; it was held until %s (%s)", why, h.Until.UTC().Format(time.RFC3339), h.Class)
 }
