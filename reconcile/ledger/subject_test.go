@@ -14,6 +14,9 @@ func TestCommitSubject(t *testing.T) {
 		}
 		return entries
 	}
+	note := func(status ledger.Status, why ledger.Reason) ledger.Entry {
+		return ledger.Entry{Event: ledger.Event{Operation: ledger.KindNote, Status: status, Reason: why}}
+	}
 	for want, entries := range map[string][]ledger.Entry{
 		"issue api: success":                           entriesOf(ledger.KindIssue, ledger.Success, "api"),
 		"pass: failure":                                entriesOf(ledger.KindPass, ledger.Failed, ""),
@@ -23,6 +26,11 @@ func TestCommitSubject(t *testing.T) {
 		"renew www: failure; renew api: held":          append(entriesOf(ledger.KindRenew, ledger.Held, "api"), entriesOf(ledger.KindRenew, ledger.Failed, "www")...),
 		"issue api: success; renew shop, www: success": append(entriesOf(ledger.KindRenew, ledger.Success, "www", "shop"), entriesOf(ledger.KindIssue, ledger.Success, "api")...),
 		"note www: success":                            entriesOf(ledger.KindNote, ledger.Success, "www", "www"),
+		"note: this machine can write the ledger":      {note(ledger.Success, ledger.ReasonAttempt)},
+		"note: the loss of commits is accepted":        {note(ledger.Success, ledger.ReasonAccepted)},
+		"note: a part of the ledger cannot be read; note: the ledger was rewritten": {
+			note(ledger.Failed, ledger.ReasonRewound), note(ledger.Failed, ledger.ReasonDamaged), note(ledger.Failed, ledger.ReasonDamaged)},
+		"note api: success; note: this machine can write the ledger": append(entriesOf(ledger.KindNote, ledger.Success, "api"), note(ledger.Success, ledger.ReasonAttempt)),
 	} {
 		if got := statuspage.CommitSubject(entries); got != want {
 			t.Errorf("got %q, want %q", got, want)

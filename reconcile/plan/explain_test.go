@@ -27,7 +27,7 @@ func TestExplain(t *testing.T) {
 	}{
 		"up to date": {nil, times.Day, "up to date", map[string]string{
 			"missing": "secret/tls/api, version 1", "unfinished": "no pending secret", "foreign": `the metadata names certificate "api"`,
-			"drifted": "version 1, certroll wrote version 1", "rotate": "no rotation is asked for", "changed": "1 name, key ecdsa-P-256, issuer ca",
+			"drifted": "version 1, certroll wrote version 1", "rotate": "no rotation is asked for", "changed": `1 name, key ecdsa-P-256, issuer ca, profile ""; live: 1 name, names digest `,
 			"due":        "now 2026-11-24T12:00:00Z, expires 2027-02-21T12:00:00Z, threshold reached 2027-01-22T12:00:00Z, the CA suggests nothing, renewal.auto on",
 			"key age":    "key of 2026-11-23, no key.max_age",
 			"revocation": "none waits", "record": "state live, written 2026-11-23T12:00:00Z", "unmanaged": "renewal.auto on",
@@ -40,6 +40,12 @@ func TestExplain(t *testing.T) {
 			"rotate": `rotate = "leaked", the live one was made for ""`}},
 		"paused": {func(v *reconciletest.View) { reconciletest.Pause(v, reconciletest.Start.Add(80*times.Day), "moves") }, 61 * times.Day, "unmanaged, up to date", map[string]string{
 			"due": "renewal.auto off", "unmanaged": "renewal.auto off until 2027-02-11T12:00:00Z (moves)"}},
+		"a new name": {func(v *reconciletest.View) {
+			v.C.Domains = append(v.C.Domains, spec.Domain{ASCII: "www.example.com"})
+		}, times.Day, "changed, record, up to date", map[string]string{"changed": `2 names, key ecdsa-P-256, issuer ca, profile ""; live: 1 name, `}},
+		"a new name, and no record": {func(v *reconciletest.View) {
+			v.C.Domains, v.Record.Live = append(v.C.Domains, spec.Domain{ASCII: "www.example.com"}), nil
+		}, times.Day, "changed, record, up to date", map[string]string{"changed": `; live: other names, names digest `}},
 		"a key of age": {func(v *reconciletest.View) { v.C.Key.MaxAge = 20 * times.Day }, 30 * times.Day, "key age, up to date", map[string]string{
 			"key age": "key of 2026-11-23, key.max_age 20 days"}},
 		"a revocation": {func(v *reconciletest.View) { v.Record.Revocations = []ledger.Revocation{{Serial: "99"}} }, times.Day, "revocation, up to date", map[string]string{

@@ -115,11 +115,19 @@ func changesOf(s *Situation) []Change {
 	return cs
 }
 
-// oldNames renders the live names. Metadata has only their digest; the record has them in
-// full.
+// oldNames renders the live names.
 func oldNames(s *Situation, l *ledger.Live) string {
-	if s.record != nil && s.record.Live != nil && s.record.Live.Serial == l.Serial && len(s.record.Live.Names) > 0 {
-		return strings.Join(s.record.Live.Names, " ")
+	if names := recordedNames(s, l); len(names) > 0 {
+		return strings.Join(names, " ")
 	}
 	return "(other names, digest " + l.NamesDigest[:min(12, len(l.NamesDigest))] + ")"
+}
+
+// recordedNames returns the live names by the record, or nil if it has none: metadata has
+// only their digest.
+func recordedNames(s *Situation, l *ledger.Live) []string {
+	if s.record != nil && s.record.Live != nil && s.record.Live.Serial == l.Serial {
+		return s.record.Live.Names
+	}
+	return nil
 }

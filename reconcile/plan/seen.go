@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"certroll/reconcile/keypair"
+	"certroll/reconcile/ledger"
 	"certroll/reconcile/times"
 	"certroll/spec/text"
 )
@@ -75,9 +76,21 @@ func sawShape(s *Situation) string {
 	if l == nil {
 		return "nothing is live"
 	}
-	return fmt.Sprintf("%s, key %s, issuer %s, profile %q; live: names digest %.12s, key %s, issuer %s, profile %q",
-		text.Counted(len(s.Spec.Domains), "name"), keypair.ShapeOf(s.Spec.Key, l.KeyShape), s.Spec.Issuer, s.desired.Issuers[s.Spec.Issuer].Profile,
-		l.NamesDigest, l.KeyShape, l.Issuer, l.Profile)
+	return fmt.Sprintf("%s, key %s, issuer %s, profile %q; live: %s, names digest %.12s, key %s, issuer %s, profile %q",
+		text.Counted(len(s.Spec.Names()), "name"), keypair.ShapeOf(s.Spec.Key, l.KeyShape), s.Spec.Issuer, s.desired.Issuers[s.Spec.Issuer].Profile,
+		countLive(s, l), l.NamesDigest, l.KeyShape, l.Issuer, l.Profile)
+}
+
+// countLive renders the number of live names. Metadata has only their digest.
+func countLive(s *Situation, l *ledger.Live) string {
+	switch names := recordedNames(s, l); {
+	case len(names) > 0:
+		return text.Counted(len(names), "name")
+	case l.NamesDigest == keypair.NamesDigest(s.Spec.Names()):
+		return text.Counted(len(s.Spec.Names()), "name")
+	default:
+		return "other names"
+	}
 }
 
 // sawDue renders the times that decide on a renewal: now, expiry, threshold and the window of

@@ -48,7 +48,7 @@ func headline(entries []ledger.Entry) string {
 // headlineOf returns the first line for one event. It shortens a long name; the trailers
 // have it in full.
 func headlineOf(e ledger.Event) string {
-	what, came := string(e.Operation), ": "+string(e.Status)
+	what, came := string(e.Operation), ": "+resultOf(e)
 	name := text.FirstLine(e.Certificate)
 	if name == "" {
 		return what + came
@@ -75,24 +75,42 @@ func CommitSubject(entries []ledger.Entry) string {
 	type kind struct {
 		operation ledger.Kind
 		status    ledger.Status
+		result    string
 	}
 	certificates := map[kind][]string{}
 	for _, e := range entries {
-		k := kind{e.Event.Operation, e.Event.Status}
+		k := kind{e.Event.Operation, e.Event.Status, resultOf(e.Event)}
 		certificates[k] = append(certificates[k], e.Event.Certificate)
 	}
 	kinds := slices.SortedFunc(maps.Keys(certificates), func(a, b kind) int {
 		order := []ledger.Status{ledger.Failed, ledger.Denied, ledger.Held, ledger.Success}
-		return cmp.Or(cmp.Compare(slices.Index(order, a.status), slices.Index(order, b.status)), cmp.Compare(a.operation, b.operation))
+		return cmp.Or(cmp.Compare(slices.Index(order, a.status), slices.Index(order, b.status)), cmp.Compare(a.operation, b.operation), cmp.Compare(a.result, b.result))
 	})
 	parts := make([]string, 0, len(kinds))
 	for _, k := range kinds {
 		named := slices.Compact(slices.Sorted(slices.Values(certificates[k])))
 		// Events about a revision or a pass name no certificate.
 		named = slices.DeleteFunc(named, func(name string) bool { return name == "" })
-		parts = append(parts, strings.TrimSpace(fmt.Sprintf("%s %s", k.operation, text.Some(named, 3)))+": "+string(k.status))
+		parts = append(parts, strings.TrimSpace(fmt.Sprintf("%s %s", k.operation, text.Some(named, 3)))+": "+k.result)
 	}
 	return strings.Join(parts, "; ")
+}
+
+// ledgerNotes are the results of notes about the ledger itself, by reason. Such a note names
+// no certificate, so that its status alone would say nothing.
+var ledgerNotes = map[ledger.Reason]string{
+	ledger.ReasonAttempt:  "this machine can write the ledger",
+	ledger.ReasonRewound:  "the ledger was rewritten",
+	ledger.ReasonDamaged:  "a part of the ledger cannot be read",
+	ledger.ReasonAccepted: "the loss of commits is accepted",
+}
+
+// resultOf returns the words for the outcome of an event.
+func resultOf(e ledger.Event) string {
+	if words := ledgerNotes[e.Reason]; words != "" && e.Operation == ledger.KindNote && e.Certificate == "" {
+		return words
+	}
+	return string(e.Status)
 }
 
 // trailers returns the Git trailers of a commit, without duplicates. git log can search them,

@@ -114,9 +114,9 @@ The rules, in the order of evaluation; the first that matches decides:
 	if got := show([]plan.Verdict{{Rule: "unreadable", Hit: true, Detail: "no word of Vault"}}, plan.Action{Certificate: "api", Kind: ledger.KindHold, Detail: "no word of Vault", NotBefore: *in(1)}); strings.Count(got, "no word of Vault") != 1 {
 		t.Errorf("twice:\n%s", got)
 	}
-	shape := []plan.Verdict{{Rule: "changed", Saw: "1 name; live: names digest 8c35d9b8c4ce, key ecdsa-P-256"}}
+	shape := []plan.Verdict{{Rule: "changed", Saw: "1 name; live: 2 names, names digest 8c35d9b8c4ce, key ecdsa-P-256"}}
 	for _, verbose = range []bool{false, true} {
-		if got := show(shape, held); strings.Contains(got, "8c35d9b8c4ce") != verbose || !strings.Contains(got, "key ecdsa-P-256") {
+		if got := show(shape, held); strings.Contains(got, "8c35d9b8c4ce") != verbose || !strings.Contains(got, "live: 2 names, ") || !strings.Contains(got, "key ecdsa-P-256") {
 			t.Errorf("verbose %v:\n%s", verbose, got)
 		}
 	}

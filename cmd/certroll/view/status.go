@@ -34,8 +34,9 @@ type Status struct {
 	// LedgerError explains why the ledger could not be read; Service then replaces it.
 	LedgerError string `json:"ledger_error"`
 
-	states map[string]ledger.State // by certificate
-	now    time.Time
+	states    map[string]ledger.State // by certificate
+	stillLive int                     // failing, with a live certificate
+	now       time.Time
 }
 
 // NewStatus builds the view of the records, by name. The caller adds the endpoints'
@@ -56,6 +57,10 @@ func NewStatus(records map[string]*ledger.Record, now time.Time) Status {
 			s.Unmanaged++
 		case ledger.StateOverdue:
 			s.Overdue++
+		case ledger.StateFailing, ledger.StatePaging:
+			if r.Live != nil && r.Live.End().After(now) {
+				s.stillLive++
+			}
 		}
 	}
 	slices.SortFunc(s.Certificates, func(a, b *ledger.Record) int { return cmp.Compare(a.Certificate, b.Certificate) })
@@ -95,7 +100,7 @@ func WriteStatus(w io.Writer, p Palette, s Status, width int) {
 	WriteServed(w, p, s.Problems)
 	writeLeftBehind(printer{w}, s.Certificates)
 	printer{w}.f("\n%s%s%s, %s%s.\n", sprint("%d live", s.Live), among(s.Unmanaged, "unmanaged"), among(s.Overdue, "overdue")+among(s.Revoked, "revoked")+among(s.Deleted, "deleted"),
-		p.bold(sprint("%d failing", s.Failing)), among(s.Paging, "paging"))
+		p.bold(sprint("%d failing", s.Failing)), among(s.Paging, "paging")+among(s.stillLive, "still live"))
 	writeUnrenewed(w, p, s.Certificates, s.now)
 	if s.Failing > 0 {
 		printer{w}.f("certroll status NAME shows the whole story of one.\n")

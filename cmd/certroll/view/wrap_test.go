@@ -77,9 +77,14 @@ pay-m2                        failing (3x, page)  in 31 min   as pay-m1; next tr
 a-long-name-of-a-shop.berlin  failing             in 26 h     as pay-m1; next try in 9 min
 www                           live                2027-01-24
 
-1 live, 3 failing (2 paging).
+1 live, 3 failing (2 paging) (3 still live).
 certroll status NAME shows the whole story of one.
 `)
+	expired, never := failing("old", -5, 1), failing("new", 0, 1)
+	never.Live = nil
+	if got := show(0, expired, never, fleet[2]); !strings.Contains(got, "\n0 live, 3 failing (1 still live).\n") {
+		t.Errorf("got\n%s", got)
+	}
 	for line := range strings.SplitSeq(show(80, fleet[0], fleet[1], fleet[3]), "\n") {
 		if n := utf8.RuneCountInString(line); n > 80 {
 			t.Errorf("a line has %d columns: %s", n, line)
