@@ -156,7 +156,7 @@ func TestUntrustedCertificate(t *testing.T) {
 	p := newProxy(t)
 	p.auth.CABundle = ""
 	both(t, p.place, func(t *testing.T, err error) {
-		failure(t, err, fault.Unreachable, "certificate", "CA bundle")
+		failure(t, err, fault.Unreachable, "certificate", "ca_bundle of the auth block")
 	})
 	p.auth.CABundle = "no PEM"
 	_, err := OpenSource(SourceOptions{URL: p.url, Auth: p.auth})

@@ -35,6 +35,9 @@ func (e *Error) Error() string {
 	return s
 }
 
+// Advice returns the next step, which Error contains too; "" if there is none.
+func (e *Error) Advice() string { return e.advice }
+
 // Class returns "vault", the failure class of everything here.
 func (e *Error) Class() string { return "vault" }
 

@@ -3,6 +3,9 @@ package vault
 import (
 	"cmp"
 	"context"
+	"errors"
+	"io/fs"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -162,7 +165,7 @@ func (kv *KV) Field(ctx context.Context, path, field string, refuse func(custom 
 		return "", &Error{doing: doing, said: m.path + "/ is no KV secrets engine", advice: "name a secret of KV"}
 	}
 	if err != nil {
-		return "", err
+		return "", adviseStoring(err, path, field)
 	}
 	value, ok := data[field]
 	switch {
@@ -172,6 +175,22 @@ func (kv *KV) Field(ctx context.Context, path, field string, refuse func(custom 
 		return "", &Error{doing: doing, said: "the field is empty", advice: "write it with: vault kv patch " + path + " " + field + "=-"}
 	}
 	return value, nil
+}
+
+// plainWord matches a path or a field that a shell takes as it is.
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_./-]*$`)
+
+// adviseStoring adds the command that stores a missing secret.
+func adviseStoring(err error, path, field string) error {
+	var missing *Error
+	if !errors.As(err, &missing) || !errors.Is(missing.cause, fs.ErrNotExist) {
+		return err
+	}
+	missing.advice = "correct the reference, or store the secret"
+	if plainWord.MatchString(path) && plainWord.MatchString(field) {
+		missing.advice += ": vault kv put " + path + " " + field + "=-"
+	}
+	return missing
 }
 
 // Version returns the current version number of a secret whose path begins with its

@@ -3,6 +3,9 @@ package main
 import (
 	"bytes"
 	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -61,6 +64,9 @@ func TestInitToACertificate(t *testing.T) {
 	if strings.Contains(out, "cannot check yet") || !strings.Contains(out, "certroll doctor:\n") {
 		t.Errorf("doctor did not look:\n%s", out)
 	}
+	if !strings.HasSuffix(out, "\nNext:\n  the commands for Vault above\n  certroll doctor\n  certroll plan\n  certroll apply\n") {
+		t.Errorf("the next steps are not right:\n%s", out)
+	}
 	w.certroll(0, "apply", "-auto-approve")
 	w.checkPair("tls/apps/app", "app."+zone)
 	if again := w.certroll(0, w.initArgs("-vault-auth", "token")...); strings.Contains(again, "made ") {
@@ -75,8 +81,12 @@ func TestInitSetUpVault(t *testing.T) {
 	w := newLab(t).empty(t)
 	labtest.NeedsPolicies(t, w.vault)
 	w.env = append(w.env, "XDG_STATE_HOME="+filepath.Join(w.dir, "state"))
-	w.store()
 	out := w.certroll(0, w.initArgs("-setup-vault")...)
+	const storing = "vault kv put secret/dns/rfc2136 RFC2136_TSIG_SECRET=-"
+	if !strings.Contains(out, "or store the secret: "+storing) || !strings.Contains(out, "\nNext:\n  "+storing+" ") || strings.Contains(out, "For Vault:") {
+		t.Errorf("init does not say how to store the secret:\n%s", out)
+	}
+	w.store()
 	for _, part := range []string{"kept    Vault: KV v2 at secret/", "made    Vault: policy certroll-apply", "made    Vault: role auth/approle/role/certroll"} {
 		if !strings.Contains(out, part) {
 			t.Errorf("%q is missing:\n%s", part, out)
@@ -92,7 +102,7 @@ func TestInitSetUpVault(t *testing.T) {
 		t.Fatalf("a secret id of %d bytes, %v, or it is in the output", len(id), err)
 	}
 	again := w.certroll(0, w.initArgs("-setup-vault")...)
-	if strings.Contains(again, "made ") || strings.Contains(again, "differs from what init would create") {
+	if strings.Contains(again, "made ") || strings.Contains(again, "differs from what init would create") || strings.Contains(again, storing) {
 		t.Errorf("the second run makes something:\n%s", again)
 	}
 	w.token = "" // the operator's token is gone
@@ -131,6 +141,36 @@ func TestInitAsks(t *testing.T) {
 		}
 		if strings.Contains(asked.String(), "OVH_APPLICATION_SECRET") {
 			t.Errorf("a secret is asked for:\n%s", asked.String())
+		}
+	}
+}
+
+// TestInitUnknownCA: init names its own flag for the CA of a Git server and of a Vault
+// whose certificates no known CA signed.
+func TestInitUnknownCA(t *testing.T) {
+	t.Chdir(t.TempDir())
+	t.Setenv("VAULT_TOKEN", "unused")
+	t.Setenv("VAULT_CACERT", "")
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	repo, err := lab.CreateBare(t.TempDir(), "certs.git")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile("token", []byte("a-token"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for end, args := range map[string][]string{
+		"name it with --git-ca FILE (repo.auth.ca_bundle)\n": {"-repo-url", server.URL + "/certs.git", "-git-token-file", "token", "-vault-address", "http://127.0.0.1:1"},
+		"name it with --vault-ca FILE (vault.ca_cert)\n":     {"-repo-url", repo, "-vault-address", server.URL, "-setup-vault"},
+	} {
+		var said bytes.Buffer
+		a := &app{Console: console.Console{In: strings.NewReader(""), Out: &said, Err: &said, Getenv: os.Getenv}}
+		code := a.main(append([]string{"init", "-author", "A. Owner <owner@example.com>", "-ca", "letsencrypt", "-agree-tos", "-dns", "http-01", "-domain", "app.example.com"}, args...))
+		if code != console.ExitError || !strings.HasSuffix(said.String(), end) {
+			t.Errorf("exit code %d, want the end %q:\n%s", code, end, said.String())
 		}
 	}
 }

@@ -55,6 +55,9 @@ func (r *Remote) Explain(ctx context.Context, doing string, err error) error {
 	}
 	e.Kind = kindOf(err, e.Said)
 	r.describe(e, err)
+	if unknown := new(x509.UnknownAuthorityError); errors.As(err, unknown) {
+		e.Err = *unknown // other causes may quote a secret; init looks for this one
+	}
 	return e
 }
 
@@ -180,7 +183,7 @@ func (r *Remote) adviseReach(err error) string {
 	case otherHash.MatchString(err.Error()):
 		return "use a repository with SHA-1 object names (git init --object-format=sha1)"
 	case errors.As(err, &unknown), errors.As(err, &verification):
-		return "if the server's certificate is from a private CA, give its certificate as the CA bundle"
+		return "if the server's certificate is from a private CA, name the file of that CA's certificate in ca_bundle of the auth block"
 	case errors.Is(err, os.ErrNotExist), r.Location.IsLocal():
 		return ""
 	}

@@ -66,15 +66,21 @@ func (a *Answers) Commands() []string {
 	case "jwt":
 		out = append(out, "# the role "+v.Role+" of auth/"+at+": bind it to ids that nobody can rename in your CI or scheduler, as in examples/ci/README.md, with token_policies="+PolicyName)
 	}
-	return append(out, a.Storing()...)
+	return append(out, a.Storing(nil)...)
 }
 
-// Storing returns the commands that store the secrets. They read values from standard
-// input or a file, so that no value enters a shell history.
-func (a *Answers) Storing() []string {
+// Secrets returns the paths of the secrets that the answers refer to.
+func (a *Answers) Secrets() []string { return slices.Sorted(maps.Keys(a.stored())) }
+
+// Storing returns the commands that store the secrets, except those in Vault already. They
+// read values from standard input or a file, so that no value enters a shell history.
+func (a *Answers) Storing(inVault map[string]bool) []string {
 	var out []string
 	stored := a.stored()
-	for _, path := range slices.Sorted(maps.Keys(stored)) {
+	for _, path := range a.Secrets() {
+		if inVault[path] {
+			continue
+		}
 		fields := slices.Compact(slices.Sorted(slices.Values(stored[path])))
 		if len(fields) == 1 {
 			out = append(out, fmt.Sprintf("vault kv put %s %s=-   # type the value, then Ctrl-D twice; no line break at its end", path, word(fields[0])))

@@ -157,7 +157,8 @@ type initiation struct {
 
 	local, repo []initialize.File
 	policy      []byte
-	install     []string // commands that install the service
+	install     []string        // commands that install the service
+	inVault     map[string]bool // paths of credentials that are in Vault already
 }
 
 // known collects the answers that existing files and the environment give.

@@ -2,6 +2,7 @@ package setup
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -194,13 +195,13 @@ func (i *initiation) carryOut(ctx context.Context) error {
 	defer cancel()
 	repo, err := i.openRepo(ctx)
 	if err != nil {
-		return err
+		return unknownCA(err, "--git-ca FILE (repo.auth.ca_bundle)", i.was != nil || i.f.Repo.CABundle != "")
 	}
 	if repo != nil {
 		defer func() { _ = repo.Close() }()
 	}
 	if err := i.setUpVault(ctx); err != nil {
-		return err
+		return unknownCA(err, "--vault-ca FILE (vault.ca_cert)", i.was != nil || i.f.Vault.CACert != "")
 	}
 	if err := i.placeLocal(); err != nil {
 		return err
@@ -456,7 +457,29 @@ func (i *initiation) setUpVault(ctx context.Context) error {
 			return err
 		}
 	}
+	i.lookForCredentials(ctx, vault.NewKV(client))
 	return i.keepSecretID(ctx, client, setup)
+}
+
+// lookForCredentials notes the credentials that are in Vault. One that it cannot look for
+// counts as missing.
+func (i *initiation) lookForCredentials(ctx context.Context, kv *vault.KV) {
+	i.inVault = map[string]bool{}
+	mount := i.f.Vault.Mount
+	for _, at := range i.f.Secrets() {
+		if path, ok := strings.CutPrefix(at, mount+"/"); ok {
+			_, live, _, err := kv.ReadMetadata(ctx, mount, path)
+			i.inVault[at] = err == nil && live
+		}
+	}
+}
+
+// unknownCA adds the flag for the certificate of a server's own CA, unless it was given.
+func unknownCA(err error, flag string, given bool) error {
+	if unknown := new(x509.UnknownAuthorityError); given || !errors.As(err, unknown) {
+		return err
+	}
+	return fmt.Errorf("%w; here, name it with %s", err, flag)
 }
 
 func (i *initiation) sayDone(d vault.SetUp) {
@@ -510,15 +533,11 @@ func (i *initiation) keepSecretID(ctx context.Context, client *vault.Client, set
 
 // advise prints the operator's remaining steps in Vault.
 func (i *initiation) advise() {
-	commands := i.f.Commands()
 	if i.policy == nil {
 		return
 	}
-	if i.f.setup {
-		commands = i.f.Storing()
-	}
-	if len(commands) > 0 {
-		fmt.Fprintf(i.app.Out, "\nFor Vault:\n  %s\n", strings.Join(commands, "\n  "))
+	if !i.f.setup {
+		fmt.Fprintf(i.app.Out, "\nFor Vault:\n  %s\n", strings.Join(i.f.Commands(), "\n  "))
 	}
 	if len(i.install) > 0 {
 		fmt.Fprintf(i.app.Out, "\nFor the service:\n  %s\n", strings.Join(i.install, "\n  "))
@@ -543,6 +562,16 @@ func (i *initiation) examine(ctx context.Context, pushed bool) error {
 	if i.file != settings.DefaultFile {
 		config = " --config " + text.Line(i.file)
 	}
-	fmt.Fprintf(a.Out, "\nNext:\n  certroll doctor%[1]s\n  certroll plan%[1]s\n  certroll apply%[1]s\n", config)
+	before := ""
+	switch {
+	case i.policy == nil:
+	case i.f.setup:
+		for _, command := range i.f.Storing(i.inVault) {
+			before += "  " + command + "\n"
+		}
+	default:
+		before = "  the commands for Vault above\n"
+	}
+	fmt.Fprintf(a.Out, "\nNext:\n%[2]s  certroll doctor%[1]s\n  certroll plan%[1]s\n  certroll apply%[1]s\n", config, before)
 	return nil
 }

@@ -205,8 +205,12 @@ func Unresolved(ctx context.Context, doing, what string, err error) error {
 	if malformed := (*MalformedError)(nil); errors.As(err, &malformed) {
 		return Config(doing+": reading "+what, malformed.Error(), "")
 	}
-	return &Error{OfClass: ledger.ClassVault, Doing: doing + ": reading " + what, Said: err.Error(), Cause: err,
-		Advice: "check that the reference is right and may be read"}
+	advice := "check that the reference is right and may be read"
+	var advised interface{ Advice() string }
+	if errors.As(err, &advised) && advised.Advice() != "" {
+		advice = "" // the error's text ends with its own
+	}
+	return &Error{OfClass: ledger.ClassVault, Doing: doing + ": reading " + what, Said: err.Error(), Cause: err, Advice: advice}
 }
 
 // MalformedError reports that a reference points to a value that cannot be a credential.
