@@ -1,22 +1,21 @@
-# certroll: `make demo` shows the main job on real parts, `make test` runs the
-# tests; both need Go, Git and make alone. `make check` is what CI runs. See
-# `make help` for the rest.
+# `make demo` shows certroll at work on real servers, and `make test` runs the tests.
+# Both need only Go, Git and make. CI runs `make check`. `make help` lists all targets.
 
 GO      ?= go
 VERSION ?= $(shell .ci/version)
 
-# One set of flags for every build, so that the programs, the lab and the tests
-# share one build cache. The race detector alone needs cgo, and a cache of its own.
+# Every build uses the same flags, so that the programs, the lab and the tests share
+# one build cache. Only the race detector needs cgo, and so a cache of its own.
 export CGO_ENABLED := 0
 export GOFLAGS := $(strip $(filter-out -trimpath,$(shell $(GO) env GOFLAGS)) -trimpath)
 
-# The race detector needs a C compiler; without one the tests still run.
+# The race detector needs a C compiler; without one the tests run without it.
 RACE    ?= $(if $(shell command -v $$(CGO_ENABLED=1 $(GO) env CC) 2>/dev/null),-race)
 TIMEOUT ?= 40m
 FUZZTIME ?= 20s
 BENCH   ?= .
 
-# A build that shows how far it is; STEP says which of several builds it is.
+# progress.sh shows the progress of a build; STEP names its step, such as 1/2.
 STEP     ?= build
 PROGRESS := examples/lab/progress.sh $(STEP)
 
@@ -32,11 +31,11 @@ VULN    := bin/govulncheck
 SBOM    ?= bin/cyclonedx-gomod
 FUZZED  := $(shell grep -rl --include='*_test.go' '^func Fuzz' . 2>/dev/null)
 
-# certroll-dns with the few DNS providers that the demo and `make test` use: the
-# rest of them takes longer to compile than everything else together.
+# This tag builds certroll-dns with only the DNS providers that the demo and `make
+# test` use: all of them take longer to compile than everything else together.
 FEW := -tags labproviders
 
-# Lines in the form "target: ## text" are the help.
+# `make help` prints the lines of the form "target: ## text".
 .PHONY: help
 help: ## show this
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1	\2/' | expand -t 14
@@ -61,7 +60,7 @@ demo: ## watch certificates declared in Git appear in Vault; KEEP=1 leaves the l
 	@$(MAKE) --no-print-directory lab STEP=2/2
 	@bin/lab/demo -certroll bin/lab/certroll -config examples/quickstart/certs $(if $(filter-out 0,$(KEEP)),-keep)
 
-# The drills: how long the kills and the cut replicas take together, and the soak.
+# DRILL_TIME is for the parts kill and replicas together, DRILL_SOAK for the soak.
 DRILL_SEED ?= 0
 DRILL_TIME ?= 10m
 DRILL_SOAK ?= 15m
@@ -75,13 +74,14 @@ drill: ## kill certroll, damage its state, cut replicas, and count what is lost:
 	@CERTROLL_LAB_VAULT='$(or $(CERTROLL_LAB_VAULT),embedded)' bin/lab/drill -certroll bin/lab/certroll \
 		-seed $(DRILL_SEED) -time $(DRILL_TIME) -soak $(DRILL_SOAK) -parts '$(DRILL_PARTS)'
 
-# vet is left to `make vet`: beside tests it looks at every dependency anew.
+# The tests run with -vet=off, because vet would analyse every dependency again for
+# them; `make vet` runs it once.
 .PHONY: $(REPORT)
 $(REPORT):
 	@$(GO) build -o $@ ./examples/lab/testreport
 
-# Most of these tests wait for somebody else, so more of them than there are cores
-# are at work.
+# Most of these tests wait for a server, so more of them run at once than there are
+# cores.
 .PHONY: test
 test: lab $(REPORT) ## run every test that Go, Git and make can run, on the lab's own servers
 	@echo 'Compiling the tests; about 4 minutes from an empty cache on two cores.'
@@ -91,7 +91,7 @@ test: lab $(REPORT) ## run every test that Go, Git and make can run, on the lab'
 short: $(REPORT) ## run the tests that need no server
 	@$(REPORT) -vet=off -short $(FEW) $(TEST)
 
-# A vault or a bao on PATH is used; CERTROLL_LAB_VAULT names another server.
+# The tests use vault or bao from PATH; CERTROLL_LAB_VAULT names another server.
 REAL_VAULT = $(or $(filter-out embedded,$(CERTROLL_LAB_VAULT)),$(shell command -v vault || command -v bao || echo vault))
 
 .PHONY: integration
@@ -100,9 +100,9 @@ integration: lab $(REPORT) ## run every test against a real Vault, BIND, OpenSSH
 	@examples/lab/build.sh consul-template step-ca
 	@CERTROLL_LAB_VAULT='$(REAL_VAULT)' $(REPORT) -vet=off -parallel 6 -timeout $(TIMEOUT) $(TEST)
 
-# What CI has beside `make test`: all of it once more, on the one real server that
-# is pinned, under the race detector. The DNS providers are not ours: to compile them
-# once more for the detector would take minutes and find nothing.
+# CI runs the tests a second time, on the pinned Vault and under the race detector.
+# The detector skips most DNS providers: they are not certroll's code, and compiling
+# them for it would take minutes and find nothing.
 .PHONY: race
 race: lab $(REPORT) ## run every test under the race detector, against the pinned Vault
 	$(if $(RACE),,@echo "no C compiler found: testing without the race detector")
@@ -110,7 +110,7 @@ race: lab $(REPORT) ## run every test under the race detector, against the pinne
 	@CERTROLL_LAB_VAULT=vault $(if $(RACE),CGO_ENABLED=1 )$(REPORT) -vet=off $(FEW) $(RACE) -parallel 6 -timeout $(TIMEOUT) $(TEST)
 	@$(REPORT) -vet=off ./cmd/certroll-dns
 
-# Cheap checks come first, so that a failure shows early.
+# The cheap checks run before lint and the race detector, so that they fail early.
 .PHONY: check
 check: test format words tidy vet lint vulncheck race ## run all that CI runs
 
@@ -138,7 +138,7 @@ lint: $(LINT) ## run golangci-lint
 	$(LINT) run ./...
 	cd examples/lab/embedded && $(abspath $(LINT)) run ./...
 
-# Tools are pinned by a module of their own, whose dependencies are not certroll's.
+# A separate module pins the tools, so that certroll does not share their dependencies.
 $(LINT): .ci/tools/go.mod .ci/tools/go.sum
 	@echo "building golangci-lint, once; this takes about two minutes"
 	@mkdir -p $(@D)
@@ -160,8 +160,8 @@ bin/cyclonedx-gomod: .ci/tools/go.mod .ci/tools/go.sum
 	@mkdir -p $(@D)
 	CGO_ENABLED=0 $(GO) build -C .ci/tools -trimpath -ldflags '-s -w' -o $(abspath $@) github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
 
-# The second clone has an empty build cache: nothing of the first one's build
-# comes into it.
+# The second clone has an empty build cache, so that it reuses nothing of the first
+# clone's build.
 .PHONY: reproducible
 reproducible: $(SBOM) ## build a release for linux/amd64 in two clones, and fail where a byte differs
 	@set -e; work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; \

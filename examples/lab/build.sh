@@ -15,7 +15,7 @@ set -eu
 lab=$(cd "$(dirname "$0")" && pwd)
 bin=$lab/bin
 mkdir -p "$bin"
-# The flags of every build of the project: one build cache serves them all.
+# Every build of the project uses the same flags and so shares one build cache.
 CGO_ENABLED=0
 export CGO_ENABLED
 
@@ -25,7 +25,7 @@ build() {
 		echo "lab: $1 is in $CERTROLL_LAB_BIN"
 		return
 	fi
-	# The stamp has all that a program depends on: another pin, source or toolchain builds it again.
+	# The stamp covers all that a program depends on: another pin, source or toolchain builds it again.
 	stamp="$(go env GOVERSION) $(cd "$lab/$2" && cat go.mod go.sum labvault/*.go 2>/dev/null | git hash-object --stdin)"
 	if [ -x "$bin/$1" ] && [ "$(cat "$bin/.$1.stamp" 2>/dev/null)" = "$stamp" ]; then
 		return
