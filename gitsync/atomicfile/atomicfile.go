@@ -23,7 +23,8 @@ import (
 // undo.
 //
 // A symbolic link at path stays, and its target gets the data, even if that does not exist
-// yet: a person has put the file elsewhere on purpose.
+// yet: a person has put the file elsewhere on purpose. If the directory of the target does not
+// exist, the file replaces the link: state in the wrong place is better than none.
 func Write(path string, data []byte, mode fs.FileMode) (err error) {
 	if path, err = Target(path); err != nil {
 		return err
@@ -59,7 +60,8 @@ func Write(path string, data []byte, mode fs.FileMode) (err error) {
 const mostLinks = 40
 
 // Target returns the path of the file that path names: path itself, or the end of a chain of
-// symbolic links. That file may be missing. A chain without an end is an error.
+// symbolic links. That file may be missing. If its directory is missing, Target returns the
+// last link, which Write replaces. A chain without an end is an error.
 func Target(path string) (string, error) {
 	for at, n := path, 0; ; n++ {
 		info, err := os.Lstat(at)
@@ -78,7 +80,9 @@ func Target(path string) (string, error) {
 		}
 		// Not filepath.Clean: it would drop a directory before "..", which may be a link.
 		dir, file := filepath.Split(to)
-		if dir, err = filepath.EvalSymlinks(cmp.Or(dir, ".")); err != nil {
+		if dir, err = filepath.EvalSymlinks(cmp.Or(dir, ".")); errors.Is(err, fs.ErrNotExist) {
+			return at, nil
+		} else if err != nil {
 			return "", fmt.Errorf("following the symbolic link %s: %w", path, err)
 		}
 		at = filepath.Join(dir, file)
@@ -103,8 +107,9 @@ func Sweep(path string) {
 }
 
 // SetAside renames an unreadable file to path.bad, so that a person can inspect it, and
-// returns the new name. A symbolic link at path stays, and its target is renamed. It replaces the file of an earlier call. RemoveAll, because a
-// directory may stand at path.bad and a rename does not replace one.
+// returns the new name. A symbolic link at path stays, and its target is renamed. It replaces
+// the file of an earlier call. RemoveAll, because a directory may stand at path.bad and a
+// rename does not replace one.
 func SetAside(path string) (string, error) {
 	path, err := Target(path)
 	if err != nil {

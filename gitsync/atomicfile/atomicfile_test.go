@@ -148,9 +148,31 @@ func TestWriteThroughLinks(t *testing.T) {
 	if err := Write(in("state/loop.json"), nil, 0o600); err == nil || !strings.Contains(err.Error(), in("state/loop.json")) {
 		t.Errorf("a loop: %v", err)
 	}
-	must(t, os.Symlink(in("nowhere/a.json"), in("state/lost.json")))
-	if err := Write(in("state/lost.json"), nil, 0o600); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("a link into no directory: %v", err)
+}
+
+// TestWriteOverALostLink: the file replaces a link whose target has no directory any more, and its links from elsewhere
+// stay. The next write goes to the file.
+func TestWriteOverALostLink(t *testing.T) {
+	root := t.TempDir()
+	in := func(name string) string { return filepath.Join(root, name) }
+	must(t, os.Mkdir(in("state"), 0o700))
+	must(t, os.Symlink(in("nowhere/below/a.json"), in("state/lost.json")))
+	must(t, os.Symlink("lost.json", in("state/twice.json")))
+	Sweep(in("state/lost.json"))
+	for _, name := range []string{"twice.json", "lost.json"} {
+		must(t, Write(in("state/"+name), []byte(name), 0o600))
+		if b, err := os.ReadFile(in("state/" + name)); err != nil || string(b) != name {
+			t.Errorf("%s: %q, %v", name, b, err)
+		}
+	}
+	if info, err := os.Lstat(in("state/lost.json")); err != nil || !info.Mode().IsRegular() {
+		t.Errorf("lost.json is %v, %v", info, err)
+	}
+	if to, err := os.Readlink(in("state/twice.json")); err != nil || to != "lost.json" {
+		t.Errorf("twice.json leads to %q, %v", to, err)
+	}
+	if got := names(t, root); len(got) != 1 {
+		t.Errorf("made are %v", got)
 	}
 }
 
