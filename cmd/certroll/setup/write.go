@@ -243,25 +243,46 @@ func (i *initiation) place(dir string, f initialize.File) error {
 	return nil
 }
 
-// staysIn returns an error for a missing file at a symbolic link that leads out of dir: dir may
-// be a checkout, and its authors choose its links.
+// staysIn returns an error for a missing file that a symbolic link, at the file or at a
+// directory above it, leads out of dir: dir may be a checkout, and its authors choose its
+// links.
 func staysIn(dir, at string) error {
 	target, err := atomicfile.Target(at)
-	if err != nil || target == at {
-		return err
-	}
-	root, err := filepath.EvalSymlinks(dir)
 	if err != nil {
 		return err
 	}
-	parent, err := filepath.EvalSymlinks(filepath.Dir(target))
+	root, err := resolved(dir)
+	if err != nil {
+		return err
+	}
+	parent, err := resolved(filepath.Dir(target))
 	if err != nil {
 		return fmt.Errorf("following the symbolic link %s: %w", at, err)
 	}
 	if rel, err := filepath.Rel(root, parent); err != nil || !filepath.IsLocal(rel) {
-		return fmt.Errorf("writing %s: it is a symbolic link that leads out of %s, to %s; make that file, or remove the link", at, dir, target)
+		return fmt.Errorf("writing %s: a symbolic link leads out of %s, to %s; make that file, or remove the link", at, dir, filepath.Join(parent, filepath.Base(target)))
 	}
 	return nil
+}
+
+// resolved returns a path without symbolic links. The end of the path may be missing.
+func resolved(path string) (string, error) {
+	at, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	rest := ""
+	for {
+		found, err := filepath.EvalSymlinks(at)
+		if err == nil {
+			return filepath.Join(found, rest), nil
+		}
+		// A link without a target is there, and no directory can be made at it.
+		if _, lost := os.Lstat(at); lost == nil || !errors.Is(err, fs.ErrNotExist) {
+			return "", err
+		}
+		at, rest = filepath.Dir(at), filepath.Join(filepath.Base(at), rest)
+	}
 }
 
 // placeLocal writes this machine's files. The first is certroll.hcl.
@@ -508,9 +529,10 @@ func (i *initiation) prepareAgain(ctx context.Context) error {
 
 // keepSecretID stores a new secret id unless the file exists.
 func (i *initiation) keepSecretID(ctx context.Context, client *vault.Client, setup vault.Setup) error {
-	at := i.f.Vault.SecretIDFile
+	named, dir := i.f.Vault.SecretIDFile, filepath.Dir(i.file)
+	at := named
 	if !filepath.IsAbs(at) {
-		at = filepath.Join(filepath.Dir(i.file), at)
+		at = filepath.Join(dir, at)
 	}
 	switch _, err := os.Stat(at); {
 	case err == nil:
@@ -518,6 +540,12 @@ func (i *initiation) keepSecretID(ctx context.Context, client *vault.Client, set
 		return nil
 	case !errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("looking for the secret id: %w", err)
+	}
+	// A path that leads out of the directory by itself was chosen on purpose.
+	if filepath.IsLocal(named) {
+		if err := staysIn(dir, at); err != nil {
+			return err
+		}
 	}
 	id, err := client.NewSecretID(ctx, setup)
 	if err != nil {
