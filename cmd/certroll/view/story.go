@@ -68,7 +68,7 @@ func WriteStory(w io.Writer, p Palette, r *ledger.Record, s *Story) {
 	}
 	if f := r.LastFailure; f != nil {
 		line("failures", failed(r)+": "+string(f.Class))
-		out.f("%s\n", indent(wrap(text.Lines(f.Message), 90), "                "))
+		out.f("%s\n", indent(message(f.Message, 90), "                "))
 	}
 	if h := r.Hold; h != nil {
 		why := h.Reason
@@ -77,7 +77,7 @@ func WriteStory(w io.Writer, p Palette, r *ledger.Record, s *Story) {
 		}
 		line("waits until", text.Stamp(h.Until)+", "+why+sooner(r))
 	}
-	writeFailures(out, p, s.Failures)
+	writeFailures(out, p, r.LastFailure, s.Failures)
 }
 
 // failed describes the number and times of consecutive failures.
@@ -150,13 +150,24 @@ func nextRenewal(r *ledger.Record, s *Story) string {
 	}
 }
 
-func writeFailures(out printer, p Palette, failures []ledger.Event) {
+// writeFailures lists failures. A message that is printed above is not repeated; certroll
+// audit prints all of them.
+func writeFailures(out printer, p Palette, last *ledger.Failure, failures []ledger.Event) {
 	if len(failures) == 0 {
 		return
 	}
 	out.f("\n%s\n", p.bold("The last failures, the newest first"))
+	printed := map[string]string{}
+	if last != nil {
+		printed[last.Message] = "the message above"
+	}
 	for _, e := range failures {
-		out.f("  %s  %s %s (%s%s)\n%s\n", text.Stamp(e.Time), e.Operation, e.Status, e.Class, via(e), indent(wrap(text.Lines(e.Message), 90), "    "))
+		said := printed[e.Message]
+		if said == "" {
+			said = message(e.Message, 90)
+			printed[e.Message] = "as " + text.Stamp(e.Time)
+		}
+		out.f("  %s  %s %s (%s%s)\n%s\n", text.Stamp(e.Time), e.Operation, e.Status, e.Class, via(e), indent(said, "    "))
 	}
 }
 
