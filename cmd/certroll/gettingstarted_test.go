@@ -71,7 +71,7 @@ func (w *world) shell(command string) {
 		case "vault kv put secret/dns/rfc2136 RFC2136_TSIG_SECRET=@tsig-secret":
 			w.store()
 			return
-		case "vault kv get secret/tls/apps/app":
+		case "vault kv get -field=fullchain secret/tls/apps/app | openssl x509 -noout -ext subjectAltName -dates":
 			w.secret("tls/apps/app")
 			return
 		}
@@ -86,7 +86,5 @@ func (w *world) shell(command string) {
 	if err != nil {
 		w.t.Fatalf("$ %s\n%v\n%s", command, err, out)
 	}
-	if !strings.HasPrefix(command, w.vault.Program) { // the output of Vault's own program is not certroll's
-		w.noSecrets(string(out))
-	}
+	w.noSecrets(string(out))
 }

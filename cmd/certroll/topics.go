@@ -25,15 +25,16 @@ meanings or codes:
                        it, or certroll run cannot do its work
                     2  a person must act now: a certificate failed three times in a
                        row, was revoked, or its secret was deleted
-                    3  neither the ledger nor certroll run could be read
+                    3  neither the ledger nor certroll run could be read, or the
+                       ledger has no record of NAME
   expiring          1  an expiring certificate is failing, overdue or unmanaged
   audit verify      1  the audit log has findings
   doctor            1  it found an error, or a certificate would be held
   probe             1  an endpoint serves another certificate, or does not answer
 
-expiring, audit verify, doctor and probe exit 3 if they could not check, as when Git
-or Vault is unreachable or certroll.hcl has a mistake. run exits 0 after SIGTERM or
-Ctrl-C.`
+status, expiring, audit verify, doctor and probe exit 3 if they could not check, as
+when Git or Vault is unreachable or certroll.hcl has a mistake. run exits 0 after
+SIGTERM or Ctrl-C.`
 
 const environmentTopic = `These variables set the defaults of flags:
 

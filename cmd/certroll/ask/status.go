@@ -49,7 +49,7 @@ Exits 0 if all is well; 1 if a certificate is failing or overdue (see certroll
 expiring), an endpoint does not serve it, or certroll run cannot do its work; 2 if
 a person must act now: a certificate failed three times in a row or more, was
 revoked, or its secret was deleted; and 3 if neither the ledger nor certroll run
-could be read.
+could be read, certroll.hcl has a mistake, or the ledger has no record of NAME.
 
 With --html it writes the status page into a directory instead, as files for a
 web server, and exits 0 in any state of the certificates.`,

@@ -61,7 +61,7 @@ func run(ctx context.Context, certroll, config string, keep bool) (err error) {
 // whichVault names the server that serves as Vault.
 func (s *stage) whichVault() string {
 	if s.vault.Embedded {
-		return "Vault is its KV engine alone, in memory and without policies. With vault or bao on PATH, the demo starts that server."
+		return "Vault is its KV engine alone, in memory and without policies. With vault or bao on PATH or in examples/lab/bin, the demo starts that server."
 	}
 	return "Vault is the dev server of " + s.vault.Program + "."
 }

@@ -45,7 +45,7 @@ Do not run certroll apply here: certroll run uses the same state_dir. The log of
 
 // reading returns commands that read a secret, with the tools that this machine has.
 func (s *stage) reading() string {
-	const decode = " | openssl x509 -noout -subject -dates"
+	const decode = " | openssl x509 -noout -ext subjectAltName -dates"
 	has := func(program string) bool { _, err := exec.LookPath(program); return err == nil }
 	var line string
 	switch name := filepath.Base(s.vault.Program); {
