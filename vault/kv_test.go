@@ -220,7 +220,7 @@ func TestMounts(t *testing.T) {
 		}
 	}
 	for _, c := range []struct{ path, field, says string }{
-		{"deep/kv/dns/cf", "ttl", "no such field that is a text"}, {"deep/kv/dns/cf", "none", "the field is empty"},
+		{"deep/kv/dns/cf", "ttl", "no such field that is a text; correct the reference, or add the field: vault kv patch deep/kv/dns/cf ttl=-"}, {"deep/kv/dns/cf", "none", "the field is empty; write it: vault kv patch deep/kv/dns/cf none=-"},
 		{"deep/kv/dns/gone", "token", "nothing to read; correct the reference, or store the secret: vault kv put deep/kv/dns/gone token=-"},
 		{"old/dns/gone", "token", "store the secret: vault kv put old/dns/gone token=-"}, {"deep/kv/dns/a b", "token", "or store the secret"},
 		{"pki/x", "token", "no KV secrets engine"}, {"nowhere/x", "token", "no such mount"},

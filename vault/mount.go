@@ -170,9 +170,9 @@ func (kv *KV) Field(ctx context.Context, path, field string, refuse func(custom 
 	value, ok := data[field]
 	switch {
 	case !ok:
-		return "", &Error{doing: doing, said: "the secret has no such field that is a text", advice: "see its fields with: vault kv get " + path}
+		return "", &Error{doing: doing, said: "the secret has no such field that is a text", advice: adviseWriting("correct the reference, or add the field", "patch", path, field)}
 	case value == "":
-		return "", &Error{doing: doing, said: "the field is empty", advice: "write it with: vault kv patch " + path + " " + field + "=-"}
+		return "", &Error{doing: doing, said: "the field is empty", advice: adviseWriting("write it", "patch", path, field)}
 	}
 	return value, nil
 }
@@ -186,11 +186,17 @@ func adviseStoring(err error, path, field string) error {
 	if !errors.As(err, &missing) || !errors.Is(missing.cause, fs.ErrNotExist) {
 		return err
 	}
-	missing.advice = "correct the reference, or store the secret"
-	if plainWord.MatchString(path) && plainWord.MatchString(field) {
-		missing.advice += ": vault kv put " + path + " " + field + "=-"
-	}
+	missing.advice = adviseWriting("correct the reference, or store the secret", "put", path, field)
 	return missing
+}
+
+// adviseWriting returns advice with the command that writes a field. The command reads the
+// value from its input and prints none, unlike vault kv get.
+func adviseWriting(advice, verb, path, field string) string {
+	if !plainWord.MatchString(path) || !plainWord.MatchString(field) {
+		return advice
+	}
+	return advice + ": vault kv " + verb + " " + path + " " + field + "=-"
 }
 
 // Version returns the current version number of a secret whose path begins with its
