@@ -34,7 +34,8 @@ const (
 	crlTime     = 30 * time.Second
 	crlAtOnce   = 100
 	crlParallel = 2
-	// certroll reads a CRL once a day, and retries after an hour.
+	// certroll reads a CRL once a day. It retries one that leaves certificates unchecked
+	// after an hour, and after a day of that once a day: each try may load 10 MiB.
 	crlEvery    = times.Day
 	crlNoAnswer = time.Hour
 	// backfillAtOnce bounds the secrets that one pass reads for their chains.
@@ -43,6 +44,28 @@ const (
 
 // crlMoment is the key under which Asks stores the next fetch of a CRL.
 func crlMoment(url string) string { return "crl " + url }
+
+// crlSince is the key under which Asks stores since when a CRL leaves certificates
+// unchecked; a zero time: it does not.
+func crlSince(url string) string { return "crl-since " + url }
+
+// crlAgain returns the wait before the next fetch of a CRL, and its text.
+func (r *Reconciler) crlAgain(url string, unchecked bool) (wait time.Duration, within string) {
+	since, now := r.Asks.At(crlSince(url)), r.Opts.Now()
+	switch {
+	case !unchecked:
+		if !since.IsZero() {
+			r.Asks.Set(crlSince(url), time.Time{})
+		}
+	case since.IsZero() || since.After(now): // a time in the future comes from a fast clock
+		r.Asks.Set(crlSince(url), now)
+		return crlNoAnswer, "an hour"
+	case now.Sub(since) < crlEvery:
+		return crlNoAnswer, "an hour"
+	}
+	// Earlier by a fixed part per URL, so that the CRLs do not all come due at once.
+	return crlEvery - throttle.Jitter(url, 0, crlEvery/10), "a day"
+}
 
 // crlPoints returns the certificates whose revocation can be checked, by the URL of the
 // CRL (the distribution point, RFC 5280 section 4.2.1.13).
@@ -78,7 +101,7 @@ func watchedLive(c *spec.Certificate, obs *plan.Observed) (*ledger.Record, *ledg
 }
 
 // lookUp reads the CRLs that are due and records their news about live certificates. A
-// CRL that cannot be fetched proves nothing; lookUp reports it and retries after an hour.
+// CRL that cannot be fetched proves nothing; lookUp reports it and retries, see crlAgain.
 func (r *Reconciler) lookUp(ctx context.Context, desired *spec.Spec, obs *plan.Observed) error {
 	if r.Opts.CRLs == nil {
 		return nil
@@ -115,12 +138,9 @@ func (r *Reconciler) lookUp(ctx context.Context, desired *spec.Spec, obs *plan.O
 			if ctx.Err() != nil {
 				return nil
 			}
-			// Earlier by a fixed part per URL, so that the CRLs do not all come due at
-			// once.
-			again := crlEvery - throttle.Jitter(url, 0, crlEvery/10)
+			again, within := r.crlAgain(url, len(unchecked) > 0)
 			for _, u := range unchecked {
-				again = crlNoAnswer
-				r.Opts.Progress(u.Certificates[0].Name, "crl", "could not check its revocation; certroll retries within an hour: "+text.FirstLine(failure.Message(u.Err)))
+				r.Opts.Progress(u.Certificates[0].Name, "crl", "could not check its revocation; certroll retries within "+within+": "+text.FirstLine(failure.Message(u.Err)))
 			}
 			r.Asks.Set(crlMoment(url), r.Opts.Now().Add(again))
 			mu.Lock()

@@ -147,6 +147,48 @@ func TestCRLThatCountsForNothing(t *testing.T) {
 	}
 }
 
+// TestUncheckedByCRLForLong checks that certroll fetches a CRL that leaves a certificate
+// unchecked every hour for a day, and then once a day, across restarts. Once the CRL is in
+// order, the next fault counts from its own beginning.
+func TestUncheckedByCRLForLong(t *testing.T) {
+	for name, spoil := range map[string]func(*reconciletest.World, *reconciletest.MemCRLs){
+		"no answer": func(_ *reconciletest.World, c *reconciletest.MemCRLs) { c.Lists = nil },
+		"expired": func(w *reconciletest.World, c *reconciletest.MemCRLs) {
+			at := w.At
+			w.At = at.Add(-8 * times.Day)
+			w.Publish(c, 1, w.Ca.MidKey)
+			w.At = at
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, crls := crlWorld(t, reconciletest.Certificate("api", "api.example.com"))
+			w.Settle()
+			asked := func(span time.Duration) int {
+				before := crls.Asked
+				for end := w.At.Add(span); w.At.Before(end); w.At = w.At.Add(30 * time.Minute) {
+					w.LookedUp()
+				}
+				return crls.Asked - before
+			}
+			spoil(w, crls)
+			if n := asked(times.Day); n != 24 {
+				t.Errorf("the list was read %d times on the first day, want 24", n)
+			}
+			if n := asked(5 * times.Day); n < 5 || n > 7 {
+				t.Errorf("the list was read %d times in the next five days, want once a day", n)
+			}
+			w.Publish(crls, 1, w.Ca.MidKey)
+			if n := asked(2 * times.Day); n > 3 {
+				t.Errorf("a list in order was read %d times in two days", n)
+			}
+			spoil(w, crls)
+			if n := asked(2 * times.Day); n < 24 {
+				t.Errorf("the list was read %d times in two days after a new fault, want every hour for a day", n)
+			}
+		})
+	}
+}
+
 // TestUncheckedByCRLIsReported checks that a CRL that does not cover some certificates
 // is reported for each of their issuers, with its URL and since when. certroll fetches
 // it again within the hour and uses what it does prove.

@@ -48,7 +48,7 @@ func (r *Reconciler) Ask(ctx context.Context, desired *spec.Spec, obs *plan.Obse
 	}
 	// Keep drops the times of everything that is not listed here.
 	for url := range crlPoints(desired, obs) {
-		there[crlMoment(url)] = true
+		there[crlMoment(url)], there[crlSince(url)] = true, true
 	}
 	due := map[string][]Question{} // by CA
 	for _, q := range Questions(desired, obs) {
