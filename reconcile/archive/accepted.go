@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"certroll/reconcile/ledger"
-	"certroll/reconcile/times"
 )
 
 // Taken is a revision that was in force, and the time.
@@ -37,10 +36,9 @@ func LastTaken(tree fs.FS) (taken Taken, err error) {
 // AcceptedSince reports whether a person accepted this commit after a time. A consent to a
 // revision that was in force earlier, and was then left, does not count again.
 func AcceptedSince(tree fs.FS, commit string, since time.Time) (accepted bool, err error) {
-	err = Backward(tree, func(e ledger.Event) bool {
+	err = Since(tree, since, func(e ledger.Event) bool {
 		accepted = e.Operation == ledger.KindConfig && e.Reason == ledger.ReasonAccepted && e.Status == ledger.Success && e.Revision == commit && e.Time.After(since)
-		// A run may record an event up to a day after it happened, so read a day further
-		return !accepted && !e.Time.Before(since.Add(-times.Day))
+		return !accepted
 	})
 	return accepted, err
 }

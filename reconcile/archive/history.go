@@ -34,7 +34,6 @@ type cachedEvents struct {
 	text   uint64         // hash of the first length bytes
 	since  time.Time      // oldest time that the read covered
 	events []ledger.Event // oldest first
-	whole  bool           // the file has no older event
 	lost   []Breach
 }
 
@@ -43,8 +42,10 @@ func ReadHistory(tree fs.FS, since time.Time) ([]ledger.Event, error) {
 	return (&HistoryCache{}).Read(tree, since)
 }
 
-// Read is ReadHistory with the cache. It reads lines backward from the newest, so that the
-// cost does not grow with the age of the log.
+// Read is ReadHistory with the cache. It reads the files backward from the newest, so that
+// the cost does not grow with the age of the log. One line with a wrong time, from a clock
+// that was wrong or from another program, hides no other line: the files of the period count
+// from end to beginning, and earlier ones as long as each has an event of the period.
 func (c *HistoryCache) Read(tree fs.FS, since time.Time) ([]ledger.Event, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -58,7 +59,6 @@ func (c *HistoryCache) Read(tree fs.FS, since time.Time) ([]ledger.Event, error)
 	}
 	c.seen, c.Lost = map[string]cachedEvents{}, nil
 	var parts [][]ledger.Event
-	// The newest file first: the loop ends at the first file with an event before since.
 	for _, f := range slices.Backward(files) {
 		b, err := fs.ReadFile(tree, f)
 		if errors.Is(err, fs.ErrInvalid) {
@@ -73,7 +73,7 @@ func (c *HistoryCache) Read(tree fs.FS, since time.Time) ([]ledger.Event, error)
 		// One file full of garbage must not hide the damage of the others or grow the list.
 		c.Lost = append(c.Lost, one.lost[:min(len(one.lost), MostFindings-len(c.Lost))]...)
 		parts = append(parts, one.events)
-		if !one.whole {
+		if len(one.events) == 0 && isBefore(f, since) {
 			break
 		}
 	}
@@ -106,12 +106,18 @@ func (c *HistoryCache) file(name string, was cachedEvents, b []byte, since time.
 		lines = bytes.Count(b[:was.length], []byte("\n"))
 		b, now.lost = b[was.length:], slices.Clone(was.lost)
 	}
-	younger, whole := eventsSince(b, since, func(line int, err error) { now.lost = Lose(now.lost, name, lines+line, err.Error()) })
+	var younger []ledger.Event
+	eachBackward(b, func(line int, err error) { now.lost = Lose(now.lost, name, lines+line, err.Error()) }, func(e ledger.Event) bool {
+		if !e.Time.Before(since) {
+			younger = append(younger, e)
+		}
+		return true
+	})
 	slices.Reverse(younger)
-	now.events, now.whole = younger, whole
+	now.events = younger
 	if grown {
 		old := slices.DeleteFunc(slices.Clone(was.events), func(e ledger.Event) bool { return e.Time.Before(since) })
-		now.events, now.whole = append(old, younger...), was.whole && whole
+		now.events = append(old, younger...)
 	}
 	return now
 }
@@ -138,19 +144,6 @@ func Credible(events []ledger.Event, now time.Time) []ledger.Event {
 	return events
 }
 
-// eventsSince reads a file's lines backward until one is older than since. whole reports
-// that no line was.
-func eventsSince(b []byte, since time.Time, lost func(int, error)) (newestFirst []ledger.Event, whole bool) {
-	whole = eachBackward(b, lost, func(e ledger.Event) bool {
-		if !e.Time.Before(since) {
-			newestFirst = append(newestFirst, e)
-		}
-		// A run may record an event up to a day after it happened, so read a day further
-		return !e.Time.Before(since.Add(-times.Day))
-	})
-	return newestFirst, whole
-}
-
 // Backward calls more with each event of the ledger, the newest first, until more returns
 // false.
 func Backward(tree fs.FS, more func(ledger.Event) bool) error {
@@ -172,6 +165,40 @@ func Backward(tree fs.FS, more func(ledger.Event) bool) error {
 	}
 	return nil
 }
+
+// Since calls more with each event of the ledger since a time, the newest line first, until
+// more returns false. Like HistoryCache.Read it passes over lines with an earlier time.
+func Since(tree fs.FS, since time.Time, more func(ledger.Event) bool) error {
+	files, err := AuditFiles(tree)
+	if err != nil {
+		return err
+	}
+	for _, f := range slices.Backward(files) {
+		b, err := fs.ReadFile(tree, f)
+		if errors.Is(err, fs.ErrInvalid) {
+			continue // reported by Unreadable
+		}
+		if err != nil {
+			return fmt.Errorf("reading %s: %w", f, err)
+		}
+		some := false
+		whole := eachBackward(b, func(int, error) {}, func(e ledger.Event) bool {
+			if e.Time.Before(since) {
+				return true
+			}
+			some = true
+			return more(e)
+		})
+		if !whole || !some && isBefore(f, since) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// isBefore reports whether an audit file is for events before a time: if it has none since
+// then, no earlier file has one. A run may record an event up to a day after it happened.
+func isBefore(file string, since time.Time) bool { return file < AuditFile(since.Add(-times.Day)) }
 
 // eachBackward calls more with each event of one file, the newest first, until more returns
 // false; whole reports that it never did. For a line that is no event it calls lost with

@@ -47,10 +47,12 @@ func TestHistory(t *testing.T) {
 		"over a month":     {map[string][]time.Duration{"audit/2026/10.jsonl": {300 * time.Hour, 100 * time.Hour}, "audit/2026/11.jsonl": {time.Hour}}, "", "100h0m0s 1h0m0s"},
 		"an old one first": {map[string][]time.Duration{"audit/2026/11.jsonl": {500 * time.Hour, 2 * time.Hour}}, "", "2h0m0s"},
 		// After an outage of Git, an older event may follow a newer one.
-		"told late":                 {map[string][]time.Duration{"audit/2026/11.jsonl": {500 * time.Hour, 3 * time.Hour, 200 * time.Hour, time.Hour}}, "", "3h0m0s 1h0m0s"},
-		"of a clock that ran ahead": {map[string][]time.Duration{"audit/2026/11.jsonl": {3 * time.Hour}, "audit/2036/01.jsonl": {-87600 * time.Hour, time.Hour}}, "", "3h0m0s -87600h0m0s 1h0m0s"},
-		"torn":                      {map[string][]time.Duration{"audit/2026/11.jsonl": {time.Hour}}, `{"schema":1,"id`, "1h0m0s"},
-		"not reached":               {map[string][]time.Duration{"audit/2026/10.jsonl": {500 * time.Hour}, "audit/2026/11.jsonl": {400 * time.Hour, time.Hour}}, "", "1h0m0s"},
+		"told late":                  {map[string][]time.Duration{"audit/2026/11.jsonl": {500 * time.Hour, 3 * time.Hour, 200 * time.Hour, time.Hour}}, "", "3h0m0s 1h0m0s"},
+		"of a clock that ran ahead":  {map[string][]time.Duration{"audit/2026/11.jsonl": {3 * time.Hour}, "audit/2036/01.jsonl": {-87600 * time.Hour, time.Hour}}, "", "3h0m0s -87600h0m0s 1h0m0s"},
+		"of a clock that was behind": {map[string][]time.Duration{"audit/2026/11.jsonl": {3 * time.Hour, 2 * time.Hour, 87600 * time.Hour}}, "", "3h0m0s 2h0m0s"},
+		"a forged last file":         {map[string][]time.Duration{"audit/2026/11.jsonl": {3 * time.Hour}, "audit/2026/12.jsonl": {87600 * time.Hour}}, "", "3h0m0s"},
+		"torn":                       {map[string][]time.Duration{"audit/2026/11.jsonl": {time.Hour}}, `{"schema":1,"id`, "1h0m0s"},
+		"not reached":                {map[string][]time.Duration{"audit/2026/10.jsonl": {500 * time.Hour}, "audit/2026/11.jsonl": {400 * time.Hour, time.Hour}}, "", "1h0m0s"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -149,5 +151,22 @@ func TestAuditBesideOthers(t *testing.T) {
 	tree := fstest.MapFS{"audit/README.md": {}, "audit/2026/11.jsonl": {}, "audit/2026/12.jsonl/notes": {}, "audit/2026/notes.txt": {}}
 	if files, err := archive.AuditFiles(tree); err != nil || len(files) != 1 || files[0] != "audit/2026/11.jsonl" {
 		t.Errorf("the files are %v: %v", files, err)
+	}
+}
+
+// TestAForgedTimeHidesNoConsent checks that a line with an early time after a person's consent does not hide the consent.
+func TestAForgedTimeHidesNoConsent(t *testing.T) {
+	at, commit := time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC), strings.Repeat("a", 40)
+	consent := ledger.Event{Operation: ledger.KindConfig, Reason: ledger.ReasonAccepted, Status: ledger.Success, Revision: commit, Time: at}
+	old := ledger.Event{Operation: ledger.KindNote, Status: ledger.Success, Time: time.Unix(0, 0)}
+	for name, tree := range map[string]fstest.MapFS{
+		"a line": {"audit/2026/11.jsonl": logOf(t, consent, old)},
+		"a file": {"audit/2026/11.jsonl": logOf(t, consent), "audit/2026/12.jsonl": logOf(t, old)},
+	} {
+		for since, want := range map[time.Time]bool{at.Add(-time.Hour): true, at.Add(time.Hour): false} {
+			if got, err := archive.AcceptedSince(tree, commit, since); err != nil || got != want {
+				t.Errorf("%s, since %s: %t, %v", name, since, got, err)
+			}
+		}
 	}
 }

@@ -2,7 +2,6 @@ package archive
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -119,37 +118,17 @@ func recordIn(tree fs.FS, file string) *ledger.Record {
 }
 
 // recentlyAttempted returns the certificates whose last recent event of an attempt says that
-// they have a record. The lines are not sorted by time: a clock was wrong, a journal waited,
-// or another program wrote a line. So one line ends nothing: certroll reads each file of the
-// period to its beginning, and an earlier file as long as each one has a recent event.
+// they have a record.
 func recentlyAttempted(tree fs.FS, now time.Time) (map[string]bool, error) {
-	files, err := AuditFiles(tree)
+	attempted := map[string]bool{}
+	err := Since(tree, now.Add(-HistorySpan), func(e ledger.Event) bool {
+		if _, seen := attempted[e.Certificate]; !seen && e.Certificate != "" && isAttempt(e.Operation) {
+			attempted[e.Certificate] = e.Operation != ledger.KindRetire || e.Status != ledger.Success
+		}
+		return true
+	})
 	if err != nil {
 		return nil, fmt.Errorf("looking for deleted records: %w", err)
-	}
-	since, attempted := now.Add(-HistorySpan), map[string]bool{}
-	for _, f := range slices.Backward(files) {
-		b, err := fs.ReadFile(tree, f)
-		if errors.Is(err, fs.ErrInvalid) {
-			continue // reported by Unreadable
-		}
-		if err != nil {
-			return nil, fmt.Errorf("looking for deleted records: reading %s: %w", f, err)
-		}
-		recent := false
-		eachBackward(b, func(int, error) {}, func(e ledger.Event) bool {
-			if e.Time.Before(since) {
-				return true
-			}
-			recent = true
-			if _, seen := attempted[e.Certificate]; !seen && e.Certificate != "" && isAttempt(e.Operation) {
-				attempted[e.Certificate] = e.Operation != ledger.KindRetire || e.Status != ledger.Success
-			}
-			return true
-		})
-		if !recent && f < AuditFile(since) {
-			break
-		}
 	}
 	maps.DeleteFunc(attempted, func(_ string, has bool) bool { return !has })
 	return attempted, nil

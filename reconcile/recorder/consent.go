@@ -89,12 +89,12 @@ func (r *Recorder) Taken(ctx context.Context, rev ledger.Revision) error {
 	}
 	now := r.Now().UTC()
 	var last ledger.Event
-	err = archive.Backward(tree, func(e ledger.Event) bool {
+	// The search goes back as far as the history that plans use.
+	err = archive.Since(tree, now.Add(-archive.HistorySpan), func(e ledger.Event) bool {
 		if e.Operation == ledger.KindConfig && e.Reason != ledger.ReasonAccepted {
 			last = e
 		}
-		// The search goes back as far as the history that plans use.
-		return last.ID == "" && e.Time.After(now.Add(-archive.HistorySpan))
+		return last.ID == ""
 	})
 	if err != nil {
 		return err
