@@ -27,6 +27,8 @@ type wholesale struct {
 	records map[int]oneRecord
 	last    int
 	created int
+	mute    bool   // the name server never gets the records
+	removed func() // called for each removal; nil: nothing
 }
 
 type oneRecord struct {
@@ -72,6 +74,9 @@ func (w *wholesale) ServeHTTP(rw http.ResponseWriter, req *http.Request) {
 		w.records[r.ID] = r
 		data = r
 	case req.Method == http.MethodDelete:
+		if w.removed != nil {
+			w.removed()
+		}
 		for id, r := range w.records {
 			if fmt.Sprint(id) == parts[5] {
 				delete(w.records, id)
@@ -98,6 +103,9 @@ func (w *wholesale) ServeHTTP(rw http.ResponseWriter, req *http.Request) {
 
 // publish makes the name server serve the records stored for a name.
 func (w *wholesale) publish(name string) {
+	if w.mute {
+		return
+	}
 	w.dns.Remove(name, "TXT")
 	for _, r := range w.records {
 		if r.Name+"."+r.ZoneID+"." == name {
@@ -289,4 +297,51 @@ func TestOwnNamesAreNoWait(t *testing.T) {
 		}
 		r.issue(c, []*spec.DNSAccount{a}, "own3.lab.test")
 	})
+}
+
+// TestFailureBesideAWait checks that the CA's rejection of one name is the error of the
+// order, though another name was still waiting for its turn when the time was over.
+func TestFailureBesideAWait(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, lab.PebbleOptions{})
+	timeUp := &deadline{Context: t.Context(), done: make(chan struct{})}
+	waits := make(chan struct{})
+	// The record of "bad" is removed after the CA rejected it.
+	w := &wholesale{mute: true, removed: sync.OnceFunc(func() { <-waits; close(timeUp.done) })}
+	a := w.account(t, r, "whole")
+	a.Propagation = spec.Propagation{Wait: time.Millisecond, Nameservers: a.Propagation.Nameservers}
+	c := r.client()
+	unlock, err := c.publisher.Lock(t.Context(), "_acme-challenge.wait.lab.test.")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
+	r.log.on = func(step, detail string) {
+		if step == "turn" && detail != "" {
+			close(waits)
+		}
+	}
+	names := []string{"wait.lab.test", "bad.lab.test"}
+	_, csr := request(t, names...)
+	_, _, _, err = c.Finish(timeUp, r.issuer, r.order(c, names...), csr, []*spec.DNSAccount{a}, r.log.add)
+	if e := fails(t, err, ledger.ClassValidation, true); !slices.Equal(e.Names(), []string{"bad.lab.test"}) {
+		t.Errorf("the error is of %v: %v", e.Names(), e)
+	}
+}
+
+// deadline is a context whose time is over when done is closed.
+type deadline struct {
+	context.Context
+	done chan struct{}
+}
+
+func (d *deadline) Done() <-chan struct{} { return d.done }
+
+func (d *deadline) Err() error {
+	select {
+	case <-d.done:
+		return context.DeadlineExceeded
+	default:
+		return nil
+	}
 }
