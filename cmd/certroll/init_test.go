@@ -175,6 +175,42 @@ func TestInitUnknownCA(t *testing.T) {
 	}
 }
 
+// TestInitServiceLater: a service that a later init makes has the logins and CA files of the
+// existing certroll.hcl, but for another repository it has none of them.
+func TestInitServiceLater(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, name := range []string{"VAULT_NAMESPACE", "VAULT_CACERT"} {
+		t.Setenv(name, "")
+	}
+	run := func(more ...string) {
+		t.Helper()
+		var said bytes.Buffer
+		a := &app{Console: console.Console{In: strings.NewReader(""), Out: &said, Err: &said, Getenv: os.Getenv}}
+		if code := a.main(append([]string{"init", "-dir", "clone", "-vault-address", "https://vault.example.com", "-ca", "letsencrypt", "-agree-tos", "-dns", "http-01", "-domain", "app.example.com"}, more...)); code != 0 {
+			t.Fatalf("exit code %d:\n%s", code, said.String())
+		}
+	}
+	const https, ssh = "https://git.example.com/certs.git", "ssh://git@git.example.com/certs.git"
+	run("-repo-url", https, "-git-token-file", "token", "-git-username", "robot", "-git-ca", "git-ca.pem", "-vault-ca", "vault-ca.pem", "-vault-namespace", "team")
+	run("-service", "systemd")
+	run("-service", "compose", "-repo-url", ssh, "-git-ssh-key", "key")
+	for file, want := range map[string][4]bool{"systemd/certroll.hcl": {true, true, true, false}, "compose/certroll.hcl": {false, false, false, true}} {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := strings.Join(strings.Fields(string(b)), " ")
+		for i, setting := range []string{"token_file = ", `username = "robot"`, "ca_bundle = ", "ssh_key_file = "} {
+			if strings.Contains(text, setting) != want[i] {
+				t.Errorf("%s has %q: %v, want %v", file, setting, !want[i], want[i])
+			}
+		}
+		if !strings.Contains(text, "ca_cert = ") || !strings.Contains(text, `namespace = "team"`) {
+			t.Errorf("%s lacks Vault's settings:\n%s", file, b)
+		}
+	}
+}
+
 // TestInitEnds: input that ends early ends the questions, and so does a line without end.
 func TestInitEnds(t *testing.T) {
 	t.Chdir(t.TempDir())

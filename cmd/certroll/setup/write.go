@@ -1,6 +1,7 @@
 package setup
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -44,6 +45,7 @@ func (i *initiation) adopt() error {
 	}{
 		{&f.Repo.URL, s.Repo.URL}, {&f.Repo.Ref, s.Repo.Ref}, {&f.Repo.Directory, s.Repo.Directory},
 		{&f.Vault.Mount, s.Vault.Mount}, {&f.Vault.Prefix, s.Vault.Prefix},
+		{&f.Vault.Namespace, s.Vault.Namespace}, {&f.Vault.CACert, i.asWritten(s.Vault.CACert)},
 	} {
 		if *b.at == "" {
 			*b.at = b.says
@@ -52,8 +54,8 @@ func (i *initiation) adopt() error {
 	if s.Vault.Address != "" {
 		f.Vault.Address = s.Vault.Address
 	}
-	if a := s.Repo.Auth; a != nil && f.Repo.TokenEnv+f.Repo.TokenFile == "" {
-		f.Repo.TokenEnv, f.Repo.TokenFile = a.TokenEnv, i.asWritten(a.TokenFile)
+	if a := s.Repo.Auth; a != nil && f.Repo.URL == s.Repo.URL { // another repository has a login of its own
+		i.adoptLogin(a)
 	}
 	if a := s.Vault.Auth; a != nil && f.Vault.Auth == "" {
 		f.Vault.Auth, f.Vault.AuthMount, f.Vault.RoleID = a.Method, a.Mount, a.RoleID
@@ -64,6 +66,20 @@ func (i *initiation) adopt() error {
 		f.Vault.JWTFile, f.Vault.JWTEnv = i.asWritten(a.JWTFile), a.JWTEnv
 	}
 	return nil
+}
+
+// adoptLogin lets the auth block of the config repo answer what no flag does.
+func (i *initiation) adoptLogin(a *settings.GitAuth) {
+	r := &i.f.Repo
+	if r.TokenEnv+r.TokenFile == "" {
+		r.TokenEnv, r.TokenFile = a.TokenEnv, i.asWritten(a.TokenFile)
+	}
+	r.Username = cmp.Or(r.Username, a.Username)
+	r.SSHKeyFile = cmp.Or(r.SSHKeyFile, i.asWritten(a.SSHKeyFile))
+	r.KnownHosts = cmp.Or(r.KnownHosts, i.asWritten(a.KnownHosts))
+	if !strings.Contains(a.CABundle, "-----BEGIN") { // a file, not the PEM itself
+		r.CABundle = cmp.Or(r.CABundle, i.asWritten(a.CABundle))
+	}
 }
 
 // asWritten returns a path relative to certroll.hcl if it is below its directory.
@@ -453,7 +469,11 @@ func (i *initiation) setUpVault(ctx context.Context) error {
 		return nil
 	}
 	v := &i.f.Vault
-	client, err := vault.New(vault.Options{Address: v.Address, Namespace: v.Namespace, CACert: v.CACert, Logger: slog.New(slog.DiscardHandler)})
+	ca := v.CACert
+	if i.existing != nil && ca == i.asWritten(i.existing.Vault.CACert) {
+		ca = i.existing.Vault.CACert // relative to certroll.hcl, not to the working directory
+	}
+	client, err := vault.New(vault.Options{Address: v.Address, Namespace: v.Namespace, CACert: ca, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return err
 	}
