@@ -367,8 +367,7 @@ func TestTurnTakesNoTime(t *testing.T) {
 }
 
 // TestNoTurnIsNoFailure checks that an attempt that gets no turn within AttemptTime
-// ends without an event, however often. It counts neither against the CA nor as a
-// crash.
+// ends without an event. It counts neither against the CA nor as a crash.
 func TestNoTurnIsNoFailure(t *testing.T) {
 	slowly(t, reconcile.LoopOptions{Interval: time.Hour}, func(w *slowWorld) {
 		first := w.busy()
@@ -392,6 +391,31 @@ func TestNoTurnIsNoFailure(t *testing.T) {
 			t.Errorf("%d failures in the time of 6 turns; at work first: %v", failures, first)
 		}
 	}, twins("a", "b", "c")...)
+}
+
+// TestNoTurnAfterAFailure checks that an earlier failure does not reset the count of
+// attempts that got no turn.
+func TestNoTurnAfterAFailure(t *testing.T) {
+	slowly(t, reconcile.LoopOptions{Interval: time.Hour}, func(w *slowWorld) {
+		w.slow.mu.Lock()
+		w.slow.turn = -1
+		w.slow.mu.Unlock()
+		w.Ca.Mu.Lock()
+		w.Ca.Fail = func(string, int) error { return &reconciletest.CaError{Code: "ca_rejected", Text: "not now"} }
+		w.Ca.Mu.Unlock()
+		w.declare(at("slow", "straggler"))
+		w.nudge <- struct{}{}
+		time.Sleep(time.Minute)
+		w.Ca.Mu.Lock()
+		w.Ca.Fail = nil
+		w.Ca.Mu.Unlock()
+		time.Sleep(27*time.Hour + 3*attempt.AttemptTime) // the back-off, and three attempts
+		synctest.Wait()
+		es := w.Ledger.Events(t)
+		if len(es) != 2 || es[0].Class != ledger.ClassCARejected || !strings.Contains(es[1].Message, "its turn did not come within 2h30m0s in each of the last 3 attempts") || es[1].Failures != 2 {
+			t.Errorf("the ledger tells %+v", es)
+		}
+	})
 }
 
 // TestWaitAtAChallengeName checks an attempt that spends its time limit waiting for another

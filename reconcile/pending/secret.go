@@ -214,15 +214,12 @@ func (d *Secret) Encode() (map[string]string, error) {
 		"key":     key, "key_shape": d.KeyShape, "order_url": d.OrderURL, "account": d.Account, "accounts": strings.Join(d.Accounts, " "),
 		"blocked_key": d.BlockedKey, "chain": d.Chain, "data_digest": d.DataDigest, "exempt": string(d.Exempt),
 	}
-	if d.Tries > 0 {
-		m["tries"], m["tried_at"] = strconv.Itoa(d.Tries), d.TriedAt.UTC().Format(time.RFC3339)
-	}
-	for field, n := range map[string]int{"turnless": d.Turnless, "refused": d.Refused, "unfit_orders": d.UnfitOrders} {
+	for field, n := range map[string]int{"tries": d.Tries, "turnless": d.Turnless, "refused": d.Refused, "unfit_orders": d.UnfitOrders} {
 		if n > 0 {
 			m[field] = strconv.Itoa(n)
 		}
 	}
-	for field, at := range map[string]time.Time{"processing": d.Processing, "unfit": d.Unfit, "unfit_until": d.UnfitUntil} {
+	for field, at := range map[string]time.Time{"tried_at": d.TriedAt, "processing": d.Processing, "unfit": d.Unfit, "unfit_until": d.UnfitUntil} {
 		if !at.IsZero() {
 			m[field] = at.UTC().Format(time.RFC3339)
 		}
@@ -272,22 +269,14 @@ func DecodeSecret(m map[string]string) (*Secret, error) {
 	if d.Started, err = time.Parse(time.RFC3339Nano, m["started"]); err != nil {
 		return nil, fmt.Errorf("its time %q is no RFC 3339 time", m["started"])
 	}
-	if tries := m["tries"]; tries != "" {
-		if d.Tries, err = strconv.Atoi(tries); err != nil {
-			return nil, fmt.Errorf("its tries %q is no number", tries)
-		}
-		if d.TriedAt, err = time.Parse(time.RFC3339, m["tried_at"]); err != nil {
-			return nil, fmt.Errorf("its tried_at %q is no RFC 3339 time", m["tried_at"])
-		}
-	}
-	for field, n := range map[string]*int{"turnless": &d.Turnless, "refused": &d.Refused, "unfit_orders": &d.UnfitOrders} {
+	for field, n := range map[string]*int{"tries": &d.Tries, "turnless": &d.Turnless, "refused": &d.Refused, "unfit_orders": &d.UnfitOrders} {
 		if m[field] != "" {
 			if *n, err = strconv.Atoi(m[field]); err != nil {
 				return nil, fmt.Errorf("its %s %q is no number", field, m[field])
 			}
 		}
 	}
-	for field, at := range map[string]*time.Time{"processing": &d.Processing, "unfit": &d.Unfit, "unfit_until": &d.UnfitUntil} {
+	for field, at := range map[string]*time.Time{"tried_at": &d.TriedAt, "processing": &d.Processing, "unfit": &d.Unfit, "unfit_until": &d.UnfitUntil} {
 		if since := m[field]; since != "" {
 			if *at, err = time.Parse(time.RFC3339, since); err != nil {
 				return nil, fmt.Errorf("its %s %q is no RFC 3339 time", field, since)
