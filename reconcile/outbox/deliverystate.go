@@ -79,7 +79,7 @@ func (k DeliveryState) asOf(now time.Time) (_ DeliveryState, changed bool) {
 const (
 	// StoredTime is the format of stored times.
 	StoredTime = time.RFC3339Nano
-	// MostKept bounds the stored messages, in bytes: half of the 512 KiB that Vault
+	// MostStored bounds the stored messages, in bytes: half of the 512 KiB that Vault
 	// accepts with Consul as storage. Larger ones are composed again after a restart.
 	MostStored = 256 << 10
 )
