@@ -77,7 +77,7 @@ func TestDoctor(t *testing.T) {
 		w.token = newToken(t, l.vault, "doctor", rules[0])
 		w.settings("")
 		out := w.certroll(0, "doctor")
-		if !strings.Contains(out, "not the token that applies") || !strings.Contains(out, "1 canary tried: 0 errors, 1 warning.") {
+		if !strings.Contains(out, "so it is not the token of apply or run") || !strings.Contains(out, "1 canary tried: 0 errors, 1 warning.") {
 			t.Errorf("it says:\n%s", out)
 		}
 	})
