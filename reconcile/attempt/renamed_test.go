@@ -112,6 +112,12 @@ func TestMovedKeepsTheStagedKey(t *testing.T) {
 					t.Fatal(planned.Actions, err)
 				}
 			}
+			// The retired name's staged key is no leftover while the move has to carry it.
+			for _, a := range w.Plan() {
+				if tc.first == ledger.KindRetire && a.Certificate == "api" {
+					t.Errorf("before the move: %s %s: %s", a.Kind, a.Certificate, a.Detail)
+				}
+			}
 			for range 3 {
 				w.Settle()
 				w.At = w.At.Add(time.Hour)

@@ -32,8 +32,9 @@ func isYoung(since, now time.Time) bool {
 }
 
 // leftovers returns the actions that destroy pending secrets and staged keys of names that
-// the spec does not have, and the ledger has at most as retired.
-func leftovers(wanted map[string]bool, obs *Observed, now time.Time) []Action {
+// the spec does not have, and the ledger has at most as retired. What a move still has to
+// carry to the new name, formers, is no leftover.
+func leftovers(wanted, formers map[string]bool, obs *Observed, now time.Time) []Action {
 	if !obs.Whole {
 		return nil
 	}
@@ -54,11 +55,22 @@ func leftovers(wanted map[string]bool, obs *Observed, now time.Time) []Action {
 	})
 	var actions []Action
 	for _, name := range text.SortedSet(names) {
-		if r := obs.Records[name]; spec.IsCertificateName(name) && !wanted[name] && (r == nil || r.State == ledger.StateRetired) {
+		if r := obs.Records[name]; spec.IsCertificateName(name) && !wanted[name] && !formers[name] && (r == nil || r.State == ledger.StateRetired) {
 			actions = append(actions, leftover(name, r, obs))
 		}
 	}
 	return actions
+}
+
+// formersOf returns the former names of certificates whose move is not done.
+func formersOf(actions []Action) map[string]bool {
+	formers := map[string]bool{}
+	for i := range actions {
+		if former := actions[i].Former; former != "" {
+			formers[former] = true
+		}
+	}
+	return formers
 }
 
 func leftover(name string, r *ledger.Record, obs *Observed) Action {

@@ -81,7 +81,7 @@ func New(desired *spec.Spec, observed *Observed, now time.Time) Plan {
 	Admit(actions, throttle.AccountsOf(desired), history, found, now)
 	// Leftovers have no record of a live secret, no order and no limit, so that neither the
 	// brake nor Admit concerns them.
-	actions = append(actions, leftovers(wanted, observed, now)...)
+	actions = append(actions, leftovers(wanted, formersOf(actions), observed, now)...)
 	slices.SortFunc(actions, func(a, b Action) int { return strings.Compare(a.Certificate, b.Certificate) })
 	return Plan{Actions: actions, Observed: observed, At: now}
 }
