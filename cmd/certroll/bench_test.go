@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -12,7 +13,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -27,15 +27,42 @@ import (
 func (w *world) measured(b *testing.B, args ...string) string {
 	b.Helper()
 	cmd := w.command(args...)
-	out, err := cmd.CombinedOutput()
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	ended, peak := make(chan struct{}), make(chan float64, 1)
+	go func() { peak <- peakUntil(ended, cmd.Process.Pid) }()
+	err := cmd.Wait()
+	close(ended)
 	if err != nil {
-		b.Fatalf("certroll %s: %v\n%s", strings.Join(args, " "), err, out)
+		b.Fatalf("certroll %s: %v\n%s", strings.Join(args, " "), err, &out)
 	}
-	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		b.ReportMetric(float64(usage.Maxrss)/1024, "peak-MB")
-	}
+	b.ReportMetric(<-peak, "peak-MB")
 	b.ReportMetric((cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds(), "cpu-s")
-	return string(out)
+	return out.String()
+}
+
+// peakUntil returns the peak memory of a process in MB. The kernel forgets it with the
+// process, so it is read 50 times a second; see peak for why rusage is no substitute.
+func peakUntil(ended <-chan struct{}, pid int) (megabytes float64) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid)); err == nil {
+			_, rest, _ := strings.Cut(string(text), "VmHWM:")
+			var kB float64
+			if _, err := fmt.Sscan(rest, &kB); err == nil {
+				megabytes = kB / 1024
+			}
+		}
+		select {
+		case <-ended:
+			return megabytes
+		case <-tick.C:
+		}
+	}
 }
 
 // BenchmarkPlan plans many certificates with nothing to do: the cost of a CI job for each pull request.
