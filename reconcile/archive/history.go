@@ -59,23 +59,17 @@ func (c *HistoryCache) Read(tree fs.FS, since time.Time) ([]ledger.Event, error)
 	}
 	c.seen, c.Lost = map[string]cachedEvents{}, nil
 	var parts [][]ledger.Event
-	for _, f := range slices.Backward(files) {
-		b, err := fs.ReadFile(tree, f)
-		if errors.Is(err, fs.ErrInvalid) {
-			c.Lost = Lose(c.Lost, f, 0, err.Error())
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("reading %s: %w", f, err)
-		}
+	unreadable := func(f string, err error) { c.Lost = Lose(c.Lost, f, 0, err.Error()) }
+	err = readBackward(tree, files, unreadable, func(f string, b []byte) bool {
 		one := c.file(f, before[f], b, since)
 		c.seen[f] = one
 		// One file full of garbage must not hide the damage of the others or grow the list.
 		c.Lost = append(c.Lost, one.lost[:min(len(one.lost), MostFindings-len(c.Lost))]...)
 		parts = append(parts, one.events)
-		if len(one.events) == 0 && isBefore(f, since) {
-			break
-		}
+		return len(one.events) > 0 || !isBefore(f, since)
+	})
+	if err != nil {
+		return nil, err
 	}
 	// The files were read newest first.
 	slices.Reverse(parts)
@@ -147,19 +141,34 @@ func Credible(events []ledger.Event, now time.Time) []ledger.Event {
 // Backward calls more with each event of the ledger, the newest first, until more returns
 // false.
 func Backward(tree fs.FS, more func(ledger.Event) bool) error {
+	return filesBackward(tree, func(_ string, b []byte) bool {
+		return eachBackward(b, func(int, error) {}, more)
+	})
+}
+
+// filesBackward calls more with each audit file, the newest first, until more returns
+// false. HistoryCache reports the unreadable ones.
+func filesBackward(tree fs.FS, more func(file string, b []byte) bool) error {
 	files, err := AuditFiles(tree)
 	if err != nil {
 		return err
 	}
+	return readBackward(tree, files, func(string, error) {}, more)
+}
+
+// readBackward calls more with each of the files, the last first, until more returns false.
+// For a file that is invalid (fs.ErrInvalid) it calls unreadable and goes on.
+func readBackward(tree fs.FS, files []string, unreadable func(file string, err error), more func(file string, b []byte) bool) error {
 	for _, f := range slices.Backward(files) {
 		b, err := fs.ReadFile(tree, f)
 		if errors.Is(err, fs.ErrInvalid) {
-			continue // reported by Unreadable
+			unreadable(f, err)
+			continue
 		}
 		if err != nil {
 			return fmt.Errorf("reading %s: %w", f, err)
 		}
-		if !eachBackward(b, func(int, error) {}, more) {
+		if !more(f, b) {
 			return nil
 		}
 	}
@@ -169,18 +178,7 @@ func Backward(tree fs.FS, more func(ledger.Event) bool) error {
 // Since calls more with each event of the ledger since a time, the newest line first, until
 // more returns false. Like HistoryCache.Read it passes over lines with an earlier time.
 func Since(tree fs.FS, since time.Time, more func(ledger.Event) bool) error {
-	files, err := AuditFiles(tree)
-	if err != nil {
-		return err
-	}
-	for _, f := range slices.Backward(files) {
-		b, err := fs.ReadFile(tree, f)
-		if errors.Is(err, fs.ErrInvalid) {
-			continue // reported by Unreadable
-		}
-		if err != nil {
-			return fmt.Errorf("reading %s: %w", f, err)
-		}
+	return filesBackward(tree, func(f string, b []byte) bool {
 		some := false
 		whole := eachBackward(b, func(int, error) {}, func(e ledger.Event) bool {
 			if e.Time.Before(since) {
@@ -189,11 +187,8 @@ func Since(tree fs.FS, since time.Time, more func(ledger.Event) bool) error {
 			some = true
 			return more(e)
 		})
-		if !whole || !some && isBefore(f, since) {
-			return nil
-		}
-	}
-	return nil
+		return whole && (some || !isBefore(f, since))
+	})
 }
 
 // isBefore reports whether an audit file is for events before a time: if it has none since

@@ -3,8 +3,6 @@ package archive
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"io/fs"
 	"slices"
 	"strings"
@@ -18,25 +16,16 @@ import (
 // that older ones match. Unlike Events it reads backward only as far as necessary, and
 // decodes only lines that contain the certificate's name.
 func (q Query) Newest(tree fs.FS, n int) (events []ledger.Event, more bool, err error) {
-	files, err := AuditFiles(tree)
-	if err != nil {
-		return nil, false, err
-	}
 	q.former = formerOf(tree, q.Certificate)
 	// Most lines are about other certificates: a search for the name is cheaper than
 	// decoding them.
 	names := q.naming()
-	for _, f := range slices.Backward(files) {
-		b, err := fs.ReadFile(tree, f)
-		if errors.Is(err, fs.ErrInvalid) {
-			continue // reported by Unreadable
-		}
-		if err != nil {
-			return nil, false, fmt.Errorf("reading %s: %w", f, err)
-		}
-		if events, more = q.newestIn(b, names, events, n); more {
-			break
-		}
+	err = filesBackward(tree, func(_ string, b []byte) bool {
+		events, more = q.newestIn(b, names, events, n)
+		return !more
+	})
+	if err != nil {
+		return nil, false, err
 	}
 	// A run may record an event later than it happened, so the log is not sorted by time.
 	slices.SortStableFunc(events, func(a, b ledger.Event) int { return b.Time.Compare(a.Time) })
