@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/vault/api"
+	"golang.org/x/sync/semaphore"
 
-	"certroll/spec/await"
 	"certroll/spec/bounded"
 )
 
@@ -79,7 +79,7 @@ func New(o Options) (*Client, error) {
 		c.log = slog.New(slog.DiscardHandler)
 	}
 	m := o.Auth.Method
-	c.deaths = &deaths{api: client, log: c.log, given: m == "" || m == "token", login: c.Login, turn: await.NewTurn()}
+	c.deaths = &deaths{api: client, log: c.log, given: m == "" || m == "token", login: c.Login, turn: semaphore.NewWeighted(1)}
 	cfg.HttpClient.Transport = shortAnswers{&patient{next: cfg.HttpClient.Transport, timeout: cmp.Or(o.Timeout, defaultTimeout), login: c.deaths.anotherToken}}
 	if o.Namespace != "" {
 		client.SetNamespace(o.Namespace)

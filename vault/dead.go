@@ -9,8 +9,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/vault/api"
-
-	"certroll/spec/await"
+	"golang.org/x/sync/semaphore"
 )
 
 // deaths finds out whether a token is dead. Vault's answer says so. OpenBao and older
@@ -23,7 +22,7 @@ type deaths struct {
 	given bool                            // the token came from VAULT_TOKEN or ~/.vault-token, so that there is no other
 	login func(ctx context.Context) error // obtains another token for api
 
-	turn await.Turn // guards what follows; it is held while Vault is asked
+	turn *semaphore.Weighted // guards what follows; it is held while Vault is asked
 	// alive is the last token that could look itself up, at aliveAt.
 	alive   string
 	aliveAt time.Time
@@ -97,11 +96,10 @@ func (d *deaths) tellsDead(ctx context.Context) bool {
 // happened meanwhile, or from a new login if the old token is dead. A given token
 // (VAULT_TOKEN) has no replacement.
 func (d *deaths) anotherToken(ctx context.Context, refused string, refusal []byte) (string, bool) {
-	done, err := d.turn.Take(ctx)
-	if err != nil {
+	if err := d.turn.Acquire(ctx, 1); err != nil {
 		return "", false
 	}
-	defer done()
+	defer d.turn.Release(1)
 	// Another call has logged in meanwhile.
 	if now := d.api.Token(); now != refused {
 		return now, now != ""

@@ -8,7 +8,7 @@ import (
 	"io/fs"
 	"time"
 
-	"certroll/spec/await"
+	"golang.org/x/sync/semaphore"
 )
 
 // Lease lets one certroll write at a time. It is a secret that each process replaces with
@@ -30,9 +30,9 @@ type Lease struct {
 	now         func() time.Time
 	token       string // distinguishes processes with the same holder name
 
-	turn    await.Turn // guards all below; it is held while Vault is asked
-	version int        // version that this process wrote; 0: it does not hold the lease
-	seen    int        // last version seen of another holder
+	turn    *semaphore.Weighted // guards all below; it is held while Vault is asked
+	version int                 // version that this process wrote; 0: it does not hold the lease
+	seen    int                 // last version seen of another holder
 	seenAt  time.Time
 }
 
@@ -51,17 +51,16 @@ const (
 
 // NewLease returns a lease at a path of a mount. holder names this process to the others.
 func NewLease(kv *KV, mount, path, holder string, ttl time.Duration) *Lease {
-	return &Lease{kv: kv, mount: mount, path: path, holder: holder, ttl: ttl, now: time.Now, token: rand.Text(), turn: await.NewTurn()}
+	return &Lease{kv: kv, mount: mount, path: path, holder: holder, ttl: ttl, now: time.Now, token: rand.Text(), turn: semaphore.NewWeighted(1)}
 }
 
 // Acquire takes the lease, or renews it if this process holds it. If another process
 // holds it, by names the holder, and until is the latest expiry.
 func (l *Lease) Acquire(ctx context.Context) (held bool, by string, until time.Time, err error) {
-	done, err := l.turn.Take(ctx)
-	if err != nil {
+	if err := l.turn.Acquire(ctx, 1); err != nil {
 		return false, "", time.Time{}, err
 	}
-	defer done()
+	defer l.turn.Release(1)
 	if l.version > 0 {
 		until, err = l.write(ctx, l.version)
 		if !isConflict(err) {
@@ -133,15 +132,14 @@ func (l *Lease) write(ctx context.Context, version int) (until time.Time, err er
 
 // Release gives the lease up, so that no other process has to wait for its expiry.
 func (l *Lease) Release(ctx context.Context) error {
-	done, err := l.turn.Take(ctx)
-	if err != nil {
+	if err := l.turn.Acquire(ctx, 1); err != nil {
 		return err
 	}
-	defer done()
+	defer l.turn.Release(1)
 	if l.version == 0 {
 		return nil
 	}
-	_, err = l.kv.Write(ctx, l.mount, l.path, map[string]string{leaseHolder: "", leaseUntil: ""}, l.version)
+	_, err := l.kv.Write(ctx, l.mount, l.path, map[string]string{leaseHolder: "", leaseUntil: ""}, l.version)
 	l.version = 0
 	if isConflict(err) {
 		return nil // it expired, and another process holds it

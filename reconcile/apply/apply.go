@@ -16,7 +16,6 @@ import (
 	"certroll/reconcile/plan"
 	"certroll/reconcile/recorder"
 	"certroll/spec"
-	"certroll/spec/await"
 )
 
 // New returns a reconciler. The observer names the place of certroll's own secrets.
@@ -41,7 +40,7 @@ func New(observer *observe.Observer, secrets pending.KV, ca attempt.CA, ledger l
 			return "", errors.New("references cannot be followed here")
 		}
 	}
-	r := &Reconciler{chainsRead: map[string]bool{}, tenancy: tenancy{turn: await.NewTurn()}, Means: &attempt.Means{
+	r := &Reconciler{chainsRead: map[string]bool{}, tenancy: tenancy{turn: semaphore.NewWeighted(1)}, Means: &attempt.Means{
 		Secrets: secrets, Ca: ca, Observer: observer, Opts: o,
 		PendingSecrets: &pending.Secrets{Secrets: secrets, Mount: observer.StateMount, Prefix: observer.StatePrefix, Ledger: observer.Ledger},
 		Next:           &pending.NextKeys{Secrets: secrets, Mount: observer.StateMount, Prefix: observer.StatePrefix, Ledger: observer.Ledger},

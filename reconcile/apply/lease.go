@@ -18,11 +18,10 @@ func (r *Reconciler) HoldLease(ctx context.Context) (run context.Context, releas
 		return ctx, func() {}, nil
 	}
 	t := &r.tenancy
-	done, err := t.turn.Take(ctx)
-	if err != nil {
+	if err := t.turn.Acquire(ctx, 1); err != nil {
 		return nil, nil, err
 	}
-	defer done()
+	defer t.turn.Release(1)
 	if t.users > 0 && (t.lost.Err() != nil || t.over(r.Opts.Now())) {
 		return nil, nil, &failure.Error{Code: ledger.ClassVault, Err: errors.New(
 			"the lease was lost, and what was at work under it has not ended yet: nothing is begun until it has")}
@@ -62,11 +61,10 @@ func (t *tenancy) begin(ctx context.Context, renew func(ctx context.Context, sto
 func (r *Reconciler) releaseLease(ctx context.Context) {
 	t := &r.tenancy
 	ctx = context.WithoutCancel(ctx)
-	done, err := t.turn.Take(ctx)
-	if err != nil {
+	if err := t.turn.Acquire(ctx, 1); err != nil {
 		return
 	}
-	defer done()
+	defer t.turn.Release(1)
 	if t.users--; t.users > 0 {
 		return
 	}

@@ -6,11 +6,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"certroll/reconcile/attempt"
 	"certroll/reconcile/ledger"
 	"certroll/reconcile/limiter"
 	"certroll/reconcile/plan"
-	"certroll/spec/await"
 )
 
 // Reconciler applies plans. Its methods may be called concurrently.
@@ -133,7 +134,7 @@ type Job struct {
 // tenancy is this process's hold on the lease, shared by all concurrent work under it:
 // the first user takes the lease, the last one releases it.
 type tenancy struct {
-	turn  await.Turn // guards all; it is held while Vault is asked
+	turn  *semaphore.Weighted // guards all; it is held while Vault is asked
 	users int
 	lost  context.Context // ends if the lease is lost
 	leave func()          // stops the renewal and waits for its goroutine

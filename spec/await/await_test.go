@@ -27,27 +27,3 @@ func TestSleep(t *testing.T) {
 		}
 	})
 }
-
-func TestTurn(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		turn := await.NewTurn()
-		done, err := turn.Take(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
-		if _, err := turn.Take(ctx); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("a taken turn: %v, want the context's end", err)
-		}
-		time.AfterFunc(time.Minute, done)
-		again, err := turn.Take(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		again()
-		if _, err := turn.Take(ctx); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("a context that has ended: %v", err)
-		}
-	})
-}

@@ -9,8 +9,9 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"certroll/reconcile"
-	"certroll/spec/await"
 	"certroll/spec/text"
 )
 
@@ -37,13 +38,13 @@ type health struct {
 	reach    func(context.Context) error // sends Vault a request; nil: not logged in yet
 	since    time.Time                   // start of a slow decoding; zero: none
 
-	asking  await.Turn // guards the two below; it is held while Vault is asked
+	asking  *semaphore.Weighted // guards the two below; it is held while Vault is asked
 	askedAt time.Time
 	answer  error
 }
 
 func newHealth(interval time.Duration) *health {
-	h := &health{turned: time.Now(), asking: await.NewTurn()}
+	h := &health{turned: time.Now(), asking: semaphore.NewWeighted(1)}
 	h.expect(interval)
 	return h
 }
@@ -145,11 +146,10 @@ func vaultFault(err error) string {
 
 // asked returns Vault's last result, and refreshes it after reachEvery.
 func (h *health) asked(ctx context.Context, reach func(context.Context) error) error {
-	done, err := h.asking.Take(ctx)
-	if err != nil {
+	if err := h.asking.Acquire(ctx, 1); err != nil {
 		return err
 	}
-	defer done()
+	defer h.asking.Release(1)
 	if time.Since(h.askedAt) >= reachEvery {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reachTimeout) // the next caller gets the same result
 		defer cancel()
