@@ -51,10 +51,8 @@ func peakUntil(ended <-chan struct{}, pid int) (megabytes float64) {
 	defer tick.Stop()
 	for {
 		if text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid)); err == nil {
-			_, rest, _ := strings.Cut(string(text), "VmHWM:")
-			var kB float64
-			if _, err := fmt.Sscan(rest, &kB); err == nil {
-				megabytes = kB / 1024
+			if bytes, err := peakIn(string(text)); err == nil {
+				megabytes = float64(bytes) / (1 << 20)
 			}
 		}
 		select {

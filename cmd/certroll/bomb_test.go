@@ -40,12 +40,19 @@ func proc(tb testing.TB, pid int, name string) string {
 // includes the parent's memory from before exec.
 func peak(tb testing.TB, pid int) int64 {
 	tb.Helper()
-	var kB int64
-	_, rest, _ := strings.Cut(proc(tb, pid, "status"), "VmHWM:")
-	if _, err := fmt.Sscan(rest, &kB); err != nil {
+	bytes, err := peakIn(proc(tb, pid, "status"))
+	if err != nil {
 		tb.Fatal(err)
 	}
-	return kB << 10
+	return bytes
+}
+
+// peakIn reads the peak memory in bytes from the text of /proc/PID/status.
+func peakIn(status string) (int64, error) {
+	var kB int64
+	_, rest, _ := strings.Cut(status, "VmHWM:")
+	_, err := fmt.Sscan(rest, &kB)
+	return kB << 10, err
 }
 
 // checkPeak compares the peak memory of a running certroll with mostMemory.
